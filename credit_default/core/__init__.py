@@ -1,0 +1,1 @@
+"""What we know about credit default. Pure: imports neither dagster nor azure."""

@@ -1,0 +1,88 @@
+"""Every error that this project raises on purpose.
+
+::
+
+    CreditDefaultError
+    ├── SettingsError          an environment variable or option is missing or malformed
+    ├── InputError             something that arrived from outside cannot be used
+    │   ├── UnreadableFile     a file that cannot be read at all
+    │   ├── ContractError      a file that can be read and is not the table we expect
+    │   └── DayError           a day's name or date is malformed or out of range
+    ├── QualityError           a blocking data-quality check failed
+    ├── ModelError             a model cannot be trusted or used
+    │   ├── HashMismatch       the file is not the one that was registered
+    │   ├── UntrustedType      the file holds a type that is not on our allow-list
+    │   └── SmokeTestFailed    golden rows do not score as they did in training
+    ├── NotThere               something that this step needs was never made
+    ├── JobError               a job on compute ended badly
+    │   ├── JobFailed          it failed by itself
+    │   └── JobCancelled       somebody stopped it
+    └── QueryError             a KQL query cannot be run
+
+Messages say what was got, what was expected and what to do. They name file, line, column, rule and type and
+never hold a value of a row.
+"""
+
+
+class CreditDefaultError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class SettingsError(CreditDefaultError):
+    """An environment variable or option is missing or malformed."""
+
+
+class InputError(CreditDefaultError):
+    """Something that arrived from outside cannot be used."""
+
+
+class UnreadableFile(InputError):
+    """A file that cannot be read at all: not text, truncated, a directory, a dangling link."""
+
+
+class ContractError(InputError):
+    """A file that can be read and is not the table we expect: a column is missing or there twice."""
+
+
+class DayError(InputError):
+    """A day's name or date is malformed or out of range."""
+
+
+class QualityError(CreditDefaultError):
+    """A blocking data-quality check failed, so nothing was published."""
+
+
+class ModelError(CreditDefaultError):
+    """A model cannot be trusted or used."""
+
+
+class HashMismatch(ModelError):
+    """A model file's sha256 is not the one that was registered."""
+
+
+class UntrustedType(ModelError):
+    """A model file holds a type that is not on our allow-list."""
+
+
+class SmokeTestFailed(ModelError):
+    """A model does not score its golden rows as it did when it was trained."""
+
+
+class NotThere(CreditDefaultError):
+    """Something that is needed was never made: no model, no prepared data, no such version."""
+
+
+class JobError(CreditDefaultError):
+    """A job on compute ended badly."""
+
+
+class JobFailed(JobError):
+    """A job failed by itself."""
+
+
+class JobCancelled(JobError):
+    """A job was stopped from outside."""
+
+
+class QueryError(CreditDefaultError):
+    """A KQL query cannot be run here."""

@@ -1,0 +1,142 @@
+"""How a step tells what it did: through Dagster Pipes when Dagster started it, on the terminal otherwise."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from dagster_pipes import PipesContext, is_dagster_pipes_process, open_dagster_pipes
+
+from credit_default.errors import CreditDefaultError
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one data-quality check."""
+
+    name: str
+    passed: bool
+    description: str
+    severity: Literal["ERROR", "WARN"] = "ERROR"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reporter(Protocol):
+    """What a step may say while it runs."""
+
+    def info(self, message: str) -> None:
+        """Say something in the run's log."""
+
+    def stored(
+        self,
+        *,
+        data_version: str,
+        result: Mapping[str, Any],
+        files: Mapping[str, str],
+        partition: str | None = None,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        """Say that a result is complete below ``--output``.
+
+        Parameters
+        ----------
+        data_version
+            Hash of the content.
+        result
+            Plain JSON: figures and names, never values of rows.
+        files
+            What each file or folder is, and its path relative to ``--output``.
+        partition
+            The day, for daily tables.
+        checks
+            Outcomes of the data-quality checks of this result.
+        """
+
+    def refused(self, partition: str, error: CreditDefaultError) -> None:
+        """Say that a day cannot be made, and why. The other days go on."""
+
+
+def _body(kind: str, **content: Any) -> dict[str, Any]:
+    return {"kind": kind, **content}
+
+
+class PipesReporter:
+    """Reports to the Dagster run that started this step."""
+
+    def __init__(self, context: PipesContext) -> None:
+        self._context = context
+
+    def info(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self._context.log.info(message)
+
+    def stored(  # noqa: D102 - see Reporter
+        self,
+        *,
+        data_version: str,
+        result: Mapping[str, Any],
+        files: Mapping[str, str],
+        partition: str | None = None,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        self._context.report_custom_message(
+            _body(
+                "stored",
+                partition=partition,
+                data_version=data_version,
+                result=dict(result),
+                files=dict(files),
+                checks=[asdict(check) for check in checks],
+            )
+        )
+
+    def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
+        self._context.log.error(f"{partition}: {error}")
+        self._context.report_custom_message(
+            _body("refused", partition=partition, error=str(error), error_type=type(error).__name__)
+        )
+
+
+class TerminalReporter:
+    """Reports to a person: progress on stderr, each result as a line of JSON on stdout."""
+
+    def info(self, message: str) -> None:  # noqa: D102 - see Reporter
+        print(message, file=sys.stderr)  # noqa: T201 - the terminal is this reporter's channel
+
+    def stored(  # noqa: D102 - see Reporter
+        self,
+        *,
+        data_version: str,
+        result: Mapping[str, Any],
+        files: Mapping[str, str],
+        partition: str | None = None,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        body = _body(
+            "stored",
+            partition=partition,
+            data_version=data_version,
+            result=dict(result),
+            files=dict(files),
+            checks=[asdict(check) for check in checks],
+        )
+        print(json.dumps(body), flush=True)  # noqa: T201 - the terminal is this reporter's channel
+
+    def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
+        self.info(f"{partition}: {error}")
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """Open the channel to whoever started this step; an error inside is told before the process ends with 1."""
+    if is_dagster_pipes_process():
+        with open_dagster_pipes() as context:
+            yield PipesReporter(context)
+        return
+    try:
+        yield TerminalReporter()
+    except CreditDefaultError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
