@@ -1,0 +1,207 @@
+"""KQL over the local traces, with the rows that Application Insights would return.
+
+duckdb-kql translates KQL to DuckDB's SQL and knows everything that the drift queries use but
+``evaluate bag_unpack(column)``, which is done here: the pipeline is cut there, what stands before it is stored
+as a table, the bags are unpacked, and what stands behind it goes on from the unpacked table.
+
+Source: https://learn.microsoft.com/kusto/query/bag-unpack-plugin
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import duckdb_kql
+import pyarrow as pa
+
+from credit_default.errors import QueryError
+
+TABLE = "traces"
+_SUPPORTED = (
+    "supported are where, project, extend, summarize, order by, top, take, count, distinct, join, union, "
+    "mv-expand, parse, let and `evaluate bag_unpack(column [, 'prefix'])`, over the table `traces`"
+)
+_BAG_UNPACK = re.compile(
+    r"""evaluate \s+ bag_unpack \s* \( \s* (?P<column>[A-Za-z_]\w*) \s*
+        (?: , \s* (?: '(?P<single>\w*)' | "(?P<double>\w*)" ) \s* )? \)""",
+    re.VERBOSE,
+)
+#: What DuckDB calls the types of JSON values, and the column that holds a slot whose values all have one of them.
+_TYPES = (
+    (frozenset({"BOOLEAN"}), "BOOLEAN"),
+    (frozenset({"BIGINT", "UBIGINT"}), "BIGINT"),
+    # Kusto gives `dynamic` to long and real together; a number that is sometimes whole stays a number here.
+    (frozenset({"BIGINT", "UBIGINT", "DOUBLE"}), "DOUBLE"),
+    (frozenset({"VARCHAR"}), "VARCHAR"),
+)
+
+
+def run(query: str, traces: Path) -> pa.Table:
+    """Run a KQL query.
+
+    Parameters
+    ----------
+    query
+        KQL that reads the table ``traces``: ``timestamp``, ``message``, ``severityLevel``, ``customDimensions``.
+    traces
+        The file with a line of JSON per row. It may be missing or empty; a torn line is left out.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``datetime`` is a UTC timestamp, ``dynamic`` is JSON text, the others are what they are called.
+
+    Raises
+    ------
+    QueryError
+        The query is malformed, asks for what is not supported here, or reads anything but ``traces``.
+    """
+    if not query.strip() or query.lstrip().startswith("."):
+        raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
+        _load(connection, traces)
+        try:
+            result = _pipeline(connection, query)
+            return _in_utc(connection.sql(result).to_arrow_table())
+        except duckdb_kql.KqlSyntaxError as error:
+            raise QueryError(f"malformed KQL: {error}") from None
+        except duckdb_kql.KqlError as error:
+            raise QueryError(f"{error}; {_SUPPORTED}") from None
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise QueryError(str(error).splitlines()[0]) from None
+        except duckdb.Error as error:  # its text may hold a value
+            raise QueryError(
+                f"the query fails while it runs ({type(error).__name__}); check its types"
+            ) from None
+
+
+def _load(connection: duckdb.DuckDBPyConnection, traces: Path) -> None:
+    """Make the table ``traces``, then shut every other door: no file, no extension, no Python variable."""
+    connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+    # Not `splitlines`, which also splits at characters that a message may hold.
+    lines = traces.read_text(encoding="utf-8", errors="replace").split("\n") if traces.exists() else []
+    connection.register("raw", pa.table({"line": pa.array(lines, pa.large_string())}))
+    connection.execute(
+        f"""
+        CREATE TABLE {TABLE} AS
+        SELECT TRY_CAST(row ->> 'timestamp' AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS timestamp,
+               row ->> 'message' AS message,
+               TRY_CAST(row ->> 'severityLevel' AS INTEGER) AS "severityLevel",
+               row -> 'customDimensions' AS "customDimensions"
+        FROM (SELECT CAST(line AS JSON) AS row FROM raw WHERE json_valid(line))
+        WHERE json_type(row) = 'OBJECT'
+        """  # noqa: S608 - the name is a constant
+    )
+    connection.unregister("raw")
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+
+
+def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the SQL of a query, after every ``bag_unpack`` in its pipeline was carried out."""
+    step = 0
+    while (cut := next(_evaluations(duckdb_kql.parse(query).tree), None)) is not None:
+        statement, pipe, end = cut
+        operator = query[pipe + 1 : end].strip()
+        match = _BAG_UNPACK.fullmatch(operator)
+        if match is None:
+            raise QueryError(f"not supported: `{operator}`; {_SUPPORTED}")
+        step += 1
+        connection.execute(f"CREATE TABLE bags_{step} AS {_sql(connection, query[:pipe])}")
+        _unpack(connection, step, match["column"], match["single"] or match["double"] or "")
+        query = f"{query[:statement]}unpacked_{step}{query[end:]}"
+    return _sql(connection, query)
+
+
+def _evaluations(tree: Any) -> Iterator[tuple[int, int, int]]:
+    """Yield where in the text the main statement begins, and each ``| evaluate ...`` of it begins and ends."""
+    node = tree
+    while type(node).__name__ != "PipeExpressionContext":
+        statements = [child for child in node.children or () if type(child).__name__ not in _NOT_STATEMENTS]
+        if not statements:
+            return
+        node = statements[-1]
+    for child in node.children:
+        if type(child).__name__ == "PipedOperatorContext":
+            operator = child.children[1].children[0]
+            if type(operator).__name__ == "EvaluateOperatorContext":
+                yield node.start.start, child.start.start, child.stop.stop + 1
+
+
+_NOT_STATEMENTS = {"TerminalNodeImpl", "ErrorNodeImpl"}
+
+
+def _sql(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    schema: dict[str, list[str]] = {}
+    for table, column in connection.sql(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index"
+    ).fetchall():
+        schema.setdefault(table, []).append(column)
+    sql = duckdb_kql.to_sql(query, schema=schema, allow_write=False)
+    if sql.parameters or sql.unbound:
+        raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
+    for name in sorted(connection.get_table_names(str(sql), qualified=True)):
+        if name not in schema:
+            raise QueryError(f"there is no table {name}; {_SUPPORTED}")
+    return str(sql)
+
+
+def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefix: str) -> None:
+    """Make ``unpacked_<step>``: the columns of ``bags_<step>`` without the bags, then the slots by name.
+
+    A slot that a bag lacks is null there, and so is every slot of something that is no bag. A slot has its
+    values' type, or is ``dynamic`` when they differ.
+    """
+    source = f"bags_{step}"
+    columns = dict(connection.sql(f"SELECT column_name, column_type FROM (DESCRIBE {source})").fetchall())  # noqa: S608
+    if columns.get(column) != "JSON":
+        got = f"a {columns[column]} column" if column in columns else f"not among {', '.join(columns)}"
+        raise QueryError(
+            f"bag_unpack: expected {column} to be a dynamic column, and it is {got}; try parse_json"
+        )
+    bag = _quoted(column)
+    slots = connection.sql(
+        f"""
+        SELECT slot.key, list(DISTINCT slot.type) FILTER (slot.type != 'NULL')
+        FROM (SELECT {bag} AS bag FROM {source} WHERE json_type({bag}) = 'OBJECT'), json_each(bag) AS slot
+        GROUP BY slot.key ORDER BY slot.key COLLATE "C"
+        """  # noqa: S608 - names are quoted
+    ).fetchall()
+
+    kept = [name for name in columns if name != column]
+    taken = {name.casefold() for name in kept}
+    selected = [_quoted(name) for name in kept]
+    for name, types in slots:
+        output = prefix + name
+        if output.casefold() in taken:
+            raise QueryError(
+                f"bag_unpack makes a second column {output}; give its columns a prefix: bag_unpack({column}, 'data_')"
+            )
+        taken.add(output.casefold())
+        selected.append(f"{_slot(bag, name, frozenset(types or ()))} AS {_quoted(output)}")
+    connection.execute(f"CREATE TABLE unpacked_{step} AS SELECT {', '.join(selected)} FROM {source}")  # noqa: S608
+
+
+def _slot(bag: str, name: str, types: frozenset[str]) -> str:
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    path = "'" + pointer.replace("'", "''") + "'"
+    for known, column_type in _TYPES:
+        if types and types <= known:
+            return f"TRY_CAST({bag} ->> {path} AS {column_type})"
+    return f"NULLIF({bag} -> {path}, 'null'::JSON)"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _in_utc(table: pa.Table) -> pa.Table:
+    """KQL's datetimes are UTC; say so in the type."""
+    fields = [
+        field.with_type(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))

@@ -1,0 +1,125 @@
+"""Drift as trace records: the messages that Application Insights, `traces.jsonl` and the alerts read.
+
+Light on purpose: the orchestration plane builds these from a stored result, so nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+OVERALL = "OverallDriftMetrics"
+FEATURES = "FeatureDriftMetrics"
+EVENT_KEY = "event_key"
+
+#: Application Insights cuts a trace's message here, which would leave half a JSON document.
+LONGEST_MESSAGE = 32_768
+
+
+@dataclass(frozen=True)
+class TraceRecord:
+    """One row of Application Insights' ``traces`` table.
+
+    Attributes
+    ----------
+    message
+        What happened, as JSON. Names and figures, never values of rows.
+    severity_level
+        0 verbose, 1 information, 2 warning, 3 error, 4 critical (Application Insights' scale).
+    custom_dimensions
+        Names and values to filter by; both strings. ``event_key`` among them tells two records apart.
+    """
+
+    message: str
+    severity_level: int = 1
+    custom_dimensions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What makes this record itself: equal keys are one record, however often it is sent."""
+        return self.custom_dimensions.get(EVENT_KEY) or _digest(self.message)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _finite(value: Any) -> Any:
+    """Return ``value`` with null for NaN and infinities, which JSON does not know and KQL cannot read."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def result_hash(result: Mapping[str, Any]) -> str:
+    """Return 32 hex digits that are equal for equal results, whatever the order of their keys."""
+    return _digest(json.dumps(_finite(result), sort_keys=True, allow_nan=False))
+
+
+def _message(model_name: str, kind: str, data: Any) -> str:
+    return json.dumps({"model_name": model_name, "type": kind, "data": data}, allow_nan=False)
+
+
+def _feature_messages(model_name: str, features: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield messages that are short enough; a query that expands `data` sees the same rows either way."""
+    message = _message(model_name, FEATURES, features)
+    if len(message) <= LONGEST_MESSAGE or len(features) < 2:  # noqa: PLR2004 - one feature cannot be halved
+        yield message
+        return
+    half = len(features) // 2
+    yield from _feature_messages(model_name, features[:half])
+    yield from _feature_messages(model_name, features[half:])
+
+
+def drift_records(drift: Mapping[str, Any], *, run_id: str | None = None) -> list[TraceRecord]:
+    """Turn a stored drift result into its records.
+
+    Parameters
+    ----------
+    drift
+        The content of a ``drift.json``: ``partition``, ``model_name``, ``model_version``, ``overall`` (the
+        dataset's figures) and ``features`` (a list with each feature's).
+    run_id
+        The Dagster run that stored it. It is shown, and is no part of the key: a second run over the same
+        result makes the same records.
+
+    Returns
+    -------
+    list of TraceRecord
+        ``OverallDriftMetrics``, then ``FeatureDriftMetrics``: one record each, the second in parts if it
+        would be longer than Application Insights keeps.
+    """
+    result = _finite(drift)
+    about = {name: result.get(name) for name in ("partition", "model_version")}
+    about["run_id"] = run_id or result.get("run_id")
+    told = {name: value for name, value in result.items() if name != "run_id"}
+    digest = result_hash(told)
+
+    model_name = str(result["model_name"])
+    overall = {**result["overall"], **about}
+    overall.setdefault("violation", result.get("violation"))
+    features = [{**feature, **about} for feature in result["features"]]
+    messages = [
+        (OVERALL, _message(model_name, OVERALL, overall)),
+        *((FEATURES, message) for message in _feature_messages(model_name, features)),
+    ]
+    return [
+        TraceRecord(
+            message,
+            custom_dimensions={
+                EVENT_KEY: _digest(f"{kind}/{part}/{about['partition']}/{digest}"),
+                "type": kind,
+                "partition": str(about["partition"]),
+                "model_version": str(about["model_version"]),
+            },
+        )
+        for part, (kind, message) in enumerate(messages)
+    ]
