@@ -1,0 +1,18 @@
+"""Everything that Dagster knows about this project."""
+
+import dagster as dg
+
+from credit_default import settings
+from credit_default.defs import data, jobs, model, monitoring, schedules, scoring, sensors
+from credit_default.resources import resources_for
+
+defs = dg.Definitions(
+    assets=[*data.ASSETS, *model.ASSETS, *scoring.ASSETS, *monitoring.ASSETS],
+    asset_checks=monitoring.CHECKS,
+    jobs=jobs.JOBS,
+    schedules=schedules.SCHEDULES,
+    sensors=sensors.SENSORS,
+    resources=resources_for(settings.read()),
+    # Steps are processes of their own already; one more for each would only cost time.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,114 @@
+"""Training data: curated, prepared, reported on."""
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
+from credit_default.defs import columns, metadata
+from credit_default.defs.policies import spec
+from credit_default.defs.recording import Events, blocked_by, check_specs, checks_of, materialised
+from credit_default.resources.ports import Compute, Storage, Stored
+
+PREPARED_POINTER = "prepared/current.json"
+
+
+def current_prepared(storage: Storage) -> str:
+    """Return the key of the newest version of ``prepared_data``."""
+    return f"prepared/{json.loads(storage.read(PREPARED_POINTER))['data_version']}"
+
+
+@dg.multi_asset(
+    name="curated_data",
+    specs=[
+        spec(
+            "curated_data",
+            group="training_data",
+            kinds={"parquet", "python"},
+            deps=["inference_data", "outcomes"],
+            columns=columns.CURATED,
+            description=(
+                "Labelled clients in the curated schema: the files in `landing/curated/`, or the bundled UCI table "
+                "when there are none, plus every scored client whose outcome has arrived. Never made from predictions."
+            ),
+        )
+    ],
+    check_specs=check_specs("curated_data", CURATED_CHECKS),
+)
+def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
+    """Curate, check, and publish what passes."""
+    blocked = None
+    inputs = {"landing": "landing/curated", "inference-data": "inference_data", "outcomes": "outcomes"}
+    for message in compute.run(context, "curated_data", inputs=inputs):
+        assert isinstance(message, Stored)
+        yield from checks_of("curated_data", message)
+        if "quarantine" in message.files:
+            day = context.run.run_id.split("-")[0]
+            storage.publish(message.files["quarantine"], f"quarantine/curated_data/{day}/rejected.csv")
+        blocked = blocked_by(message)
+        if blocked is None:
+            storage.publish(message.files["table"], "curated_data/curated_data.parquet")
+            yield materialised(
+                message, metadata.curated(message.result, storage.uri("curated_data/curated_data.parquet"))
+            )
+    if blocked is not None:
+        raise blocked
+
+
+@dg.multi_asset(
+    name="prepared_data",
+    specs=[
+        spec(
+            "prepared_data",
+            group="training_data",
+            kinds={"parquet", "python"},
+            deps=["curated_data"],
+            columns=columns.PREPARED,
+            description=(
+                "Development, calibration and test parts, dealt by a hash of the client id so that new rows move no "
+                "old one, and the bins of the development sample. Immutable: one folder for each data version."
+            ),
+        )
+    ],
+    check_specs=check_specs("prepared_data", PREPARED_CHECKS),
+)
+def prepared_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
+    """Split and bin, check, and point at the new version once it is whole."""
+    blocked = None
+    for message in compute.run(context, "prepared_data", inputs={"curated": "curated_data/curated_data.parquet"}):
+        assert isinstance(message, Stored)
+        yield from checks_of("prepared_data", message)
+        blocked = blocked_by(message)
+        if blocked is None:
+            key = f"prepared/{message.data_version}"
+            storage.publish(message.files["prepared"], key)
+            storage.write(PREPARED_POINTER, json.dumps({"data_version": message.data_version}).encode())
+            yield materialised(message, metadata.prepared(message.result, storage.uri(key)))
+    if blocked is not None:
+        raise blocked
+
+
+@dg.multi_asset(
+    name="data_quality_report",
+    specs=[
+        spec(
+            "data_quality_report",
+            group="training_data",
+            kinds={"evidently", "html"},
+            deps=["prepared_data"],
+            description="Evidently's summary of the development part beside the test part, as a page.",
+        )
+    ],
+)
+def data_quality_report(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
+    """Report on the newest version of the prepared data."""
+    prepared = current_prepared(storage)
+    key = f"data_quality/{prepared.removeprefix('prepared/')}/report.html"
+    for message in compute.run(context, "data_quality_report", inputs={"prepared": prepared}):
+        assert isinstance(message, Stored)
+        storage.publish(message.files["report"], key)
+        yield materialised(message, metadata.quality_report(message.result, storage.uri(key)))
+
+
+ASSETS: list[Any] = [curated_data, prepared_data, data_quality_report]

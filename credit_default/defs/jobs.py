@@ -1,0 +1,61 @@
+"""Selections of assets that are run together."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from credit_default.defs.policies import DAILY_TABLES, DAYS, MODEL_TABLES
+
+_TRAINING = ("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model")
+
+train_model = dg.define_asset_job(
+    "train_model",
+    selection=list(_TRAINING),
+    tags=MODEL_TABLES,
+    description="From curated data to a registered version with a verdict. Deploys nothing.",
+)
+deploy_model = dg.define_asset_job(
+    "deploy_model",
+    selection=["batch_deployment"],
+    tags=MODEL_TABLES,
+    description="Let the newest version that may be promoted answer at the batch endpoint.",
+)
+score_batch = dg.define_asset_job(
+    "score_batch",
+    selection=["inference_data", "batch_predictions", "drift_metrics"],
+    partitions_def=DAYS,
+    tags=DAILY_TABLES,
+    description="Take in the clients of some days, score them with the champion, measure their drift.",
+)
+judge_predictions = dg.define_asset_job(
+    "judge_predictions",
+    selection=["outcomes", "model_performance"],
+    partitions_def=DAYS,
+    tags=DAILY_TABLES,
+    description="Take in the outcomes of some scored days and measure how well the predictions did.",
+)
+retrain = dg.define_asset_job(
+    "retrain",
+    selection=[*_TRAINING, "batch_deployment"],
+    tags=MODEL_TABLES,
+    description="Train on all the data that has arrived, judge the model, deploy it if its verdict allows.",
+)
+rollback_model = dg.define_asset_job(
+    "rollback_model",
+    selection=["batch_deployment"],
+    tags=MODEL_TABLES,
+    config={"ops": {"batch_deployment": {"config": {"direction": "back", "reason": "rolled back by hand"}}}},
+    description="Let the version answer that was live before the present one. Trains nothing, takes seconds.",
+)
+check_days = dg.define_asset_job(
+    "check_days",
+    selection=dg.AssetSelection.checks(
+        *(
+            dg.AssetCheckKey(dg.AssetKey(asset), "yesterday_is_there")
+            for asset in ("batch_predictions", "drift_metrics")
+        )
+    ),
+    description="Look whether yesterday was scored and measured.",
+)
+
+JOBS = [train_model, deploy_model, score_batch, judge_predictions, retrain, rollback_model, check_days]

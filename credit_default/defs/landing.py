@@ -1,0 +1,177 @@
+"""Which landing days are new or changed: one answer for sensors and schedules, so that nothing is made twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from credit_default.resources.ports import Storage
+
+#: A folder that changed less than this many seconds ago may still be written to.
+SETTLING_SECONDS = 3.0
+#: How many days one look fingerprints, newest first, then in turn.
+DAYS_A_LOOK = 400
+#: How many days one look may ask for.
+DAYS_A_REQUEST = 62
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+
+
+@dataclass
+class Found:
+    """What a look at the landing folder found.
+
+    ``pending`` maps each day that has to be made to the fingerprint of its files; ``seen`` holds the days that
+    are dealt with; ``unusable`` names the entries that are no day of ours and why; ``settling`` the days that
+    are still being written to.
+    """
+
+    pending: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    settling: list[str] = field(default_factory=list)
+
+
+def look(
+    instance: dg.DagsterInstance,
+    storage: Storage,
+    *,
+    folder: str,
+    asset: str,
+    start: date,
+    seen: dict[str, str],
+    busy: set[str],
+) -> Found:
+    """Compare the landing folder with what was made of it.
+
+    Parameters
+    ----------
+    folder
+        Key below which each day has a sub-folder.
+    asset
+        The asset that takes the files in; its materialisations carry the fingerprint they were made from.
+    seen
+        Fingerprints that an earlier look had dealt with; losing them costs look-ups and nothing else.
+    busy
+        Days that a run is at work on.
+    """
+    found = Found()
+    today = datetime.now(UTC).date()
+    days = []
+    for entry in storage.entries(folder):
+        problem = _problem(entry.name, entry.is_folder, start, today)
+        if problem is None:
+            days.append(entry.name)
+        elif not entry.name.startswith((".", "_")):
+            found.unusable[entry.name] = problem
+    for day in _in_turn(days):
+        fingerprint = storage.fingerprint(f"{folder}/{day}")
+        if not fingerprint or day in busy or seen.get(day) == fingerprint:
+            if seen.get(day) == fingerprint:
+                found.seen[day] = fingerprint
+            continue
+        if storage.seconds_since_change(f"{folder}/{day}") < SETTLING_SECONDS:
+            found.settling.append(day)
+        elif _made_from(instance, asset, day) == fingerprint:
+            found.seen[day] = fingerprint
+        elif len(found.pending) < DAYS_A_REQUEST:
+            found.pending[day] = fingerprint
+    return found
+
+
+def busy_days(instance: dg.DagsterInstance, job: str) -> set[str]:
+    """Return the days that queued or started runs of a job work on."""
+    waiting = [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=waiting))
+    return {day for run in runs for day in _days_of(run.tags)}
+
+
+def requests(days: Iterable[str], *, why: str, tags: dict[str, str], once: dict[str, str]) -> list[dg.RunRequest]:
+    """Ask for runs: one for each unbroken stretch of days.
+
+    ``once`` gives each day's fingerprint: the same stretch of the same files has the same run key.
+    """
+    return [
+        dg.RunRequest(
+            run_key=_run_key(first, last, once) if once else None,
+            tags={**tags, "credit_default/why": why, RANGE_START: first, RANGE_END: last},
+        )
+        for first, last in stretches(days)
+    ]
+
+
+def stretches(days: Iterable[str]) -> list[tuple[str, str]]:
+    """Return first and last day of each unbroken stretch, in order."""
+    found: list[tuple[str, str]] = []
+    for day in sorted(set(days)):
+        if found and date.fromisoformat(day) - date.fromisoformat(found[-1][1]) == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def _run_key(first: str, last: str, fingerprints: dict[str, str]) -> str:
+    told = "".join(fingerprints[day] for day in _stretch(first, last))
+    return f"{first}..{last}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _stretch(first: str, last: str) -> Iterator[str]:
+    day, end = date.fromisoformat(first), date.fromisoformat(last)
+    while day <= end:
+        yield day.isoformat()
+        day += timedelta(days=1)
+
+
+def _days_of(tags: dict[str, str]) -> list[str]:
+    if RANGE_START in tags:
+        return list(_stretch(tags[RANGE_START], tags[RANGE_END]))
+    return [tags[PARTITION]] if PARTITION in tags else []
+
+
+def _problem(name: str, is_folder: bool, start: date, today: date) -> str | None:  # noqa: FBT001 - one fact of two
+    try:
+        day = date.fromisoformat(name)
+    except ValueError:
+        return "not a day; expected a folder named YYYY-MM-DD"
+    if day.isoformat() != name:
+        return "not a day; expected a folder named YYYY-MM-DD"
+    if not is_folder:
+        return "a file; expected a folder with files in it"
+    if day < start:
+        return f"before the first day, {start} (CREDIT_DEFAULT_START)"
+    if day > today:
+        return f"after today, {today} (UTC)"
+    return None
+
+
+def _in_turn(days: list[str]) -> list[str]:
+    """Return the newest days, and a part of the older ones that moves on with the clock."""
+    newest, older = days[-DAYS_A_LOOK // 2 :], days[: -DAYS_A_LOOK // 2]
+    if not older:
+        return newest
+    share = DAYS_A_LOOK // 2
+    turn = (int(datetime.now(UTC).timestamp()) // 60 * share) % len(older)
+    return [*(older + older)[turn : turn + min(share, len(older))], *newest]
+
+
+def _made_from(instance: dg.DagsterInstance, asset: str, day: str) -> str | None:
+    """Return the fingerprint of the files that a day was last made from."""
+    made = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[day]), limit=1
+    ).records
+    if not made or made[0].asset_materialization is None:
+        return None
+    value = made[0].asset_materialization.metadata.get("landing_fingerprint")
+    return str(value.value) if value is not None else None

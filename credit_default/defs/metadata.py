@@ -1,0 +1,194 @@
+"""What the asset pages show. Every figure comes from a stored result; none is worked out here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from credit_default.core.gates import Verdict
+from credit_default.resources.ports import EndpointState, ModelVersion, Storage
+
+Result = Mapping[str, Any]
+Shown = dict[str, Any]
+
+
+def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.MetadataValue:
+    """Return a table; ``columns`` maps each key of the rows to its type."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
+    records = [dg.TableRecord({name: _cell(row.get(name)) for name in columns}) for row in rows]
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return round(value, 4)
+    return value if isinstance(value, (str, int, bool)) else str(value)
+
+
+def _figures(result: Result, names: Sequence[str]) -> Shown:
+    """Return the figures that are there, under their own names, so that Dagster plots them over time."""
+    return {name: result[name] for name in names if result.get(name) is not None}
+
+
+def _rows(count: Any, uri: str) -> Shown:
+    return {"dagster/row_count": int(count), "dagster/uri": uri}
+
+
+def _pictures(storage: Storage, key: str, names: Iterable[str]) -> Shown:
+    """Return plots as pictures inside the page: they need no file server and last as long as the event."""
+    shown: Shown = {}
+    for name in names:
+        picture = base64.b64encode(storage.read(f"{key}/{name}")).decode()
+        title = name.rsplit("/", 1)[-1].removesuffix(".png")
+        shown[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{picture})")
+    return shown
+
+
+def curated(result: Result, uri: str) -> Shown:
+    """Show where the training rows came from."""
+    return {**_rows(result["rows"], uri), **{k: v for k, v in result.items() if k != "rows" and not _nested(v)}}
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (dict, list, tuple)) or value is None
+
+
+def prepared(result: Result, uri: str) -> Shown:
+    """Show the parts."""
+    parts = [{"part": name, **about} for name, about in result["parts"].items()]
+    return {
+        **_rows(sum(int(part["rows"]) for part in parts), uri),
+        "parts": _table(parts, {"part": "string", "rows": "int", "target_rate": "float"}),
+    }
+
+
+def quality_report(result: Result, uri: str) -> Shown:
+    """Show the way to the page."""
+    return {"report": dg.MetadataValue.url(uri), **{k: v for k, v in result.items() if not _nested(v)}}
+
+
+def trained(manifest: Result, storage: Storage, key: str) -> Shown:
+    """Show a model's figures, its search and its plots."""
+    test = manifest["metrics"]["test"]
+    trials = [{"trial": number, **trial} for number, trial in enumerate(manifest["trials"])]
+    figures = (
+        "roc_auc",
+        "gini",
+        "ks",
+        "average_precision",
+        "brier",
+        "calibration_slope",
+        "calibration_intercept",
+        "f1",
+    )
+    return {
+        "dagster/uri": storage.uri(key),
+        **_figures(test, figures),
+        "threshold": manifest["threshold"],
+        "model_sha256": manifest["model_sha256"],
+        "content_hash": manifest["content_hash"],
+        "prepared_data_version": manifest["prepared_data_version"],
+        "mlflow_run_id": manifest.get("mlflow_run_id") or "not tracked",
+        "parameters": dg.MetadataValue.json(dict(manifest["parameters"])),
+        "trials": _table(trials, {"trial": "int", "mean_auc": "float", "std_auc": "float"}),
+        **_pictures(storage, key, manifest["plots"]),
+    }
+
+
+def registered(version: ModelVersion, manifest: Result, verdict: Verdict, uri: str) -> Shown:
+    """Show a version and why it may or may not go live."""
+    criteria = verdict.as_dict()["criteria"]
+    return {
+        "dagster/uri": uri,
+        "model": version.name,
+        "version": version.version,
+        "verdict": verdict.decision,
+        "criteria": _table(
+            criteria,
+            {
+                "name": "string",
+                "value": "float",
+                "threshold": "string",
+                "passed": "bool",
+                "explanation": "string",
+            },
+        ),
+        "tags": dg.MetadataValue.json(dict(version.tags)),
+        **_figures(manifest["metrics"]["test"], ("roc_auc", "brier")),
+    }
+
+
+def deployed(
+    champion: ModelVersion, before: EndpointState, after: EndpointState, smoke: Result | None, reason: str
+) -> Shown:
+    """Show which version is live, which one was, and how its golden rows scored."""
+    return {
+        "live_version": after.default or "none",
+        "previous_version": after.previous or "none",
+        "changed": after.default != before.default,
+        "deployed_side_by_side": ", ".join(after.deployments),
+        "model_sha256": champion.sha256,
+        "reason": reason or "the newest version that may be promoted",
+        **({"golden_rows_largest_difference": smoke["largest_difference"]} if smoke else {}),
+    }
+
+
+def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
+    """Show how many rows came, how many were refused and by which rules."""
+    reasons = [{"reason": rule, "rows": count} for rule, count in sorted(result["by_reason"].items())]
+    return {
+        **_rows(result["accepted"], uri),
+        **_figures(result, ("rows", "rejected", "rows_without_client_id", "target_rate")),
+        "files": ", ".join(result["files"]),
+        **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
+        **({"rejected_by_rule": _table(reasons, {"reason": "string", "rows": "int"})} if reasons else {}),
+        **({"quarantine": dg.MetadataValue.url(quarantine)} if quarantine else {}),
+    }
+
+
+def predicted(result: Result, uri: str) -> Shown:
+    """Show a day's scores, in the large."""
+    return {
+        **_rows(result["rows"], uri),
+        **{name: value for name, value in result.items() if name != "rows" and not _nested(value)},
+    }
+
+
+def drifted(result: Result, report: str) -> Shown:
+    """Show a day's drift: the verdicts, then each feature, worst first."""
+    overall = result["overall"]
+    features = sorted(result["features"], key=lambda feature: -(feature["csi"] or 0.0))
+    columns = {
+        "feature_name": "string",
+        "drift_score": "float",
+        "drift_detected": "bool",
+        "stattest_name": "string",
+        "csi": "float",
+        "csi_limit": "float",
+        "violation": "bool",
+    }
+    return {
+        "violation": overall["violation"],
+        "dataset_drift": overall["dataset_drift"],
+        **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi")),
+        **_figures(result, ("n_rows", "n_reference", "model_version")),
+        "report": dg.MetadataValue.url(report),
+        "features": _table(features, columns),
+        "violating_features": ", ".join(overall["violating_features"]) or "none",
+    }
+
+
+def performed(result: Result, uri: str) -> Shown:
+    """Show how a day's predictions did."""
+    columns = {"band": "string", "rows": "int", "mean_pd": "float", "bad_rate": "float"}
+    return {
+        "dagster/uri": uri,
+        **_figures(result["metrics"], ("roc_auc", "gini", "ks", "bad_rate", "brier", "mean_pd")),
+        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "model_version")),
+        "bands": _table(result["bands"], columns),
+    }

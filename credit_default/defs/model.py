@@ -1,0 +1,191 @@
+"""The model's life: trained, registered with a verdict, deployed."""
+
+import json
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.code_version import code_version
+from credit_default.core.gates import Verdict, judge_absolute
+from credit_default.defs import metadata
+from credit_default.defs.data import current_prepared
+from credit_default.defs.policies import spec
+from credit_default.defs.recording import Events, materialised
+from credit_default.errors import NotThere
+from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, ModelVersion, Storage, Stored
+
+TRAINED_POINTER = "models/newest.json"
+#: Tag of a registered version that says what was decided about it.
+VERDICT = "verdict"
+
+
+class Training(dg.Config):
+    """How a model is searched for."""
+
+    trials: int = Field(8, ge=1, le=500, description="How many sets of hyper-parameters are tried.")
+    seed: int = Field(
+        20051, description="Draws the trials, the folds and the fits; the same seed gives the same model."
+    )
+    protected_attributes: bool = Field(
+        False,
+        description="Whether sex, marital status and age are inputs of the model. Off by default: see the README.",
+    )
+    reference_rows: int = Field(
+        0,
+        ge=0,
+        description="Most recent training rows kept as the reference that drift is measured against; 0 keeps all.",
+    )
+
+
+class Deployment(dg.Config):
+    """Which version goes live."""
+
+    version: str | None = Field(None, description="Version to deploy; by default the newest that may be promoted.")
+    direction: Literal["forward", "back"] = Field(
+        "forward", description="`back` deploys the version that was live before the present one."
+    )
+    reason: str = Field("", description="Why, for whoever reads the history.")
+
+
+@dg.multi_asset(
+    name="trained_model",
+    specs=[
+        spec(
+            "trained_model",
+            group="model",
+            kinds={"scikitlearn", "mlflow"},
+            deps=["prepared_data"],
+            description=(
+                "A calibrated gradient-boosted classifier, searched by cross-validation inside the development part and "
+                "looked at once on the test part. Each trial is a nested MLflow run; the model is an MLflow model in "
+                "skops format with its sha256, content hash, golden rows and the reference that its drift is measured by."
+            ),
+        )
+    ],
+)
+def trained_model(context: dg.AssetExecutionContext, config: Training, compute: Compute, storage: Storage) -> Events:
+    """Train on the newest prepared data."""
+    options = {
+        "trials": str(config.trials),
+        "seed": str(config.seed),
+        "reference-rows": str(config.reference_rows),
+        "code-version": code_version(),
+        **({"protected-attributes": ""} if config.protected_attributes else {}),
+    }
+    for message in compute.run(context, "train", inputs={"prepared": current_prepared(storage)}, options=options):
+        assert isinstance(message, Stored)
+        key = f"models/{message.result['model_id']}"
+        storage.publish(message.files["model"], key)
+        storage.write(TRAINED_POINTER, json.dumps({"model_id": message.result["model_id"]}).encode())
+        yield materialised(message, metadata.trained(message.result, storage, key))
+
+
+@dg.multi_asset(
+    name="registered_model",
+    specs=[
+        spec(
+            "registered_model",
+            group="model",
+            kinds={"mlflow"},
+            deps=["trained_model"],
+            description=(
+                "The trained model as a version in the registry, with tags that lead back to its data, code, run and "
+                "figures, and the verdict of the absolute gates. A rejected version is kept, and never goes live."
+            ),
+        )
+    ],
+)
+def registered_model(context: dg.AssetExecutionContext, storage: Storage, registry: ModelRegistry) -> Events:
+    """Register the newest trained model and judge it."""
+    model_id = json.loads(storage.read(TRAINED_POINTER))["model_id"]
+    key = f"models/{model_id}"
+    manifest = json.loads(storage.read(f"{key}/manifest.json"))
+    verdict = judge_absolute(manifest["metrics"]["test"], manifest["monotonicity"])
+    version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(manifest, verdict))
+    storage.write(f"verdicts/{version.version}.json", json.dumps(verdict.as_dict(), indent=2).encode())
+    if verdict.decision == "promote":
+        registry.set_alias("challenger", version.version)
+    context.log.info(f"Version {version.version} of {version.name}: {verdict.decision}.")
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest["content_hash"]),
+        metadata=metadata.registered(version, manifest, verdict, storage.uri(key)),
+    )
+
+
+@dg.multi_asset(
+    name="batch_deployment",
+    specs=[
+        spec(
+            "batch_deployment",
+            group="model",
+            kinds={"python"},
+            deps=["registered_model"],
+            description=(
+                "Which registered version answers at the batch endpoint (the champion), and the one before it. A version "
+                "is put beside the live one and must score its golden rows as in training before it goes live."
+            ),
+        )
+    ],
+)
+def batch_deployment(
+    context: dg.AssetExecutionContext,
+    config: Deployment,
+    storage: Storage,
+    registry: ModelRegistry,
+    endpoint: BatchEndpoint,
+) -> Events:
+    """Deploy the chosen version, if its verdict allows it; otherwise leave the deployment as it is."""
+    chosen = _choose(config, registry, endpoint)
+    before = endpoint.state()
+    smoke: Any = None
+    if chosen is None:
+        context.log.warning("No registered version may be promoted; the deployment stays as it is.")
+    elif chosen.version != before.default:
+        smoke = endpoint.deploy(context, chosen)
+        endpoint.make_default(chosen.version)
+    state = endpoint.state()
+    if state.default is None:
+        raise NotThere("Nothing is live: no registered version passed its gates. See the verdict at registered_model")
+    champion = registry.get(state.default)
+    if "champion" not in champion.aliases:
+        registry.set_alias("champion", champion.version)
+    context.log.info(f"Live: version {state.default}; before it: {state.previous or 'none'}.")
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(champion.sha256[:16]),
+        metadata=metadata.deployed(champion, before, state, smoke, config.reason),
+    )
+
+
+def _choose(config: Deployment, registry: ModelRegistry, endpoint: BatchEndpoint) -> ModelVersion | None:
+    if config.direction == "back":
+        previous = endpoint.state().previous
+        if previous is None:
+            raise NotThere("There is no earlier deployment to go back to")
+        return registry.get(previous)
+    if config.version is not None:
+        asked = registry.get(config.version)
+        if asked.tags.get(VERDICT) != "promote":
+            raise NotThere(
+                f"Version {asked.version} may not go live: its verdict is {asked.tags.get(VERDICT, 'missing')}; "
+                "see registered_model for the criteria that it did not meet"
+            )
+        return asked
+    return next((version for version in registry.versions() if version.tags.get(VERDICT) == "promote"), None)
+
+
+def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:
+    test = manifest["metrics"]["test"]
+    return {
+        "model_id": manifest["model_id"],
+        "content_hash": manifest["content_hash"],
+        "prepared_data_version": manifest["prepared_data_version"],
+        "code_version": manifest["code_version"],
+        "mlflow_run_id": manifest.get("mlflow_run_id") or "",
+        "protected_attributes": str(manifest["protected_attributes"]).lower(),
+        **{name: f"{test[name]:.6f}" for name in ("roc_auc", "gini", "ks", "brier") if test[name] is not None},
+        VERDICT: verdict.decision,
+    }
+
+
+ASSETS: list[Any] = [trained_model, registered_model, batch_deployment]

@@ -1,0 +1,84 @@
+"""How what a step stored becomes an event of the asset graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from credit_default.code_version import code_version
+from credit_default.errors import QualityError
+from credit_default.resources.ports import Stored
+
+Metadata = Mapping[str, Any]
+
+
+def checks_of(asset: str, stored: Stored) -> list[dg.AssetCheckResult]:
+    """Return a step's data-quality checks as Dagster's."""
+    return [
+        dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=check["name"],
+            passed=check["passed"],
+            severity=dg.AssetCheckSeverity[check["severity"]],
+            description=check["description"],
+            metadata=dict(check["metadata"]),
+        )
+        for check in stored.checks
+    ]
+
+
+def blocked_by(stored: Stored) -> QualityError | None:
+    """Return an error that names each failed check which forbids publishing, or None."""
+    failed = [check for check in stored.checks if not check["passed"] and check["severity"] == "ERROR"]
+    if not failed:
+        return None
+    told = "; ".join(f"{check['name']}: {check['description']}" for check in failed)
+    return QualityError(f"Nothing was published, because {len(failed)} blocking check(s) failed. {told}")
+
+
+def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any]:
+    """Record an asset without partitions."""
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(stored.data_version), metadata={**metadata, "job": stored.job_name}
+    )
+
+
+def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:
+    """Record one day of a daily asset, with its own metadata and data version.
+
+    A run over many days would otherwise stamp the same on all of them (Dagster reports outputs, not days).
+    """
+    return dg.AssetMaterialization(
+        asset,
+        partition=stored.partition,
+        metadata={**metadata, "job": stored.job_name},
+        tags={
+            "dagster/data_version": stored.data_version,
+            "dagster/data_version_is_user_provided": "true",
+            "dagster/code_version": code_version(),
+        },
+    )
+
+
+def check_specs(asset: str, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """Declare the checks that a step runs before its result is published."""
+    return [
+        dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True)
+        for name, description in names.items()
+    ]
+
+
+def failure_of_days(failed: Mapping[str, str], stored: int) -> dg.Failure:
+    """Say which days could not be made; the ones that could stay as recorded."""
+    told = "\n".join(f"{day}: {error}" for day, error in sorted(failed.items()))
+    return dg.Failure(
+        f"{len(failed)} day(s) failed and {stored} went on to the end and stand.\n{told}\n"
+        "Mend or remove what the messages name and materialise these days again.",
+        metadata={day: error for day, error in sorted(failed.items())},
+        allow_retries=False,
+    )
+
+
+Events = Iterator[dg.AssetMaterialization | dg.MaterializeResult[Any] | dg.AssetCheckResult]

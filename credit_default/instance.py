@@ -1,0 +1,38 @@
+"""The local Dagster instance: its folder, its configuration, and the environment that every process of it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.resources import as_file, files
+
+from credit_default import settings as settings_of
+from credit_default.settings import HOME_VARIABLE, Settings
+
+
+def prepare(settings: Settings) -> dict[str, str]:
+    """Make the folders of the local state and return the environment for processes that work on it.
+
+    An existing ``dagster.yaml`` is left alone: it is the user's.
+    """
+    for folder in (settings.dagster_home, settings.landing / "inference" / "batch", settings.landing / "outcomes"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (settings.landing / "curated").mkdir(exist_ok=True)
+    configuration = settings.dagster_home / "dagster.yaml"
+    if not configuration.exists():
+        with as_file(files("credit_default.resources.local") / "dagster.yaml") as packaged:
+            shutil.copyfile(packaged, configuration)
+    return {
+        **os.environ,
+        HOME_VARIABLE: str(settings.home),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        # dagster.yaml says so for the instance; this says so for its command-line tools.
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def enter(settings: Settings | None = None) -> Settings:
+    """Make this very process one that works on the local instance."""
+    found = settings or settings_of.read()
+    os.environ.update(prepare(found))
+    return found

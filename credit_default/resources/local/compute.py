@@ -1,0 +1,127 @@
+"""Compute on this machine: each step is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.errors import JobFailed
+from credit_default.resources.local.job import Job, JobState
+from credit_default.resources.messages import StepMessages, job_name
+from credit_default.resources.ports import Compute, Message
+
+_POLL_SECONDS = 0.1
+
+
+class LocalCompute(Compute):
+    """Runs steps as subprocesses that survive a crash of the run which started them."""
+
+    jobs: str = Field(description="Folder with one sub-folder per job.")
+    lake: str = Field(description="Folder below which storage keys are paths.")
+    tracking_uri: str = Field(description="MLflow tracking URI that steps log to.")
+    grace_seconds: float = Field(10.0, description="How long a cancelled step may take before it is killed.")
+    keep_days: float = Field(7.0, description="How long the folders of ended jobs are kept.")
+
+    def run(  # noqa: D102 - see the port
+        self,
+        context: dg.AssetExecutionContext,
+        step: str,
+        *,
+        inputs: Mapping[str, str],
+        options: Mapping[str, str] | None = None,
+        days: Sequence[str] = (),
+    ) -> Iterator[Message]:
+        self._tidy()
+        name = job_name(context, step, days)
+        job, fresh = self._find_or_name(name)
+        messages = StepMessages(str(job.messages), lambda path: str(job.output / path), job.name)
+        with dg.open_pipes_session(context, dg.PipesEnvContextInjector(), messages) as session:
+            if fresh:
+                command = [
+                    *(sys.executable, "-m", f"credit_default.steps.{step}", "--output", str(job.output)),
+                    *(part for option, key in inputs.items() for part in (f"--{option}", str(Path(self.lake) / key))),
+                    *(part for option, value in (options or {}).items() for part in (f"--{option}", value) if part),
+                    *(("--days", ",".join(days)) if days else ()),
+                ]
+                job.start(command, {**os.environ, **self._environment(job), **session.get_bootstrap_env_vars()})
+                context.log.info(f"Started job {job.name}.")
+            else:
+                context.log.info(f"Found job {job.name}, which an earlier attempt had started; going on with it.")
+            try:
+                yield from self._follow(job, messages)
+            finally:
+                if job.alive():
+                    # Whoever waits has stopped waiting: a cancelled run, or an error in publishing.
+                    context.log.warning(f"Stopping job {job.name} and everything it started.")
+                    job.cancel(self.grace_seconds)
+        # Read by the caller up to here, so published and recorded.
+        job.settle()
+        if messages.error:
+            raise JobFailed(messages.error)
+        if not messages.closed:
+            raise JobFailed(f"Job {job.name} did not finish: {job.how_it_ended()}.\n{job.last_words()}".strip())
+
+    def _find_or_name(self, name: str) -> tuple[Job, bool]:
+        """Return the attempt to go on with, or a new one and True."""
+        attempts = Job.attempts(Path(self.jobs), name)
+        if attempts:
+            last = attempts[-1]
+            if last.state(closed_well=_closed_well(last.messages)) in (JobState.RUNNING, JobState.COMPLETED):
+                return last, False
+        return Job(Path(self.jobs) / f"{name}-{len(attempts) + 1}"), True
+
+    def _follow(self, job: Job, messages: StepMessages) -> Iterator[Message]:
+        running = True
+        while running:
+            running = job.alive()  # asked before reading, so that nothing written before the end is missed
+            for line in job.new_lines("messages.jsonl"):
+                message = messages.feed(line)
+                if message is not None:
+                    yield message
+            for stream in ("stdout", "stderr"):
+                for line in job.new_lines(stream):
+                    getattr(sys, stream).write(line)
+            if running:
+                time.sleep(_POLL_SECONDS)
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        return {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "CREDIT_DEFAULT_JOB": job.name,
+            "PYTHONUNBUFFERED": "1",
+            # Nothing calls home: these are the switches of evidently and MLflow.
+            "DO_NOT_TRACK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def _tidy(self) -> None:
+        folder = Path(self.jobs)
+        if not folder.exists():
+            return
+        oldest = time.time() - self.keep_days * 86_400
+        for path in folder.iterdir():
+            if path.stat().st_mtime < oldest and not Job(path).alive():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _closed_well(messages: Path) -> bool:
+    """Whether a step's messages end with a close that tells of no error."""
+    try:
+        lines = messages.read_bytes().splitlines()
+    except FileNotFoundError:
+        return False
+    if not lines:
+        return False
+    try:
+        last = json.loads(lines[-1])
+    except ValueError:
+        return False
+    return last["method"] == "closed" and "exception" not in (last.get("params") or {})

@@ -1,0 +1,89 @@
+"""A batch endpoint on this machine: a small file says which version answers, and a step scores."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.errors import NotThere
+from credit_default.resources.local.compute import LocalCompute
+from credit_default.resources.local.registry import LocalModelRegistry
+from credit_default.resources.local.storage import LocalStorage
+from credit_default.resources.ports import BatchEndpoint, EndpointState, Message, ModelVersion, Stored
+
+#: How many versions stay deployed beside the default and the one before it.
+_KEEP_DEPLOYED = 5
+
+
+class LocalBatchEndpoint(BatchEndpoint):
+    """Deployments side by side, one of them the default."""
+
+    name: str = Field(description="Name of the endpoint.")
+    compute: dg.ResourceDependency[LocalCompute]
+    storage: dg.ResourceDependency[LocalStorage]
+    registry: dg.ResourceDependency[LocalModelRegistry]
+
+    @property
+    def _key(self) -> str:
+        return f"endpoints/{self.name}.json"
+
+    def state(self) -> EndpointState:  # noqa: D102 - see the port
+        if not self.storage.exists(self._key):
+            return EndpointState()
+        kept = json.loads(self.storage.read(self._key))
+        return EndpointState(tuple(kept["deployments"]), kept["default"], kept["previous"])
+
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+        result: Mapping[str, Any] = {}
+        for message in self.compute.run(
+            context, "smoke_test", inputs={"model": model.key}, options={"model-sha256": model.sha256}
+        ):
+            assert isinstance(message, Stored)
+            result = message.result
+            state = self.state()
+            others = [version for version in state.deployments if version != model.version]
+            kept = {state.default, state.previous, *others[-_KEEP_DEPLOYED:]}
+            self._save(
+                EndpointState(
+                    (*(version for version in others if version in kept), model.version),
+                    state.default,
+                    state.previous,
+                )
+            )
+        return result
+
+    def make_default(self, version: str) -> EndpointState:  # noqa: D102 - see the port
+        state = self.state()
+        if version not in state.deployments:
+            have = ", ".join(state.deployments) or "none"
+            raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
+        if version != state.default:
+            state = EndpointState(state.deployments, version, state.default)
+            self._save(state)
+        return state
+
+    def invoke(self, context: dg.AssetExecutionContext, days: Sequence[str]) -> Iterator[Message]:  # noqa: D102 - see the port
+        version = self.state().default
+        if version is None:
+            raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")
+        model = self.registry.get(version)
+        yield from self.compute.run(
+            context,
+            "score",
+            inputs={"model": model.key, "inference-data": "inference_data"},
+            options={
+                "model-name": model.name,
+                "model-version": model.version,
+                "model-sha256": model.sha256,
+                "run-id": context.run.run_id,
+            },
+            days=days,
+        )
+
+    def _save(self, state: EndpointState) -> None:
+        content = {**asdict(state), "changed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.storage.write(self._key, json.dumps(content, indent=2).encode())

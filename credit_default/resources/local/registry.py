@@ -1,0 +1,95 @@
+"""The model registry of a local MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from credit_default.errors import NotThere
+from credit_default.resources.ports import ModelRegistry, ModelVersion
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_KEY = "storage_key"
+_SHA256 = "model_sha256"
+
+
+class LocalModelRegistry(ModelRegistry):
+    """Registers model folders of the lake as versions of one MLflow registered model."""
+
+    name: str = Field(description="Name of the registered model.")
+    tracking_uri: str = Field(description="MLflow tracking URI; its store holds the registry too.")
+    lake: str = Field(description="Folder below which storage keys are paths.")
+
+    def register(self, key: str, *, sha256: str, tags: Mapping[str, str]) -> ModelVersion:  # noqa: D102 - see the port
+        for known in self.versions():
+            if known.sha256 == sha256:
+                return known
+        client = self._client()
+        self._ensure_model(client)
+        made = client.create_model_version(
+            self.name,
+            source=(Path(self.lake) / key / "mlflow").absolute().as_uri(),
+            run_id=tags.get("mlflow_run_id") or None,
+            tags={**tags, _KEY: key, _SHA256: sha256},
+        )
+        return self.get(made.version)
+
+    def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
+        for known in self.versions():
+            if version_or_alias in (known.version, *known.aliases):
+                return known
+        have = ", ".join(version.version for version in self.versions()) or "none"
+        raise NotThere(
+            f"The registry has no version or alias {version_or_alias!r} of {self.name}; "
+            f"versions there: {have}. Run the job train_model to make one"
+        )
+
+    def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
+        client = self._client()
+        aliases: dict[str, list[str]] = {}
+        models = [model for model in client.search_registered_models() if model.name == self.name]
+        for model in models:
+            for alias, version in model.aliases.items():
+                aliases.setdefault(str(version), []).append(alias)
+        found = client.search_model_versions(f"name = '{self.name}'")
+        # Versions are numbers: as text, 10 would come before 9.
+        return [
+            _model_version(version, aliases)
+            for version in sorted(found, key=lambda version: int(version.version), reverse=True)
+        ]
+
+    def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
+        self._client().set_registered_model_alias(self.name, alias, version)
+
+    def _ensure_model(self, client: MlflowClient) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(self.name, description="Probability of default of card clients.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _client(self) -> MlflowClient:
+        # MLflow takes seconds to import: only a run that needs the registry pays for it.
+        from mlflow import MlflowClient
+
+        if self.tracking_uri.startswith("sqlite:///"):
+            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+
+def _model_version(version: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:
+    return ModelVersion(
+        name=version.name,
+        version=str(version.version),
+        key=version.tags[_KEY],
+        sha256=version.tags[_SHA256],
+        tags=dict(version.tags),
+        aliases=tuple(sorted(aliases.get(str(version.version), ()))),
+    )

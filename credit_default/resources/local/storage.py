@@ -1,0 +1,125 @@
+"""Storage in a folder of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from pydantic import Field
+
+from credit_default.errors import NotThere
+from credit_default.resources.ports import Entry, Storage
+
+
+class LocalStorage(Storage):
+    """Keys are paths below ``root``.
+
+    Published files are hard links to a job's output where the file system allows it, so publishing costs nothing
+    and the output stays whole for a run that has to publish again after a crash.
+    """
+
+    root: str = Field(description="Folder of every table, model and report.")
+
+    def path(self, key: str) -> Path:
+        """Return the path of a key."""
+        return Path(self.root) / key
+
+    def uri(self, key: str) -> str:  # noqa: D102 - see the port
+        return self.path(key).absolute().as_uri()
+
+    def exists(self, key: str) -> bool:  # noqa: D102 - see the port
+        return self.path(key).exists()
+
+    def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
+        try:
+            with os.scandir(self.path(key)) as found:
+                return sorted((_entry(item) for item in found), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def read(self, key: str) -> bytes:  # noqa: D102 - see the port
+        try:
+            return self.path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise NotThere(f"{key} is not in storage ({self.root}); materialise the asset that makes it") from error
+
+    def write(self, key: str, content: bytes) -> None:  # noqa: D102 - see the port
+        target = self.path(key)
+        temporary = self._temporary_for(target)
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+
+    def publish(self, staged: str, key: str) -> None:  # noqa: D102 - see the port
+        source, target = Path(staged), self.path(key)
+        if not source.is_dir():
+            temporary = self._temporary_for(target)
+            _link(str(source), str(temporary))
+            temporary.replace(target)
+        elif not target.exists():
+            temporary = self._temporary_for(target)
+            shutil.copytree(source, temporary, copy_function=_link)
+            try:
+                temporary.rename(target)
+            except OSError:
+                # Another run published the same immutable folder in between.
+                shutil.rmtree(temporary)
+                if not target.exists():
+                    raise
+
+    def preserve(self, key: str, into: str) -> None:  # noqa: D102 - see the port
+        present = self.path(key)
+        if not present.exists():
+            return
+        with present.open("rb") as stream:
+            name = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        kept = f"{into}/{name}{present.suffix}"
+        if not self.exists(kept):
+            self.publish(str(present), kept)
+
+    def fingerprint(self, key: str) -> str:  # noqa: D102 - see the port
+        found = self.entries(key)
+        if not found:
+            return ""
+        digest = hashlib.sha256()
+        for entry in found:
+            status = (self.path(key) / entry.name).lstat()
+            digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def seconds_since_change(self, key: str) -> float:  # noqa: D102 - see the port
+        folder = self.path(key)
+        moments = [
+            folder.lstat().st_mtime,
+            *((folder / entry.name).lstat().st_mtime for entry in self.entries(key)),
+        ]
+        return time.time() - max(moments)
+
+    def _temporary_for(self, target: Path) -> Path:
+        """Return a fresh path in the same file system, within which ``os.replace`` is atomic.
+
+        It is apart from the tables, so that a crash leaves nothing among them.
+        """
+        staging = self.path(".staging")
+        staging.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return staging / uuid.uuid4().hex
+
+
+def _entry(item: os.DirEntry[str]) -> Entry:
+    return Entry(item.name, item.is_dir(), item.stat(follow_symlinks=False).st_size)
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copy2(source, target)
+    return target

@@ -1,0 +1,31 @@
+"""Telemetry in a file of this machine, and to Application Insights where a connection string is set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr
+
+from credit_default.core.telemetry import TraceRecord
+from credit_default.resources.application_insights import ApplicationInsights
+from credit_default.resources.local.traces import TraceLog
+from credit_default.resources.ports import Telemetry
+
+
+class LocalTelemetry(Telemetry):
+    """Always writes ``traces.jsonl``; sends what is new there to Application Insights as well."""
+
+    folder: str = Field(description="Folder of traces.jsonl.")
+    connection_string: str = Field(
+        "", description="Application Insights connection string; empty sends nothing anywhere."
+    )
+    _log: TraceLog | None = PrivateAttr(default=None)
+
+    def emit(self, records: Sequence[TraceRecord]) -> int:  # noqa: D102 - see the port
+        if self._log is None:
+            self._log = TraceLog(Path(self.folder) / "traces.jsonl")
+        new = self._log.missing(records)
+        self._log.append(new)
+        ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
+        return len(new)

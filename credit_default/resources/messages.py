@@ -1,0 +1,80 @@
+"""What a step's Pipes messages mean, however they travelled: every compute reads them through this."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from dagster_pipes import PipesDefaultMessageWriter, PipesParams
+
+from credit_default.resources.ports import Message, Refused, Stored
+
+
+def job_name(context: dg.AssetExecutionContext, step: str, days: Sequence[str]) -> str:
+    """Name the job of a step so that every attempt to run the same intent arrives at the same name.
+
+    A retried run and a re-execution from failure share the id of their root run, and so the name.
+    """
+    root = context.run.root_run_id or context.run.run_id
+    digest = hashlib.sha256("\n".join((root, step, *days)).encode()).hexdigest()[:8]
+    return f"{step.replace('_', '-')}-{root.split('-')[0]}-{digest}"
+
+
+class StepMessages(dg.PipesMessageReader):
+    """Hands on the messages of one job as they are fed to it, and remembers how the step ended.
+
+    Dagster's own file reader empties the file when it opens it, which would lose what a job said before the
+    orchestrator crashed; this one reads from the beginning, whenever that was.
+    """
+
+    def __init__(self, path: str, locate: Callable[[str], str], name: str) -> None:
+        self._path = path
+        self._locate = locate
+        self._name = name
+        self._handler: dg.PipesMessageHandler | None = None
+        self.closed = False
+        self.error: str | None = None
+
+    @contextmanager
+    def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
+        """Open the channel; ``path`` is where the step writes."""
+        self._handler = handler
+        yield {PipesDefaultMessageWriter.FILE_PATH_KEY: self._path}
+
+    def no_messages_debug_text(self) -> str:
+        """Say where messages were expected."""
+        return f"Messages of job {self._name} were expected in {self._path}."
+
+    def feed(self, line: str) -> Message | None:
+        """Handle one line; logs go to the run's page, results come back."""
+        body = json.loads(line)
+        if body["method"] == "closed":
+            self.closed = True
+            exception = (body.get("params") or {}).get("exception")
+            self.error = _told(exception) if exception else None
+        assert self._handler is not None
+        self._handler.handle_message(body)
+        if body["method"] != "report_custom_message":
+            return None
+        return self._decode(body["params"]["payload"])
+
+    def _decode(self, payload: Mapping[str, Any]) -> Message:
+        if payload["kind"] == "refused":
+            return Refused(payload["partition"], payload["error"], payload["error_type"])
+        return Stored(
+            partition=payload["partition"],
+            data_version=payload["data_version"],
+            result=payload["result"],
+            files={what: self._locate(path) for what, path in payload["files"].items()},
+            checks=payload["checks"],
+            job_name=self._name,
+        )
+
+
+def _told(exception: Mapping[str, Any]) -> str:
+    """Tell an exception in the words of whoever raised it, without the module's path in front."""
+    return str(exception["message"]).strip().removeprefix("credit_default.errors.")

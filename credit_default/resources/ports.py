@@ -1,0 +1,213 @@
+"""The five things that a platform provides. ``local/`` and ``azure/`` implement each under the same file name.
+
+Assets ask for a port by its class and never for an implementation, so the same asset runs in every environment:
+
+.. code-block:: python
+
+    @dg.asset
+    def prepared_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage): ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from credit_default.core.telemetry import TraceRecord
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A step says that a result is complete in its job's output.
+
+    ``files`` maps what each file or folder is to where the job wrote it, ready for :meth:`Storage.publish`.
+    """
+
+    partition: str | None
+    data_version: str
+    result: Mapping[str, Any]
+    files: Mapping[str, str]
+    checks: Sequence[Mapping[str, Any]]
+    job_name: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A step says that a day cannot be made, and why."""
+
+    partition: str
+    error: str
+    error_type: str
+
+
+Message = Stored | Refused
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder directly below a key."""
+
+    name: str
+    is_folder: bool
+    size: int
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered model. ``key`` is its folder in storage; ``sha256`` is that of its model file."""
+
+    name: str
+    version: str
+    key: str
+    sha256: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EndpointState:
+    """Which versions are deployed, which one answers, and which one did before it."""
+
+    deployments: tuple[str, ...] = ()
+    default: str | None = None
+    previous: str | None = None
+
+
+class Compute(dg.ConfigurableResource[Any], ABC):
+    """Runs steps."""
+
+    @abstractmethod
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        step: str,
+        *,
+        inputs: Mapping[str, str],
+        options: Mapping[str, str] | None = None,
+        days: Sequence[str] = (),
+    ) -> Iterator[Message]:
+        """Run ``python -m credit_default.steps.<step>`` and yield what it reports, as it reports it.
+
+        A step that a crashed run had started is found by its name, which is made of the root run's id, the step
+        and the days, and is waited for instead of started again. It counts as dealt with once the caller asks
+        for a message after the last, that is, when everything it yielded was published and recorded.
+
+        Parameters
+        ----------
+        inputs
+            Option name to storage key; the step gets a path that it can read.
+        options
+            Further options and their values. An empty value gives a flag.
+        days
+            The partitions to work on, given to the step as ``--days``.
+
+        Raises
+        ------
+        JobFailed
+            With the step's own error, or how the process ended.
+        """
+
+
+class Storage(dg.ConfigurableResource[Any], ABC):
+    """Keeps tables, models and reports under keys such as ``predictions/2026-01-31/predictions.parquet``."""
+
+    @abstractmethod
+    def uri(self, key: str) -> str:
+        """Return the address by which a person or another program finds ``key``."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether a file or folder is there."""
+
+    @abstractmethod
+    def entries(self, key: str) -> list[Entry]:
+        """List what lies directly below a folder, by name; nothing when the folder is not there."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Read a small file. Raises :class:`~credit_default.errors.NotThere`."""
+
+    @abstractmethod
+    def write(self, key: str, content: bytes) -> None:
+        """Write a small file, whole or not at all."""
+
+    @abstractmethod
+    def publish(self, staged: str, key: str) -> None:
+        """Make a job's output visible at ``key``, whole or not at all.
+
+        A file replaces what was there. A folder is immutable: publishing it a second time changes nothing.
+        """
+
+    @abstractmethod
+    def preserve(self, key: str, into: str) -> None:
+        """Keep the present file at ``key``, if there is one, in a second folder under a name made of its sha256."""
+
+    @abstractmethod
+    def fingerprint(self, key: str) -> str:
+        """Return a hash that changes when a folder's files do; empty when there is none. Reads no content."""
+
+    @abstractmethod
+    def seconds_since_change(self, key: str) -> float:
+        """Return how long ago a folder or a file directly in it last changed."""
+
+
+class ModelRegistry(dg.ConfigurableResource[Any], ABC):
+    """Knows every model version, where it came from, and which ones are champion and challenger."""
+
+    @abstractmethod
+    def register(self, key: str, *, sha256: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Register the model folder at ``key``, or return the version that already holds this sha256."""
+
+    @abstractmethod
+    def get(self, version_or_alias: str) -> ModelVersion:
+        """Return a version. Raises :class:`~credit_default.errors.NotThere`."""
+
+    @abstractmethod
+    def versions(self) -> list[ModelVersion]:
+        """Return every version, newest first."""
+
+    @abstractmethod
+    def set_alias(self, alias: str, version: str) -> None:
+        """Point ``champion`` or ``challenger`` at a version."""
+
+
+class BatchEndpoint(dg.ConfigurableResource[Any], ABC):
+    """Serves one registered version by default and keeps the one before it beside it."""
+
+    @abstractmethod
+    def state(self) -> EndpointState:
+        """Return what is deployed now."""
+
+    @abstractmethod
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:
+        """Put a version beside the default and smoke-score it on its golden rows.
+
+        Raises :class:`~credit_default.errors.JobFailed` when it does not score as in training; the default
+        stays.
+        """
+
+    @abstractmethod
+    def make_default(self, version: str) -> EndpointState:
+        """Let a deployed version answer from now on."""
+
+    @abstractmethod
+    def invoke(self, context: dg.AssetExecutionContext, days: Sequence[str]) -> Iterator[Message]:
+        """Score days with the default version; yields like :meth:`Compute.run`.
+
+        Raises :class:`~credit_default.errors.NotThere` when nothing is deployed.
+        """
+
+
+class Telemetry(dg.ConfigurableResource[Any], ABC):
+    """Sends trace records to whoever watches."""
+
+    @abstractmethod
+    def emit(self, records: Sequence[TraceRecord]) -> int:
+        """Send each :class:`~credit_default.core.telemetry.TraceRecord` once, by its key.
+
+        Returns how many were new.
+        """

@@ -1,0 +1,112 @@
+"""Where the platform runs and where it keeps its state, read from the environment and validated when read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+
+from credit_default.errors import SettingsError
+
+ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
+HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
+START_VARIABLE = "CREDIT_DEFAULT_START"
+CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+
+MODEL_NAME = "credit-card-default"
+ENDPOINT_NAME = "credit-card-default-be"
+#: The first day of every daily table, unless START_VARIABLE says otherwise.
+DEFAULT_START = "2025-01-01"
+
+
+class Environment(StrEnum):
+    """The four environments. All but ``local`` are Azure, with an identical set of resources."""
+
+    LOCAL = "local"
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that tells one installation from another.
+
+    Attributes
+    ----------
+    environment
+        Which set of resources is used.
+    home
+        Folder of the local state: ``dagster/``, ``lake/``, ``mlflow/``, ``jobs/``, ``telemetry/``.
+    start
+        First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
+    """
+
+    environment: Environment
+    home: Path
+    start: date
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own instance folder."""
+        return self.home / "dagster"
+
+    @property
+    def lake(self) -> Path:
+        """Folder of every table, model and report."""
+        return self.home / "lake"
+
+    @property
+    def landing(self) -> Path:
+        """Folder in which files from outside arrive."""
+        return self.lake / "landing"
+
+    @property
+    def jobs(self) -> Path:
+        """Folder with one sub-folder per job on local compute."""
+        return self.home / "jobs"
+
+    @property
+    def telemetry(self) -> Path:
+        """Folder of the local traces."""
+        return self.home / "telemetry"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking server and registry."""
+        return f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and validate the settings.
+
+    Raises
+    ------
+    SettingsError
+        Naming every variable that is malformed, what was got and what was expected.
+    """
+    problems: list[str] = []
+    name = environ.get(ENVIRONMENT_VARIABLE, "").strip() or Environment.LOCAL
+    environment = Environment.LOCAL
+    try:
+        environment = Environment(name)
+    except ValueError:
+        choices = ", ".join(Environment)
+        problems.append(f"{ENVIRONMENT_VARIABLE} is {name!r}; set it to one of {choices}, or unset it for local")
+
+    start = date.fromisoformat(DEFAULT_START)
+    written = environ.get(START_VARIABLE, "").strip() or DEFAULT_START
+    try:
+        start = date.fromisoformat(written)
+    except ValueError:
+        problems.append(f"{START_VARIABLE} is {written!r}; expected the first day as YYYY-MM-DD, e.g. {DEFAULT_START}")
+
+    home = Path(environ.get(HOME_VARIABLE, "").strip() or ".credit_default").expanduser().absolute()
+    if home.exists() and not home.is_dir():
+        problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return Settings(environment=environment, home=home, start=start)
