@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 from credit_default.errors import QueryError
 
 TABLE = "traces"
+_DATABASE = "memory"  # what DuckDB calls a database that is in no file
 _SUPPORTED = (
     "supported are where, project, extend, summarize, order by, top, take, count, distinct, join, union, "
     "mv-expand, parse, let and `evaluate bag_unpack(column [, 'prefix'])`, over the table `traces`"
@@ -30,7 +32,7 @@ _BAG_UNPACK = re.compile(
         (?: , \s* (?: '(?P<single>\w*)' | "(?P<double>\w*)" ) \s* )? \)""",
     re.VERBOSE,
 )
-#: What DuckDB calls the types of JSON values, and the column that holds a slot whose values all have one of them.
+#: The types of a slot's values, as DuckDB calls them in JSON, and the type of the column that holds them.
 _TYPES = (
     (frozenset({"BOOLEAN"}), "BOOLEAN"),
     (frozenset({"BIGINT", "UBIGINT"}), "BIGINT"),
@@ -46,7 +48,7 @@ def run(query: str, traces: Path) -> pa.Table:
     Parameters
     ----------
     query
-        KQL that reads the table ``traces``: ``timestamp``, ``message``, ``severityLevel``, ``customDimensions``.
+        KQL over the table ``traces``: ``timestamp``, ``message``, ``severityLevel``, ``customDimensions``.
     traces
         The file with a line of JSON per row. It may be missing or empty; a torn line is left out.
 
@@ -72,11 +74,10 @@ def run(query: str, traces: Path) -> pa.Table:
         except duckdb_kql.KqlError as error:
             raise QueryError(f"{error}; {_SUPPORTED}") from None
         except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise QueryError(str(error).splitlines()[0]) from None
+            first = str(error).splitlines()[0]
+            raise QueryError(f"{first} Columns and their types: `traces | getschema`") from None
         except duckdb.Error as error:  # its text may hold a value
-            raise QueryError(
-                f"the query fails while it runs ({type(error).__name__}); check its types"
-            ) from None
+            raise QueryError(f"the query fails while it runs ({type(error).__name__}); check its types") from None
 
 
 def _load(connection: duckdb.DuckDBPyConnection, traces: Path) -> None:
@@ -119,11 +120,11 @@ def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 def _evaluations(tree: Any) -> Iterator[tuple[int, int, int]]:
     """Yield where in the text the main statement begins, and each ``| evaluate ...`` of it begins and ends."""
     node = tree
-    while type(node).__name__ != "PipeExpressionContext":
-        statements = [child for child in node.children or () if type(child).__name__ not in _NOT_STATEMENTS]
-        if not statements:
+    while type(node).__name__ != "PipeExpressionContext":  # the last statement is the query; `let`s precede it
+        below = [child for child in node.children or () if hasattr(child, "children")]
+        if not below:
             return
-        node = statements[-1]
+        node = below[-1]
     for child in node.children:
         if type(child).__name__ == "PipedOperatorContext":
             operator = child.children[1].children[0]
@@ -131,21 +132,33 @@ def _evaluations(tree: Any) -> Iterator[tuple[int, int, int]]:
                 yield node.start.start, child.start.start, child.stop.stop + 1
 
 
-_NOT_STATEMENTS = {"TerminalNodeImpl", "ErrorNodeImpl"}
+def _tokens(node: Any) -> Iterator[str]:
+    """Yield the words, signs and literals of a parsed query, in order."""
+    if not hasattr(node, "children"):
+        yield node.getText()
+    for child in getattr(node, "children", None) or ():
+        yield from _tokens(child)
 
 
 def _sql(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Translate a query without `bag_unpack` and hold it to our own tables."""
+    words = list(_tokens(duckdb_kql.parse(query).tree))
+    for word, sign in pairwise(words):
+        if sign == "(" and word in {"database", "cluster"}:
+            raise QueryError(f"not supported: `{word}(...)`; {_SUPPORTED}")
+
     schema: dict[str, list[str]] = {}
-    for table, column in connection.sql(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index"
-    ).fetchall():
+    columns = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+    for table, column in connection.sql(f"{columns} ORDER BY table_name, column_index").fetchall():
         schema.setdefault(table, []).append(column)
-    sql = duckdb_kql.to_sql(query, schema=schema, allow_write=False)
+        schema.setdefault(f"{_DATABASE}.{table}", []).append(column)
+    # With the database named, DuckDB's own tables and views cannot be meant by accident or by design.
+    sql = duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False)
     if sql.parameters or sql.unbound:
         raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
     for name in sorted(connection.get_table_names(str(sql), qualified=True)):
         if name not in schema:
-            raise QueryError(f"there is no table {name}; {_SUPPORTED}")
+            raise QueryError(f"there is no table {name.removeprefix(f'{_DATABASE}.')}; {_SUPPORTED}")
     return str(sql)
 
 
@@ -158,10 +171,8 @@ def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefi
     source = f"bags_{step}"
     columns = dict(connection.sql(f"SELECT column_name, column_type FROM (DESCRIBE {source})").fetchall())  # noqa: S608
     if columns.get(column) != "JSON":
-        got = f"a {columns[column]} column" if column in columns else f"not among {', '.join(columns)}"
-        raise QueryError(
-            f"bag_unpack: expected {column} to be a dynamic column, and it is {got}; try parse_json"
-        )
+        got = f"is {columns[column]}: try parse_json" if column in columns else f"is none of {', '.join(columns)}"
+        raise QueryError(f"bag_unpack: expected a dynamic column, and {column} {got}")
     bag = _quoted(column)
     slots = connection.sql(
         f"""
@@ -178,7 +189,8 @@ def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefi
         output = prefix + name
         if output.casefold() in taken:
             raise QueryError(
-                f"bag_unpack makes a second column {output}; give its columns a prefix: bag_unpack({column}, 'data_')"
+                f"bag_unpack makes a second column {output}; expected other names: "
+                f"give them a prefix, bag_unpack({column}, 'data_')"
             )
         taken.add(output.casefold())
         selected.append(f"{_slot(bag, name, frozenset(types or ()))} AS {_quoted(output)}")

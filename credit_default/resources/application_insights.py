@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Delivery:
     Attributes
     ----------
     sent
-        Accepted by the endpoint.
+        Accepted by the endpoint; those that had waited are counted too.
     kept
         The endpoint could not be reached or was busy: on disk, sent after the next success, within 7 days.
     dropped
@@ -54,6 +54,8 @@ def _handler_type() -> type[Any]:
     logging.getLogger("opencensus.ext.azure").addHandler(logging.NullHandler())
     logging.getLogger("opencensus.ext.azure").propagate = False
 
+    fates = {TransportStatusCode.SUCCESS: "sent", TransportStatusCode.RETRY: "kept"}
+
     class Handler(AzureLogHandler):  # type: ignore[misc] # no type information is published
         started = False
 
@@ -74,11 +76,9 @@ def _handler_type() -> type[Any]:
 
         def _transmit(self, envelopes: Sequence[Any]) -> Any:
             outcome = super()._transmit(envelopes)
-            field = {TransportStatusCode.SUCCESS: "sent", TransportStatusCode.RETRY: "kept"}.get(
-                outcome, "dropped"
-            )
-            counts = {**vars(self.delivery), field: getattr(self.delivery, field) + len(envelopes)}
-            self.delivery = Delivery(**counts)
+            fate = fates.get(outcome, "dropped")
+            so_far = getattr(self.delivery, fate)
+            self.delivery = replace(self.delivery, **{fate: so_far + len(envelopes)})
             return outcome
 
     return Handler
@@ -139,8 +139,7 @@ class ApplicationInsights:
         except ValueError:
             raise SettingsError(
                 "APPLICATIONINSIGHTS_CONNECTION_STRING is malformed; expected "
-                "InstrumentationKey=<uuid>;IngestionEndpoint=https://<region>.in.applicationinsights.azure.com, "
-                "as the Azure portal shows it"
+                "InstrumentationKey=<uuid>;IngestionEndpoint=https://..., as the Azure portal shows it"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The local stand-in for Application Insights: a file with a line of JSON for each row of its `traces` table."""
+"""The local stand-in for Application Insights: a file with a line of JSON for each row of `traces`."""
 
 from __future__ import annotations
 

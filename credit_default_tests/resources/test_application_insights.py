@@ -1,0 +1,201 @@
+"""Trace records over real HTTP, to a small server that stands in for Application Insights' ingestion endpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from credit_default.core.telemetry import TraceRecord
+from credit_default.errors import SettingsError
+from credit_default.resources.application_insights import ApplicationInsights, Delivery, _handler_type
+
+KEY = "3f6d1a52-7b0c-4c55-9d2f-0d6f3b8d1e77"
+SENDER = """
+import sys
+from pathlib import Path
+from credit_default.core.telemetry import TraceRecord
+from credit_default.resources.application_insights import ApplicationInsights
+
+connection_string, unsent, *keys = sys.argv[1:]
+insights = ApplicationInsights(connection_string, Path(unsent), retry_after=0.5)
+print(insights.send([TraceRecord(f"message {key}", 1, {"event_key": key}) for key in keys]))
+"""
+
+
+class Endpoint:
+    """Answers `POST /v2.1/track` as Azure documents it, and keeps what it accepted."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.paths: list[str] = []
+        self.envelopes: list[dict] = []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                envelopes = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.paths.append(self.path)
+                if endpoint.status == 200:
+                    endpoint.envelopes += envelopes
+                accepted = len(envelopes) if endpoint.status == 200 else 0
+                answer = {"itemsReceived": len(envelopes), "itemsAccepted": accepted, "errors": []}
+                body = json.dumps(answer).encode()
+                self.send_response(endpoint.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def connection_string(self) -> str:
+        return f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def messages(self) -> list[str]:
+        return [envelope["data"]["baseData"]["message"] for envelope in self.envelopes]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    endpoint = Endpoint()
+    yield endpoint
+    endpoint.server.shutdown()
+    endpoint.server.server_close()
+
+
+@pytest.fixture
+def unsent(tmp_path) -> Path:
+    return tmp_path / "unsent"
+
+
+def record(key: str, message: str | None = None, severity_level: int = 1, **dimensions) -> TraceRecord:
+    return TraceRecord(message or f"message {key}", severity_level, {"event_key": key, **dimensions})
+
+
+def test_a_record_arrives_unchanged_as_message_data_with_its_dimensions(endpoint, unsent):
+    message = json.dumps({"model_name": "credit-card-default", "data": {"share": "100 %s %d", "name": "ünï"}})
+    insights = ApplicationInsights(endpoint.connection_string, unsent)
+    assert insights.send([record("k1", message, 2, partition="2026-01-01")]) == Delivery(sent=1)
+    (envelope,) = endpoint.envelopes
+    assert endpoint.paths == ["/v2.1/track"]
+    assert envelope["iKey"] == KEY
+    assert envelope["data"]["baseType"] == "MessageData"
+    data = envelope["data"]["baseData"]
+    assert data["message"] == message
+    assert data["severityLevel"] == 2
+    assert {"event_key": "k1", "partition": "2026-01-01"}.items() <= data["properties"].items()
+
+
+@pytest.mark.parametrize("severity_level", range(5))
+def test_severities_arrive_as_they_were(endpoint, unsent, severity_level):
+    ApplicationInsights(endpoint.connection_string, unsent).send([record("k", severity_level=severity_level)])
+    assert endpoint.envelopes[0]["data"]["baseData"]["severityLevel"] == severity_level
+
+
+def test_every_record_of_a_large_batch_has_arrived_when_send_returns(endpoint, unsent):
+    insights = ApplicationInsights(endpoint.connection_string, unsent)
+    assert insights.send([record(f"k{number}") for number in range(750)]) == Delivery(sent=750)
+    assert endpoint.messages == [f"message k{number}" for number in range(750)]
+
+
+@pytest.mark.parametrize("connection_string", [None, "", "  "])
+def test_without_a_connection_string_nothing_is_sent_and_nothing_imported(unsent, connection_string, endpoint):
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from credit_default.core.telemetry import TraceRecord\n"
+        "from credit_default.resources.application_insights import ApplicationInsights\n"
+        f"print(ApplicationInsights({connection_string!r}, Path(sys.argv[1])).send([TraceRecord('x')]))\n"
+        "assert not [name for name in sys.modules if name.startswith('opencensus')]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(unsent)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Delivery(sent=0, kept=0, dropped=0)"
+    assert not unsent.exists()
+    assert endpoint.envelopes == []
+
+
+@pytest.mark.parametrize("statsbeat", ["true", "false"])
+def test_what_cannot_be_sent_is_kept_and_sent_by_a_later_process_after_its_first_success(
+    endpoint, unsent, monkeypatch, statsbeat
+):
+    # The switch that others would set when offline makes the bare handler drop what it cannot send.
+    monkeypatch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", statsbeat)
+
+    def send(connection_string: str, *keys: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", SENDER, connection_string, str(unsent), *keys],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert KEY not in done.stdout + done.stderr
+        return done.stdout.strip()
+
+    down = f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:9"
+    assert send(down, "a", "b") == "Delivery(sent=0, kept=2, dropped=0)"
+    time.sleep(0.6)
+    assert send(endpoint.connection_string, "c") == "Delivery(sent=3, kept=0, dropped=0)"
+    assert endpoint.messages == ["message c", "message a", "message b"]
+    assert list(unsent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, Delivery(kept=1)),
+        (500, Delivery(kept=1)),
+        (503, Delivery(kept=1)),
+        (400, Delivery(dropped=1)),
+        (402, Delivery(dropped=1)),
+        (439, Delivery(dropped=1)),
+    ],
+)
+def test_a_busy_endpoint_is_tried_again_and_a_refusal_is_told(endpoint, unsent, status, expected, caplog):
+    endpoint.status = status
+    with caplog.at_level(logging.DEBUG):
+        delivery = ApplicationInsights(endpoint.connection_string, unsent).send([record("k")])
+    assert delivery == expected
+    assert len(list(unsent.iterdir())) == expected.kept
+    assert KEY not in caplog.text
+
+
+def test_sending_leaves_no_thread_behind_and_calls_nobody_else(endpoint, unsent, monkeypatch):
+    import requests
+
+    addresses: list[str] = []
+    post = requests.post
+    monkeypatch.setattr(requests, "post", lambda url, **options: (addresses.append(url), post(url, **options))[1])
+    monkeypatch.delenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", raising=False)
+    before = set(threading.enumerate())
+    ApplicationInsights(endpoint.connection_string, unsent).send([record("k")])
+    left = [thread.name for thread in set(threading.enumerate()) - before if "process_request" not in thread.name]
+    assert left == []
+    assert addresses == [f"http://127.0.0.1:{endpoint.server.server_port}/v2.1/track"]
+
+
+def test_the_handler_has_the_lock_that_python_3_13_needs(endpoint, unsent):
+    handler = _handler_type()(connection_string=endpoint.connection_string, storage_path=str(unsent))
+    with handler.lock:
+        pass
+    handler.close()
+
+
+@pytest.mark.parametrize("secret", ["InstrumentationKey=hunter2-is-no-uuid", "hunter2", "a=b=hunter2;c"])
+def test_a_malformed_connection_string_is_told_without_quoting_it(unsent, secret):
+    with pytest.raises(SettingsError, match="APPLICATIONINSIGHTS_CONNECTION_STRING") as caught:
+        ApplicationInsights(secret, unsent).send([record("k")])
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
