@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
-from dagster_pipes import PipesContext, is_dagster_pipes_process, open_dagster_pipes
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dagster_pipes
 
 from credit_default.errors import CreditDefaultError
 
@@ -132,7 +133,7 @@ class TerminalReporter:
 @contextmanager
 def reporting() -> Iterator[Reporter]:
     """Open the channel to whoever started this step; an error inside is told before the process ends with 1."""
-    if is_dagster_pipes_process():
+    if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
         with open_dagster_pipes() as context:
             yield PipesReporter(context)
         return

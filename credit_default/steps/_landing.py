@@ -1,0 +1,89 @@
+"""What the two steps share that turn a day's landing folder into a typed table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from credit_default.core import tables
+from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
+from credit_default.core.files import landing_files
+from credit_default.errors import CreditDefaultError, DayError, NotThere
+from credit_default.steps.reporting import Reporter
+
+REJECTED = "rejected.csv"
+
+
+def daily_arguments(description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read ``--landing``, ``--days`` (a list of texts) and ``--output``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--landing", type=Path, required=True, help="folder with one folder of files for each day")
+    parser.add_argument("--days", type=_days, required=True, help="days to take in, as 2026-01-01,2026-01-02")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write below")
+    return parser.parse_args(arguments)
+
+
+def take_in(
+    report: Reporter,
+    dataset: Dataset,
+    given: argparse.Namespace,
+    *,
+    file_name: str,
+    figures: Callable[[pa.Table], Mapping[str, Any]] = lambda _: {},
+) -> None:
+    """Store each day that can be made and refuse the others, each with its reason.
+
+    Parameters
+    ----------
+    given
+        See `daily_arguments`.
+    file_name
+        Name of a day's table, below ``<output>/<day>``.
+    figures
+        What else to say about a day's table.
+    """
+    for day in given.days:
+        try:
+            accepted = _accept_day(given.landing, day, dataset)
+        except CreditDefaultError as error:
+            report.refused(day, error)
+            continue
+        data_version = tables.content_hash(accepted.table)
+        files = {"table": f"{day}/{file_name}"}
+        tables.write(accepted.table, given.output / files["table"], data_version=data_version)
+        if accepted.rejected.num_rows:
+            files["quarantine"] = f"{day}/{REJECTED}"
+            write_rejected(accepted.rejected, given.output / files["quarantine"])
+        result = {**accepted.counts, **figures(accepted.table)}
+        report.info(
+            f"{day}: {result['accepted']} of {result['rows']} rows accepted, from {len(result['files'])} file(s)"
+        )
+        report.stored(partition=day, data_version=data_version, files=files, result=result)
+
+
+def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
+    _refuse_malformed(day)
+    folder = landing / day
+    paths = landing_files(folder)
+    if not paths:
+        state = "is empty" if folder.is_dir() else "is not there"
+        raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
+    return accept(paths, dataset=dataset)
+
+
+def _days(text: str) -> list[str]:
+    return [day.strip() for day in text.split(",") if day.strip()]
+
+
+def _refuse_malformed(day: str) -> None:
+    try:
+        well_formed = date.fromisoformat(day).isoformat() == day
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise DayError(f"got the day {day!r}; expected a date like 2026-01-31")

@@ -1,0 +1,27 @@
+r"""Step: the files that arrived for scoring become one typed table a day; what breaks the contract is kept apart.
+
+::
+
+    python -m credit_default.steps.inference_data --landing LAKE/landing/inference/batch \
+        --days 2026-01-01,2026-01-02 --output DIR
+
+Writes ``<day>/inference_data.parquet`` and, when rows were rejected, ``<day>/rejected.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from credit_default.steps._landing import daily_arguments, take_in
+from credit_default.steps.reporting import reporting
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Take in the days that were asked for."""
+    given = daily_arguments("Turn the files that arrived for scoring into one typed table a day.", arguments)
+    with reporting() as report:
+        take_in(report, "inference", given, file_name="inference_data.parquet")
+
+
+if __name__ == "__main__":
+    main()

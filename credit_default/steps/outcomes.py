@@ -1,0 +1,36 @@
+"""Step: the outcomes that arrived become one typed table a day, the day being the one they judge.
+
+::
+
+    python -m credit_default.steps.outcomes --landing LAKE/landing/outcomes --days 2026-01-01,2026-01-02 --output DIR
+
+Writes ``<day>/outcomes.parquet`` (``client_id``, ``default_payment_next_month``) and, when rows were rejected,
+``<day>/rejected.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from credit_default.core.schema import TARGET
+from credit_default.steps._landing import daily_arguments, take_in
+from credit_default.steps.reporting import reporting
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Take in the days that were asked for."""
+    given = daily_arguments("Turn the outcomes that arrived into one typed table a day.", arguments)
+    with reporting() as report:
+        take_in(report, "outcomes", given, file_name="outcomes.parquet", figures=_figures)
+
+
+def _figures(table: pa.Table) -> dict[str, Any]:
+    return {"target_rate": pc.mean(table[TARGET]).as_py()}
+
+
+if __name__ == "__main__":
+    main()
