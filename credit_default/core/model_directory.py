@@ -1,0 +1,295 @@
+"""A model on disk: how it is written, and how it is read without trusting it.
+
+::
+
+    mlflow/               an MLflow model; ``model.skops`` holds the pipeline
+    reference.parquet     features and probability of default of the most recent training rows
+    bins.json             bins of the features (development sample) and of the score (reference)
+    golden.parquet        rows and the probabilities that they must have
+    plots/*.png
+    manifest.json         what the model is, and the sha256 of every other file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import skops.io
+from sklearn.pipeline import Pipeline
+
+from credit_default.core import tables
+from credit_default.core.bins import make_bins
+from credit_default.core.features import encode
+from credit_default.core.metrics import Floats
+from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, Feature
+from credit_default.core.training import PROBABILITY, SAME, TrainedModel
+from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
+
+MODEL_FILE = "mlflow/model.skops"
+REFERENCE_FILE = "reference.parquet"
+BINS_FILE = "bins.json"
+GOLDEN_FILE = "golden.parquet"
+MANIFEST_FILE = "manifest.json"
+PLOTS = "plots"
+#: How many hex digits of the sha256 name a model.
+MODEL_ID_LENGTH = 16
+
+#: Types that a model file may hold besides those that skops trusts by itself. They are ours to decide: a model's
+#: own list, in its MLmodel file, is never read.
+ALLOWED_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+#: What the pipeline needs to be used; the exact versions are those that wrote it.
+REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model whose file is the registered one and holds nothing but what we allow."""
+
+    pipeline: Pipeline
+    features: tuple[Feature, ...]
+    threshold: float
+    sha256: str
+    manifest: Mapping[str, Any]
+
+    def probabilities(self, table: pa.Table | pa.RecordBatch) -> Floats:
+        """Probability of default of every row of a table, shape (rows,)."""
+        if not table.num_rows:
+            return np.empty(0)
+        probabilities = self.pipeline[-1].predict_proba(encode(table, self.features))[:, 1]
+        return np.asarray(probabilities, dtype=np.float64)
+
+
+def save(
+    trained: TrainedModel,
+    directory: str | Path,
+    *,
+    training_rows: pa.Table,
+    bins: Mapping[str, Any],
+    plots: Mapping[str, bytes],
+    prepared_data_version: str,
+    code_version: str,
+    reference_rows: int = 0,
+    mlflow_run_id: str | None = None,
+) -> dict[str, Any]:
+    """Write a model directory and return its manifest.
+
+    Parameters
+    ----------
+    directory
+        Where to write; must be empty or absent.
+    training_rows
+        Development and calibration parts, with `AS_OF`; the reference is taken from them.
+    bins
+        Bins of the features in the development sample, see `credit_default.core.bins`.
+    plots
+        PNG by name.
+    reference_rows
+        Size of the reference: the most recent so many rows; 0 for all of them.
+    """
+    root = Path(directory)
+    root.mkdir(parents=True, exist_ok=True)
+    _save_mlflow(trained, root / "mlflow")
+    reference = most_recent(training_rows, reference_rows).select(FEATURE_NAMES)
+    reference = reference.append_column(PROBABILITY, pa.array(trained.probabilities(reference)))
+    tables.write(reference, root / REFERENCE_FILE)
+    tables.write(trained.golden, root / GOLDEN_FILE)
+    score = make_bins(reference, [PROBABILITY])["columns"]
+    _write_json(root / BINS_FILE, {**bins, "columns": {**bins["columns"], **score}})
+    for name, png in plots.items():
+        (root / PLOTS).mkdir(exist_ok=True)
+        (root / PLOTS / f"{name}.png").write_bytes(png)
+
+    files = {path.relative_to(root).as_posix(): _sha256(path.read_bytes()) for path in _files(root)}
+    sha256 = files[MODEL_FILE]
+    manifest = {
+        "model_sha256": sha256,
+        "model_id": sha256[:MODEL_ID_LENGTH],
+        "content_hash": trained.content_hash,
+        "features": [feature.name for feature in trained.features],
+        "protected_attributes": trained.options.protected_attributes,
+        "threshold": trained.threshold,
+        "calibration": trained.options.calibration,
+        "parameters": trained.parameters,
+        "seed": trained.options.seed,
+        "trials": [asdict(trial) for trial in trained.trials],
+        "best_trial": trained.best.number,
+        "metrics": {part: dict(figures) for part, figures in trained.metrics.items()},
+        "score_bands": [dict(band) for band in trained.bands],
+        "monotonicity": dict(trained.monotonicity),
+        "importance": dict(trained.importance),
+        "plots": [f"{PLOTS}/{name}.png" for name in plots],
+        "reference_rows": reference.num_rows,
+        "prepared_data_version": prepared_data_version,
+        "code_version": code_version,
+        "mlflow_run_id": mlflow_run_id,
+        "requirements": _requirements(),
+        "files": files,
+    }
+    _write_json(root / MANIFEST_FILE, manifest)
+    return manifest
+
+
+def load(directory: str | Path, *, expected_sha256: str) -> LoadedModel:
+    """Read a model, provided that it is the one that was registered.
+
+    Parameters
+    ----------
+    expected_sha256
+        What the registry says about the model file. It comes from outside the directory: whoever can change the
+        model file can change the manifest beside it.
+
+    Raises
+    ------
+    NotThere
+        There is no model in this directory.
+    HashMismatch
+        The file is another one. Nothing of it was parsed.
+    UntrustedType
+        The file holds a type that is not on `ALLOWED_TYPES`. None of it was built.
+    ModelError
+        The file is no model of ours.
+    """
+    path = Path(directory) / MODEL_FILE
+    if not path.is_file():
+        raise NotThere(f"{path} is not there; expected a model directory that the train step wrote")
+    # Read once: what is checked is what is parsed, even if the file changes meanwhile.
+    content = path.read_bytes()
+    sha256 = _sha256(content)
+    if sha256 != expected_sha256:
+        raise HashMismatch(
+            f"{path}: got sha256 {sha256}, expected {expected_sha256} as registered; the file was changed or "
+            "damaged after training; fetch it again from the registry, or train and register anew"
+        )
+    pipeline = _parse(content, path)
+    manifest = read_manifest(directory)
+    return LoadedModel(
+        pipeline=pipeline,
+        features=tuple(BY_NAME[name] for name in pipeline[0].feature_names_in_),
+        threshold=float(manifest["threshold"]),
+        sha256=sha256,
+        manifest=manifest,
+    )
+
+
+def smoke_test(model: LoadedModel, directory: str | Path) -> dict[str, Any]:
+    """Score the golden rows of a model directory with the model that was loaded from it.
+
+    Returns
+    -------
+    ``rows``, ``largest_difference`` from the probabilities of the training, and the ``tolerance`` it is within.
+
+    Raises
+    ------
+    SmokeTestFailed
+        A probability differs by more than `SAME`, or there are no golden rows.
+    """
+    golden = tables.read(Path(directory) / GOLDEN_FILE)
+    differences = np.abs(model.probabilities(golden) - golden[PROBABILITY].to_numpy())
+    # A NaN is no small difference either.
+    if not len(differences) or not differences.max() <= SAME:
+        largest = f"{differences.max():.3g}" if len(differences) else "none, there being no golden rows"
+        raise SmokeTestFailed(
+            f"{directory}: golden rows differ by {largest}, expected at most {SAME:g}; the libraries here score "
+            f"differently from those of the training ({', '.join(model.manifest['requirements'])}); install these"
+        )
+    return {"rows": len(differences), "largest_difference": float(differences.max()), "tolerance": SAME}
+
+
+def read_manifest(directory: str | Path) -> dict[str, Any]:
+    """Read what is written about a model.
+
+    Raises
+    ------
+    NotThere
+        There is no manifest in this directory.
+    ModelError
+        The manifest is not JSON.
+    """
+    path = Path(directory) / MANIFEST_FILE
+    if not path.is_file():
+        raise NotThere(f"{path} is not there; expected a model directory that the train step wrote")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: expected JSON; fetch the model again from the registry") from error
+    return manifest
+
+
+def most_recent(rows: pa.Table, number: int) -> pa.Table:
+    """Take the rows with the latest `AS_OF`, rows without one being the oldest; all of them when ``number`` is 0."""
+    if not number or number >= rows.num_rows:
+        return rows
+    order = pc.sort_indices(rows[AS_OF], sort_keys=[("", "descending")], null_placement="at_end")
+    # Back in their own order, so that the reference does not depend on how ties were sorted.
+    return rows.take(pc.take(order, pa.array(range(number))).sort())
+
+
+def _parse(content: bytes, path: Path) -> Pipeline:
+    try:
+        foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(ALLOWED_TYPES))
+        if foreign:
+            raise UntrustedType(
+                f"{path}: got type(s) {', '.join(foreign)} that are not on the allow-list; expected the types of a "
+                "model that the train step wrote; do not load this file"
+            )
+        pipeline = skops.io.loads(content, trusted=list(ALLOWED_TYPES))
+    except (BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: expected a skops file that the train step wrote; train again") from error
+    if not isinstance(pipeline, Pipeline):
+        raise ModelError(f"{path}: got a {type(pipeline).__name__}, expected a scikit-learn Pipeline; train again")
+    return pipeline
+
+
+def _save_mlflow(trained: TrainedModel, path: Path) -> None:
+    # MLflow starts to report usage to its makers as soon as it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow.sklearn
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string if feature.kind == "category" else DataType.double, feature.name)
+        for feature in trained.features
+    ]
+    probabilities = TensorSpec(trained.test_probabilities.dtype, (-1, 2))
+    mlflow.sklearn.save_model(
+        trained.pipeline,
+        str(path),
+        serialization_format="skops",
+        skops_trusted_types=list(ALLOWED_TYPES),
+        # Given, not inferred: inferring loads the model in a new process and takes 18 seconds.
+        pip_requirements=_requirements(),
+        pyfunc_predict_fn="predict_proba",
+        signature=ModelSignature(Schema(columns), Schema([probabilities])),
+    )
+
+
+def _requirements() -> list[str]:
+    return [f"{package}=={version(package)}" for package in REQUIREMENTS]
+
+
+def _files(root: Path) -> Sequence[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")

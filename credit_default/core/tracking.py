@@ -1,0 +1,120 @@
+"""A training as MLflow runs: one for the training, nested ones for its trials.
+
+Where they go is MLflow's own setting, ``MLFLOW_TRACKING_URI``; without it nothing is tracked. Models are not logged
+here: Azure ML's tracking server has no part for them, and the model directory is complete by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from credit_default.core.search import CrossValidated
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "credit-default"
+JOB_TAG = "credit_default.job"
+
+
+@contextmanager
+def training_run(job_name: str | None, tags: Mapping[str, str]) -> Iterator[str | None]:
+    """Open the run of a training and yield its id; None when nothing is tracked.
+
+    A run of the same job that is still open belongs to an attempt that was killed, and is closed as killed.
+    An error inside closes the run as failed.
+
+    Parameters
+    ----------
+    job_name
+        The same for every attempt at the same training.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield None
+        return
+    # MLflow starts to report usage to its makers as soon as it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+    job_tags = {JOB_TAG: job_name} if job_name else {}
+    if job_name:
+        _close_killed(client, experiment, job_name)
+    # On Azure ML the run exists already: MLflow finds its id in the environment.
+    given = os.environ.get("MLFLOW_RUN_ID")
+    with mlflow.start_run(experiment_id=None if given else experiment, tags={**tags, **job_tags}) as run:
+        yield str(run.info.run_id)
+
+
+def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None = None) -> None:
+    """Write down a trial as a nested run of the active one."""
+    if run_id is None:
+        return
+    import mlflow
+
+    tags = {JOB_TAG: job_name} if job_name else {}
+    with mlflow.start_run(run_name=f"trial-{result.number}", nested=True, tags=tags):
+        mlflow.log_params({**result.parameters, "trees": result.trees})
+        mlflow.log_metrics({"mean_auc": result.mean_auc, "std_auc": result.std_auc})
+
+
+def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path) -> None:
+    """Write down what came of a training: the figures of its manifest and the pictures of its model directory."""
+    if run_id is None:
+        return
+    import mlflow
+
+    mlflow.log_params(
+        {
+            **manifest["parameters"],
+            "trial": manifest["best_trial"],
+            "seed": manifest["seed"],
+            "calibration": manifest["calibration"],
+        }
+    )
+    figures = {
+        f"{part}_{name}": float(value)
+        for part, measured in manifest["metrics"].items()
+        for name, value in measured.items()
+        if value is not None
+    }
+    mlflow.log_metrics(figures)
+    mlflow.set_tags({name: manifest[name] for name in ("model_sha256", "model_id", "content_hash")})
+    mlflow.log_artifact(str(directory / "manifest.json"))
+    for plot in manifest["plots"]:
+        mlflow.log_artifact(str(directory / plot), "plots")
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        # Beside the database; MLflow's own default is the folder that the process happens to be in.
+        location = (
+            (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
+            if uri.startswith("sqlite:///")
+            else None
+        )
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            # Another training was faster.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _close_killed(client: MlflowClient, experiment: str, job_name: str) -> None:
+    active = os.environ.get("MLFLOW_RUN_ID")
+    quoted = job_name.replace("'", "")
+    for run in client.search_runs([experiment], f"tags.`{JOB_TAG}` = '{quoted}' and attributes.status = 'RUNNING'"):
+        if run.info.run_id != active:
+            client.set_terminated(run.info.run_id, "KILLED")

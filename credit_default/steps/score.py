@@ -1,0 +1,67 @@
+"""Score the accepted clients of some days with a registered model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from credit_default.core import model_directory, tables
+from credit_default.core.scoring import score_file
+from credit_default.errors import CreditDefaultError, DayError
+from credit_default.steps.reporting import reporting
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the step: every day by itself; a day that cannot be scored does not stop the others."""
+    options = _arguments(arguments)
+    with reporting() as report:
+        model = model_directory.load(options.model, expected_sha256=options.model_sha256)
+        scored_at = datetime.now(UTC)
+        for day in options.days.split(","):
+            source = options.inference_data / day / "inference_data.parquet"
+            path = f"{day}/predictions.parquet"
+            try:
+                summary = score_file(
+                    model,
+                    source,
+                    options.output / path,
+                    as_of=_date(day),
+                    model_name=options.model_name,
+                    model_version=options.model_version,
+                    input_data_version=tables.data_version_of(source),
+                    run_id=options.run_id,
+                    scored_at=scored_at,
+                )
+            except CreditDefaultError as error:
+                report.refused(day, error)
+                continue
+            report.info(f"{day}: {summary['rows']:,} rows scored in {summary['seconds']:.2f} s")
+            report.stored(
+                partition=day, data_version=summary["data_version"], result=summary, files={"predictions": path}
+            )
+
+
+def _date(day: str) -> date:
+    try:
+        return date.fromisoformat(day)
+    except ValueError as error:
+        raise DayError(f"got day {day!r}, expected YYYY-MM-DD") from error
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model directory")
+    parser.add_argument("--model-name", required=True, help="name of the registered model")
+    parser.add_argument("--model-version", required=True, help="its registered version")
+    parser.add_argument("--model-sha256", required=True, help="what the registry says about the model file")
+    parser.add_argument("--run-id", required=True, help="kept with every prediction")
+    parser.add_argument("--inference-data", type=Path, required=True, help="folder with a sub-folder for each day")
+    parser.add_argument("--days", required=True, help="YYYY-MM-DD, separated by commas")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write <day>/predictions.parquet to")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

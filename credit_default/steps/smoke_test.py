@@ -1,0 +1,32 @@
+"""Score a model's golden rows and compare them with what they scored in training."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from credit_default.core import model_directory
+from credit_default.steps.reporting import reporting
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the step; it fails when the model does not do what it did in training."""
+    options = _arguments(arguments)
+    with reporting() as report:
+        model = model_directory.load(options.model, expected_sha256=options.model_sha256)
+        result = model_directory.smoke_test(model, options.model)
+        report.info(f"{result['rows']} golden rows, largest difference {result['largest_difference']:.1e}")
+        report.stored(data_version=model.manifest["content_hash"], result=result, files={})
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model directory")
+    parser.add_argument("--model-sha256", required=True, help="what the registry says about the model file")
+    parser.add_argument("--output", type=Path, required=True, help="nothing is written; every step has it")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
