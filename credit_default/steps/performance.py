@@ -1,0 +1,69 @@
+r"""Step: predictions of days against their outcomes.
+
+::
+
+    python -m credit_default.steps.performance --predictions LAKE/predictions --outcomes LAKE/outcomes \
+        --days 2026-01-01,2026-01-02 --output DIR
+
+Writes ``<day>/performance.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from credit_default.core import tables
+from credit_default.core.performance import judge
+from credit_default.errors import CreditDefaultError
+from credit_default.steps._daily import parser_of, refuse_malformed, write_result
+from credit_default.steps.reporting import reporting
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the days that were asked for."""
+    parser = parser_of(
+        "Measure predictions of days against their outcomes.",
+        predictions="daily predictions",
+        outcomes="daily outcomes",
+    )
+    given = parser.parse_args(arguments)
+    with reporting() as report:
+        for day in given.days:
+            try:
+                result = _measured(day, given.predictions, given.outcomes)
+            except CreditDefaultError as error:
+                report.refused(day, error)
+                continue
+            name = f"{day}/performance.json"
+            data_version = write_result(given.output / name, result)
+            report.info(f"{day}: {result['n_joined']} of {result['n_predictions']} predictions have an outcome")
+            report.stored(partition=day, data_version=data_version, files={"performance": name}, result=result)
+
+
+def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict[str, Any]:
+    refuse_malformed(day)
+    predictions_file = predictions_folder / day / "predictions.parquet"
+    outcomes_file = outcomes_folder / day / "outcomes.parquet"
+    predictions = tables.read(predictions_file)
+    outcomes = tables.read(outcomes_file)
+    return {
+        "partition": day,
+        "model_name": _one(predictions, "model_name"),
+        "model_version": _one(predictions, "model_version"),
+        "model_sha256": _one(predictions, "model_sha256"),
+        "predictions_data_version": tables.data_version_of(predictions_file),
+        "outcomes_data_version": tables.data_version_of(outcomes_file),
+        **judge(predictions, outcomes),
+    }
+
+
+def _one(predictions: pa.Table, name: str) -> str | None:
+    return str(predictions.column(name)[0].as_py()) if predictions.num_rows else None
+
+
+if __name__ == "__main__":
+    main()

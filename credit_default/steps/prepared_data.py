@@ -1,0 +1,45 @@
+r"""Step: the curated table becomes development, calibration and test parts, and bins of the development part.
+
+::
+
+    python -m credit_default.steps.prepared_data --curated LAKE/curated_data/curated_data.parquet --output DIR
+
+Writes ``prepared/{development,calibration,test}.parquet``, ``prepared/bins.json`` and ``prepared/manifest.json``. Failed
+checks are reported, not raised: whoever started the step decides what is published.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from credit_default.core import tables
+from credit_default.core.prepared import prepare
+from credit_default.core.quality import prepared_checks
+from credit_default.steps.reporting import Check, reporting
+
+PREPARED = "prepared"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Deal, bin and check."""
+    parser = argparse.ArgumentParser(description="Deal the curated table into parts and bin the development part.")
+    parser.add_argument("--curated", type=Path, required=True, help="the curated table, a Parquet file")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write below")
+    given = parser.parse_args(arguments)
+    with reporting() as report:
+        curated = tables.read(given.curated)
+        made = prepare(curated, curated_data_version=tables.data_version_of(given.curated))
+        made.write(given.output / PREPARED)
+        checks = [
+            Check(check.name, check.passed, check.description, check.severity, check.metadata)
+            for check in prepared_checks(made.parts, made.bins)
+        ]
+        counted = ", ".join(f"{part.num_rows} {name}" for name, part in made.parts.items())
+        report.info(f"version {made.version}: {counted}")
+        report.stored(data_version=made.version, files={PREPARED: PREPARED}, result=made.manifest, checks=checks)
+
+
+if __name__ == "__main__":
+    main()
