@@ -33,7 +33,8 @@ class Delivery:
     kept
         The endpoint could not be reached or was busy: on disk, sent after the next success, within 7 days.
     dropped
-        Refused by the endpoint for good (400, 402, 439): wrong key, or over the quota.
+        Refused by the endpoint for good (400, 402, 439): wrong key, or over the quota. A request that was
+        accepted in part counts whole; what can be tried again of it is kept all the same.
     """
 
     sent: int = 0
@@ -50,9 +51,8 @@ def _handler_type() -> type[Any]:
         from opencensus.ext.azure.common.transport import TransportStatusCode
         from opencensus.ext.azure.log_exporter import AzureLogHandler
 
-    # It quotes whole envelopes, the instrumentation key among them; Delivery says what happened instead.
-    logging.getLogger("opencensus.ext.azure").addHandler(logging.NullHandler())
-    logging.getLogger("opencensus.ext.azure").propagate = False
+    # This logger quotes whole envelopes, the instrumentation key among them; Delivery says what happened instead.
+    logging.getLogger("opencensus.ext.azure.common.transport").disabled = True
 
     fates = {TransportStatusCode.SUCCESS: "sent", TransportStatusCode.RETRY: "kept"}
 

@@ -192,6 +192,7 @@ def test_nothing_but_the_traces_can_be_read(traces, tmp_path, query):
         ("traces | project run = 1, customDimensions | evaluate bag_unpack(customDimensions)", "second column run"),
         ("traces | where nothing > 1", "nothing.*getschema"),
         ("print x = toint(message)", "message"),
+        ("secret | take 1", "there is no table secret; supported are"),
         ("declare query_parameters(x:string = 'y'); traces | where message == x", "query_parameters"),
     ],
 )

@@ -47,7 +47,9 @@ class Endpoint:
                 if endpoint.status == 200:
                     endpoint.envelopes += envelopes
                 accepted = len(envelopes) if endpoint.status == 200 else 0
-                answer = {"itemsReceived": len(envelopes), "itemsAccepted": accepted, "errors": []}
+                refused = range(len(envelopes)) if endpoint.status == 206 else ()
+                errors = [{"index": index, "statusCode": 400, "message": "invalid"} for index in refused]
+                answer = {"itemsReceived": len(envelopes), "itemsAccepted": accepted, "errors": errors}
                 body = json.dumps(answer).encode()
                 self.send_response(endpoint.status)
                 self.send_header("Content-Length", str(len(body)))
@@ -158,6 +160,7 @@ def test_what_cannot_be_sent_is_kept_and_sent_by_a_later_process_after_its_first
         (429, Delivery(kept=1)),
         (500, Delivery(kept=1)),
         (503, Delivery(kept=1)),
+        (206, Delivery(dropped=1)),
         (400, Delivery(dropped=1)),
         (402, Delivery(dropped=1)),
         (439, Delivery(dropped=1)),
