@@ -179,7 +179,9 @@ def _metric(name: str, kind: str) -> ColumnDrift:
 
 
 def _distance(result: Any) -> Distance:
-    value = float(result.value)
+    # Evidently sums over categories in the order of a set: the last digit differs from process to process, and the
+    # hash of a stored result must not.
+    value = round(float(result.value), 12)
     assert math.isfinite(value), "evidently's distances are finite for columns with values"
     names = {test.name: test.display_name for test in TESTS.values()}
     drifted = any(test.status == TestStatus.FAIL for test in result.tests)

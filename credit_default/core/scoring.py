@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from credit_default.core import tables
 from credit_default.core.metrics import Floats
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.schema import CLIENT_ID
@@ -113,6 +114,7 @@ def score_file(
             }
             writer.write_batch(pa.record_batch([columns[name] for name in PREDICTIONS.names], schema=PREDICTIONS))
             tally.add(probabilities, defaults)
+        writer.add_key_value_metadata({tables.DATA_VERSION_KEY.decode(): tally.digest.hexdigest()[:32]})
     seconds = time.perf_counter() - started
     return {
         **tally.summary(),

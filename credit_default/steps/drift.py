@@ -62,9 +62,7 @@ def _measured(
     refuse_malformed(day)
     predictions_file = predictions_folder / day / "predictions.parquet"
     if not predictions_file.is_file():
-        raise NotThere(
-            f"{day} has no predictions ({predictions_file}); expected scores to compare; score the day first"
-        )
+        raise NotThere(f"{day} has no predictions: {predictions_file} is not there; score the day first")
     predictions = tables.read(predictions_file)
     identity: dict[str, Any] = {
         "partition": day,
@@ -88,7 +86,7 @@ def _scored(day: str, predictions: pa.Table, rows: pa.Table) -> pa.Table:
 
 
 def _one(predictions: pa.Table, name: str, day: str) -> str | None:
-    """What all predictions of a day say, None for a day without rows."""
+    """Give what all predictions of a day say, None for a day without rows."""
     found = predictions.column(name).unique().to_pylist()
     if len(found) > 1:
         raise ModelError(f"the predictions of {day} have {len(found)} values of {name}, expected one; score it again")

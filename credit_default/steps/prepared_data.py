@@ -4,8 +4,8 @@ r"""Step: the curated table becomes development, calibration and test parts, and
 
     python -m credit_default.steps.prepared_data --curated LAKE/curated_data/curated_data.parquet --output DIR
 
-Writes ``prepared/{development,calibration,test}.parquet``, ``prepared/bins.json`` and ``prepared/manifest.json``. Failed
-checks are reported, not raised: whoever started the step decides what is published.
+Writes ``development.parquet``, ``calibration.parquet``, ``test.parquet``, ``bins.json`` and ``manifest.json`` below
+``prepared/``. Failed checks are reported, not raised: whoever started the step decides what is published.
 """
 
 from __future__ import annotations
