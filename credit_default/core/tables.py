@@ -39,8 +39,7 @@ def schema(*, target: bool = False, as_of: bool = False, source: bool = False) -
     if as_of:
         fields.append(pa.field(AS_OF, pa.date32()))
     fields += [
-        pa.field(feature.name, CATEGORY_TYPE if feature.kind == "category" else pa.float64())
-        for feature in FEATURES
+        pa.field(feature.name, CATEGORY_TYPE if feature.kind == "category" else pa.float64()) for feature in FEATURES
     ]
     if target:
         fields.append(pa.field(TARGET, pa.int8()))
@@ -134,7 +133,7 @@ def data_version_of(path: str | Path) -> str:
     if not Path(path).is_file():
         raise NotThere(f"{path} is not there; expected a Parquet file that an earlier step made")
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{path}: expected a complete Parquet file; make it again") from error
     if DATA_VERSION_KEY not in metadata:

@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _missing_share(table: pa.Table) -> float:
     """Share of feature cells without a value."""
-    missing: int = sum(table.column(name).null_count for name in FEATURE_NAMES)
-    return missing / max(table.num_rows * len(FEATURE_NAMES), 1)
+    missing = sum(table.column(name).null_count for name in FEATURE_NAMES)
+    return float(missing / max(table.num_rows * len(FEATURE_NAMES), 1))
 
 
 if __name__ == "__main__":
