@@ -187,11 +187,11 @@ def _where(reason: str, mask: Mask) -> pa.Array:
 
 def _joined(reasons: Sequence[pa.Array]) -> pa.Array:
     """Reasons of each row in one text; null where there is none."""
-    told = [column for column in reasons if column.null_count < len(column)]
-    if not told:
-        return reasons[0]
-    text = pc.binary_join_element_wise(*told, _SEPARATOR, null_handling="skip")
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    text, *others = reasons
+    for other in others:
+        if other.null_count < len(other):
+            text = pc.coalesce(pc.binary_join_element_wise(text, other, _SEPARATOR), text, other)
+    return text
 
 
 def _all_missing(table: pa.Table, broken: Broken) -> Mask:

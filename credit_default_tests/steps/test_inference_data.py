@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from credit_default.core import tables
+from credit_default.core.schema import CLIENT_ID
+from credit_default.steps import inference_data
+from credit_default_tests.strategies import client, clients, csv_text, write_csv, write_parquet
+
+SECRET = "secret-cell"
+DAY, NEXT_DAY, LAST_DAY = "2026-01-01", "2026-01-02", "2026-01-03"
+
+
+@pytest.fixture
+def landing(tmp_path):
+    return tmp_path / "landing"
+
+
+@pytest.fixture
+def run(landing, tmp_path, capsys):
+    """Run the step by hand: its results by day, and what it said."""
+
+    def step(*days):
+        inference_data.main(["--landing", str(landing), "--days", ",".join(days), "--output", str(tmp_path / "out")])
+        said = capsys.readouterr()
+        return {line["partition"]: line for line in map(json.loads, said.out.splitlines())}, said.err
+
+    return step
+
+
+def test_every_day_has_its_own_table_figures_and_data_version(run, landing, tmp_path):
+    write_csv(landing / DAY / "a.csv", clients(3))
+    write_parquet(landing / DAY / "b.parquet", clients(2, start=3))
+    write_csv(landing / NEXT_DAY / "a.csv", clients(1))
+
+    results, _ = run(DAY, NEXT_DAY)
+
+    for day, rows in ((DAY, 5), (NEXT_DAY, 1)):
+        result = results[day]
+        path = tmp_path / "out" / result["files"]["table"]
+        assert path == tmp_path / "out" / day / "inference_data.parquet"
+        assert tables.read(path).num_rows == result["result"]["accepted"] == rows
+        assert result["data_version"] == tables.data_version_of(path) == tables.content_hash(tables.read(path))
+        assert "quarantine" not in result["files"]
+    assert results[DAY]["data_version"] != results[NEXT_DAY]["data_version"]
+    assert list(results[DAY]["result"]["files"]) == ["a.csv", "b.parquet"]
+
+
+def test_the_same_files_again_are_the_same_data_version(run, landing):
+    write_csv(landing / DAY / "a.csv", clients(3))
+
+    assert run(DAY)[0][DAY] == run(DAY)[0][DAY]
+
+
+def test_rejected_rows_go_to_a_file_of_their_own_and_are_counted(run, landing, tmp_path):
+    write_csv(landing / DAY / "a.csv", [client(0), client(1, age=SECRET), client(2, sex=SECRET)])
+
+    results, said = run(DAY)
+
+    result = results[DAY]
+    assert (result["result"]["rows"], result["result"]["accepted"], result["result"]["rejected"]) == (3, 1, 2)
+    assert result["result"]["by_reason"] == {"age: not a number": 1, "sex: unknown category": 1}
+    rejected = (tmp_path / "out" / result["files"]["quarantine"]).read_text()
+    assert rejected.count(SECRET) == 2
+    assert SECRET not in json.dumps(result)
+    assert SECRET not in said
+
+
+def not_utf8(path):
+    path.write_bytes(csv_text([client(0, sex=f"{SECRET}é")]).encode("latin-1"))
+
+
+def without_age(path):
+    write_csv(path, [client(0, sex=SECRET)], [name for name in client() if name != "age"])
+
+
+def cut_short(path):
+    pq.write_table(pa.Table.from_pylist([client(0, sex=SECRET)]), path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "expected"),
+    [
+        ("x.csv", lambda path: path.touch(), "x.csv: is empty"),
+        ("x.csv", lambda path: path.mkdir(), "x.csv: is a folder; expected a CSV or Parquet file"),
+        ("x.csv", lambda path: path.symlink_to("gone"), "x.csv: the link leads nowhere"),
+        ("x.csv", not_utf8, "x.csv, line 2: is not UTF-8"),
+        ("x.csv", without_age, "x.csv: missing column age; expected"),
+        ("x.xlsx", lambda path: path.write_text(SECRET), "x.xlsx: has the suffix .xlsx; expected .csv or .parquet"),
+        ("x.parquet", cut_short, "x.parquet: is no complete Parquet file"),
+    ],
+    ids=["0 bytes", "a directory", "a dangling link", "not UTF-8", "missing column", "another kind", "cut short"],
+)
+def test_a_file_that_cannot_be_used_fails_its_day_and_no_other(run, landing, tmp_path, name, spoil, expected):
+    for day in (DAY, NEXT_DAY, LAST_DAY):
+        write_csv(landing / day / "good.csv", clients(2))
+    spoil(landing / NEXT_DAY / name)
+
+    results, said = run(DAY, NEXT_DAY, LAST_DAY)
+
+    assert list(results) == [DAY, LAST_DAY]
+    assert f"{NEXT_DAY}: {expected}" in said
+    assert SECRET not in said
+    assert not (tmp_path / "out" / NEXT_DAY).exists()
+    assert (landing / NEXT_DAY / "good.csv").exists(), "what landed stays where it is"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_day_on_which_nothing_landed_says_where_to_put_files(run, landing, exists):
+    if exists:
+        (landing / DAY).mkdir(parents=True)
+
+    results, said = run(DAY)
+
+    assert not results
+    assert str(landing / DAY) in said
+    assert "put CSV or Parquet files into it" in said
+
+
+def test_a_day_of_headers_alone_is_stored_without_rows(run, landing, tmp_path):
+    write_csv(landing / DAY / "a.csv", [], client())
+
+    results, _ = run(DAY)
+
+    assert results[DAY]["result"]["rows"] == 0
+    assert tables.read(tmp_path / "out" / DAY / "inference_data.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("day", ["2026-1-1", "20260101", "2026-02-30", "yesterday", "../2026-01-01"])
+def test_a_malformed_day_is_refused_and_the_others_go_on(run, landing, day):
+    write_csv(landing / DAY / "a.csv", clients(1))
+
+    results, said = run(day, DAY)
+
+    assert list(results) == [DAY]
+    assert f"got the day {day!r}; expected a date like 2026-01-31" in said
+
+
+def test_it_is_a_program(landing, tmp_path):
+    write_csv(landing / DAY / "a.csv", clients(2))
+    command = [sys.executable, "-m", "credit_default.steps.inference_data"]
+    command += ["--landing", str(landing), "--days", DAY, "--output", str(tmp_path / "out")]
+
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert json.loads(finished.stdout)["result"]["accepted"] == 2
+    assert tables.read(tmp_path / "out" / DAY / "inference_data.parquet")[CLIENT_ID].to_pylist() == ["1", "2"]
