@@ -1,0 +1,87 @@
+# Every target sets up what it needs, once. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+export LC_ALL := C.UTF-8
+export PYTHONUTF8 := 1
+export DO_NOT_TRACK := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done)
+BIN := .venv/bin
+WORKERS ?= 2
+
+# Tests keep their state in folders of their own and send nothing, whatever the shell is set up for.
+PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u DAGSTER_HOME \
+	-u APPLICATIONINSIGHTS_CONNECTION_STRING $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: help demo dev test test-fast lint format clean lock chromium
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 12
+
+demo: .venv/.project  ## train, deploy, score and watch a model on real data, a few minutes
+	$(BIN)/credit-default demo
+
+dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
+	$(BIN)/credit-default dev
+
+test: .venv/.project chromium  ## run every test
+	$(PYTEST)
+
+test-fast: .venv/.project  ## run the tests that take no more than a few seconds each
+	$(PYTEST) -m "not slow"
+
+lint: .venv/.project  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.project  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what make made; keeps .credit_default, which holds your data and models
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find credit_default credit_default_tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Made anew from the lock, so that a half-made or outdated environment is mended by running make again.
+# --no-deps: the lock is complete.
+.venv/.requirements: requirements.lock
+	@if ! "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null; then \
+		echo "Python 3.11, 3.12 or 3.13 is needed$(if $(PYTHON), and PYTHON=$(PYTHON) is none of them): install one, or set PYTHON to it." >&2; \
+		exit 1; fi
+	@echo "Setting up .venv (once, some minutes)"
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.project: .venv/.requirements pyproject.toml
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+chromium:  # a browser for the tests of the UI
+	@if command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; \
+	else \
+		echo "chromium is missing, which the tests of the UI need: install it (Debian: apt-get install chromium), or use make test-fast." >&2; \
+		exit 1; fi
+
+# Keeps the versions that are locked and still fit pyproject.toml; remove the lock first to take the newest of all.
+COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+
+lock:  ## resolve pyproject.toml into requirements.lock again
+	@command -v uv >/dev/null || { echo "uv is missing, which resolves the lock: pip install uv" >&2; exit 1; }
+	if [ -e requirements.lock ]; then cp requirements.lock requirements.lock.new; fi
+	$(COMPILE) -q -o requirements.lock.new
+	{ echo "# Every package that the project runs and is tested with, with hashes. Made from pyproject.toml with:"; \
+		echo "#   uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \\"; \
+		echo "#      --no-emit-index-url --no-header -o requirements.lock      (make lock)"; \
+		cat requirements.lock.new; } > requirements.lock
+	rm requirements.lock.new
