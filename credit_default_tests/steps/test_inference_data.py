@@ -98,7 +98,8 @@ def cut_short(path):
     ],
     ids=["0 bytes", "a directory", "a dangling link", "not UTF-8", "missing column", "another kind", "cut short"],
 )
-def test_a_file_that_cannot_be_used_fails_its_day_and_no_other(run, landing, tmp_path, name, spoil, expected):
+def test_a_file_that_cannot_be_used_fails_its_day_and_no_other(run, tmp_path, name, spoil, expected):
+    landing = tmp_path / "landing"
     for day in (DAY, NEXT_DAY, LAST_DAY):
         write_csv(landing / day / "good.csv", clients(2))
     spoil(landing / NEXT_DAY / name)
