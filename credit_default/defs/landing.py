@@ -47,6 +47,7 @@ def look(
     start: date,
     seen: dict[str, str],
     busy: set[str],
+    settling_seconds: float = SETTLING_SECONDS,
 ) -> Found:
     """Compare the landing folder with what was made of it.
 
@@ -60,6 +61,8 @@ def look(
         Fingerprints that an earlier look had dealt with; losing them costs look-ups and nothing else.
     busy
         Days that a run is at work on.
+    settling_seconds
+        How long files must have been left alone before they count as whole.
     """
     found = Found()
     today = datetime.now(UTC).date()
@@ -76,7 +79,7 @@ def look(
             if seen.get(day) == fingerprint:
                 found.seen[day] = fingerprint
             continue
-        if storage.seconds_since_change(f"{folder}/{day}") < SETTLING_SECONDS:
+        if storage.seconds_since_change(f"{folder}/{day}") < settling_seconds:
             found.settling.append(day)
         elif _made_from(instance, asset, day) == fingerprint:
             found.seen[day] = fingerprint

@@ -57,9 +57,9 @@ class Deployment(dg.Config):
             kinds={"scikitlearn", "mlflow"},
             deps=["prepared_data"],
             description=(
-                "A calibrated gradient-boosted classifier, searched by cross-validation inside the development part and "
-                "looked at once on the test part. Each trial is a nested MLflow run; the model is an MLflow model in "
-                "skops format with its sha256, content hash, golden rows and the reference that its drift is measured by."
+                "A calibrated gradient-boosted classifier, searched by cross-validation inside the development part "
+                "and looked at once on the test part. Each trial is a nested MLflow run; the model is an MLflow model "
+                "in skops format with its sha256, content hash, golden rows and the reference for its drift."
             ),
         )
     ],
@@ -122,8 +122,8 @@ def registered_model(context: dg.AssetExecutionContext, storage: Storage, regist
             kinds={"python"},
             deps=["registered_model"],
             description=(
-                "Which registered version answers at the batch endpoint (the champion), and the one before it. A version "
-                "is put beside the live one and must score its golden rows as in training before it goes live."
+                "Which registered version answers at the batch endpoint (the champion), and the one before it. A "
+                "version is put beside the live one and must score its golden rows as in training before it goes live."
             ),
         )
     ],
@@ -131,7 +131,6 @@ def registered_model(context: dg.AssetExecutionContext, storage: Storage, regist
 def batch_deployment(
     context: dg.AssetExecutionContext,
     config: Deployment,
-    storage: Storage,
     registry: ModelRegistry,
     endpoint: BatchEndpoint,
 ) -> Events:

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from credit_default.defs import columns, metadata
+from credit_default.defs.daily import Days, materialised_day, take_in
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
-from credit_default.defs.recording import Events, failure_of_days, materialised_day
-from credit_default.resources.ports import Compute, Refused, Storage
+from credit_default.defs.recording import Events
+from credit_default.resources.ports import Compute, Storage
 
 LANDING = "landing/outcomes"
 
@@ -45,40 +46,18 @@ LANDING = "landing/outcomes"
 )
 def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
     """Take in outcomes and measure, each day on its own."""
-    days = list(context.partition_keys)
-    failed: dict[str, str] = {}
-    selected = {key.to_user_string() for key in context.selected_asset_keys}
-
-    if "outcomes" in selected:
-        fingerprints = {day: storage.fingerprint(f"{LANDING}/{day}") for day in days}
-        for message in compute.run(context, "outcomes", inputs={"landing": LANDING}, days=days):
-            if isinstance(message, Refused):
-                failed[message.partition] = f"outcomes: {message.error}"
-                continue
-            day = str(message.partition)
-            key = f"outcomes/{day}/outcomes.parquet"
-            rejected = f"quarantine/outcomes/{day}/rejected.csv"
-            if "quarantine" in message.files:
-                storage.publish(message.files["quarantine"], rejected)
-            storage.publish(message.files["table"], key)
-            where = storage.uri(rejected) if "quarantine" in message.files else None
-            about = metadata.accepted(message.result, storage.uri(key), where)
-            yield materialised_day("outcomes", message, {**about, "landing_fingerprint": fingerprints[day]})
-
-    going_on = [day for day in days if day not in failed]
-    if "model_performance" in selected and going_on:
+    days = Days(context)
+    if days.wanted("outcomes"):
+        yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING)
+    if days.wanted("model_performance"):
         inputs = {"predictions": "predictions", "outcomes": "outcomes"}
-        for message in compute.run(context, "performance", inputs=inputs, days=going_on):
-            if isinstance(message, Refused):
-                failed[message.partition] = f"model_performance: {message.error}"
-                continue
-            key = f"performance/{message.partition}/performance.json"
-            storage.publish(message.files["performance"], key)
+        messages = compute.run(context, "performance", inputs=inputs, days=days.going_on)
+        for day, stored in days.stored("model_performance", messages):
+            key = f"performance/{day}/performance.json"
+            storage.publish(stored.files["performance"], key)
             result = json.loads(storage.read(key))
-            yield materialised_day("model_performance", message, metadata.performed(result, storage.uri(key)))
-
-    if failed:
-        raise failure_of_days(failed, len(days) - len(failed))
+            yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
+    days.finish()
 
 
 def _latest_day_check(asset: str) -> dg.AssetChecksDefinition:

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.code_version import code_version
 from credit_default.errors import QualityError
 from credit_default.resources.ports import Stored
 
@@ -45,40 +44,12 @@ def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any
     )
 
 
-def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:
-    """Record one day of a daily asset, with its own metadata and data version.
-
-    A run over many days would otherwise stamp the same on all of them (Dagster reports outputs, not days).
-    """
-    return dg.AssetMaterialization(
-        asset,
-        partition=stored.partition,
-        metadata={**metadata, "job": stored.job_name},
-        tags={
-            "dagster/data_version": stored.data_version,
-            "dagster/data_version_is_user_provided": "true",
-            "dagster/code_version": code_version(),
-        },
-    )
-
-
 def check_specs(asset: str, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
     """Declare the checks that a step runs before its result is published."""
     return [
         dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True)
         for name, description in names.items()
     ]
-
-
-def failure_of_days(failed: Mapping[str, str], stored: int) -> dg.Failure:
-    """Say which days could not be made; the ones that could stay as recorded."""
-    told = "\n".join(f"{day}: {error}" for day, error in sorted(failed.items()))
-    return dg.Failure(
-        f"{len(failed)} day(s) failed and {stored} went on to the end and stand.\n{told}\n"
-        "Mend or remove what the messages name and materialise these days again.",
-        metadata={day: error for day, error in sorted(failed.items())},
-        allow_retries=False,
-    )
 
 
 Events = Iterator[dg.AssetMaterialization | dg.MaterializeResult[Any] | dg.AssetCheckResult]

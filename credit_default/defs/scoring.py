@@ -11,9 +11,10 @@ import dagster as dg
 
 from credit_default.core.telemetry import drift_records
 from credit_default.defs import columns, metadata
+from credit_default.defs.daily import Days, materialised_day, take_in
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
-from credit_default.defs.recording import Events, failure_of_days, materialised_day
-from credit_default.resources.ports import BatchEndpoint, Compute, Refused, Storage, Telemetry
+from credit_default.defs.recording import Events
+from credit_default.resources.ports import BatchEndpoint, Compute, Storage, Telemetry
 
 LANDING = "landing/inference/batch"
 
@@ -28,8 +29,8 @@ LANDING = "landing/inference/batch"
             daily=True,
             columns=columns.INFERENCE,
             description=(
-                "The clients that arrived for a day in `landing/inference/batch/<day>/`, held to the contract: typed rows "
-                "here, refused ones with their reasons in `quarantine/inference_data/<day>/`."
+                "The clients that arrived for a day in `landing/inference/batch/<day>/`, held to the contract: typed "
+                "rows here, refused ones with their reasons in `quarantine/inference_data/<day>/`."
             ),
         ),
         spec(
@@ -40,8 +41,8 @@ LANDING = "landing/inference/batch"
             deps=["inference_data", "batch_deployment"],
             columns=columns.PREDICTIONS,
             description=(
-                "One probability of default for each accepted client of a day, by the version that was live, with what is "
-                "needed to trace it. Predictions that it replaces are kept in `superseded_predictions/<day>/`."
+                "One probability of default for each accepted client of a day, by the version that was live, with what "
+                "is needed to trace it. Predictions that it replaces are kept in `superseded_predictions/<day>/`."
             ),
         ),
         spec(
@@ -51,8 +52,8 @@ LANDING = "landing/inference/batch"
             daily=True,
             deps=["inference_data", "batch_predictions"],
             description=(
-                "How far a day is from the reference of the model that scored it: Evidently's distances and verdict, PSI "
-                "and CSI on the model's own bins, and `violation`, which knows how much chance alone explains."
+                "How far a day is from the reference of the model that scored it: Evidently's distances and verdict, "
+                "PSI and CSI on the model's own bins, and `violation`, which knows how much chance alone explains."
             ),
         ),
     ],
@@ -68,58 +69,37 @@ def score_days(
     telemetry: Telemetry,
 ) -> Events:
     """Take the selected assets through the run's days, each day on its own."""
-    days = list(context.partition_keys)
-    failed: dict[str, str] = {}
-    selected = {key.to_user_string() for key in context.selected_asset_keys}
+    days = Days(context)
+    if days.wanted("inference_data"):
+        yield from take_in(context, days, compute, storage, asset="inference_data", landing=LANDING)
+    if days.wanted("batch_predictions"):
+        yield from _predict(context, days, endpoint, storage)
+    if days.wanted("drift_metrics"):
+        yield from _measure(context, days, compute, storage, telemetry)
+    days.finish()
 
-    def going_on() -> list[str]:
-        return [day for day in days if day not in failed]
 
-    if "inference_data" in selected:
-        fingerprints = {day: storage.fingerprint(f"{LANDING}/{day}") for day in days}
-        for message in compute.run(context, "inference_data", inputs={"landing": LANDING}, days=days):
-            if isinstance(message, Refused):
-                failed[message.partition] = f"inference_data: {message.error}"
-                continue
-            day = str(message.partition)
-            key = f"inference_data/{day}/inference_data.parquet"
-            rejected = f"quarantine/inference_data/{day}/rejected.csv"
-            if "quarantine" in message.files:
-                storage.publish(message.files["quarantine"], rejected)
-            storage.publish(message.files["table"], key)
-            where = storage.uri(rejected) if "quarantine" in message.files else None
-            about = metadata.accepted(message.result, storage.uri(key), where)
-            yield materialised_day("inference_data", message, {**about, "landing_fingerprint": fingerprints[day]})
+def _predict(context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage) -> Events:
+    for day, stored in days.stored("batch_predictions", endpoint.invoke(context, days.going_on)):
+        key = f"predictions/{day}/predictions.parquet"
+        storage.preserve(key, into=f"superseded_predictions/{day}")
+        storage.publish(stored.files["predictions"], key)
+        yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
 
-    if "batch_predictions" in selected and going_on():
-        for message in endpoint.invoke(context, going_on()):
-            if isinstance(message, Refused):
-                failed[message.partition] = f"batch_predictions: {message.error}"
-                continue
-            day = str(message.partition)
-            key = f"predictions/{day}/predictions.parquet"
-            storage.preserve(key, into=f"superseded_predictions/{day}")
-            storage.publish(message.files["predictions"], key)
-            yield materialised_day("batch_predictions", message, metadata.predicted(message.result, storage.uri(key)))
 
-    if "drift_metrics" in selected and going_on():
-        inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
-        for message in compute.run(context, "drift", inputs=inputs, days=going_on()):
-            if isinstance(message, Refused):
-                failed[message.partition] = f"drift_metrics: {message.error}"
-                continue
-            key = f"drift/{message.partition}"
-            storage.publish(message.files["report"], f"{key}/report.html")
-            storage.publish(message.files["drift"], f"{key}/drift.json")
-            # From the stored result, once it is stored: what is sent, shown and kept is the same.
-            result = json.loads(storage.read(f"{key}/drift.json"))
-            telemetry.emit(drift_records(result, run_id=context.run.run_id))
-            yield materialised_day(
-                "drift_metrics", message, metadata.drifted(result, storage.uri(f"{key}/report.html"))
-            )
-
-    if failed:
-        raise failure_of_days(failed, len(going_on()))
+def _measure(
+    context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
+) -> Events:
+    inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
+    messages = compute.run(context, "drift", inputs=inputs, days=days.going_on)
+    for day, stored in days.stored("drift_metrics", messages):
+        report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
+        storage.publish(stored.files["report"], report)
+        storage.publish(stored.files["drift"], drift)
+        # From the stored result, once it is stored: what is sent, shown and kept is the same.
+        result = json.loads(storage.read(drift))
+        telemetry.emit(drift_records(result, run_id=context.run.run_id))
+        yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
 
 
 ASSETS: list[Any] = [score_days]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster_pipes import PipesDefaultMessageWriter, PipesParams
+from dagster_pipes import PipesContextData, PipesDefaultMessageWriter, PipesParams
 
 from credit_default.resources.ports import Message, Refused, Stored
 
@@ -73,6 +73,40 @@ class StepMessages(dg.PipesMessageReader):
             checks=payload["checks"],
             job_name=self._name,
         )
+
+
+@contextmanager
+def open_session(context: dg.AssetExecutionContext, messages: StepMessages) -> Iterator[dict[str, str]]:
+    """Open a Pipes session and yield the environment that lets a step join it.
+
+    Dagster's `open_pipes_session` insists that the asset yields its outputs. An asset that records each day by
+    itself yields none, so this is the same session without that demand.
+    """
+    data = PipesContextData(
+        asset_keys=None,
+        code_version_by_asset_key=None,
+        provenance_by_asset_key=None,
+        partition_key=None,
+        partition_key_range=None,
+        partition_time_window=None,
+        run_id=context.run.run_id,
+        job_name=context.run.job_name,
+        retry_number=context.retry_number,
+        extras={},
+    )
+    handler = dg.PipesMessageHandler(context, messages)
+    with (
+        dg.PipesEnvContextInjector().inject_context(data) as context_parameters,
+        handler.handle_messages() as message_parameters,
+    ):
+        session = dg.PipesSession(
+            context_data=data,
+            message_handler=handler,
+            context_injector_params=context_parameters,
+            message_reader_params=message_parameters,
+            context=context,
+        )
+        yield dict(session.get_bootstrap_env_vars())
 
 
 def _told(exception: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from credit_default.errors import JobFailed
 from credit_default.resources.local.job import Job, JobState
-from credit_default.resources.messages import StepMessages, job_name
+from credit_default.resources.messages import StepMessages, job_name, open_session
 from credit_default.resources.ports import Compute, Message
 
 _POLL_SECONDS = 0.1
@@ -28,6 +28,7 @@ class LocalCompute(Compute):
     lake: str = Field(description="Folder below which storage keys are paths.")
     tracking_uri: str = Field(description="MLflow tracking URI that steps log to.")
     grace_seconds: float = Field(10.0, description="How long a cancelled step may take before it is killed.")
+    steps: str = Field("credit_default.steps", description="Package that the steps are modules of.")
     keep_days: float = Field(7.0, description="How long the folders of ended jobs are kept.")
 
     def run(  # noqa: D102 - see the port
@@ -43,15 +44,15 @@ class LocalCompute(Compute):
         name = job_name(context, step, days)
         job, fresh = self._find_or_name(name)
         messages = StepMessages(str(job.messages), lambda path: str(job.output / path), job.name)
-        with dg.open_pipes_session(context, dg.PipesEnvContextInjector(), messages) as session:
+        with open_session(context, messages) as session:
             if fresh:
                 command = [
-                    *(sys.executable, "-m", f"credit_default.steps.{step}", "--output", str(job.output)),
+                    *(sys.executable, "-m", f"{self.steps}.{step}", "--output", str(job.output)),
                     *(part for option, key in inputs.items() for part in (f"--{option}", str(Path(self.lake) / key))),
                     *(part for option, value in (options or {}).items() for part in (f"--{option}", value) if part),
                     *(("--days", ",".join(days)) if days else ()),
                 ]
-                job.start(command, {**os.environ, **self._environment(job), **session.get_bootstrap_env_vars()})
+                job.start(command, {**os.environ, **self._environment(job), **session})
                 context.log.info(f"Started job {job.name}.")
             else:
                 context.log.info(f"Found job {job.name}, which an earlier attempt had started; going on with it.")

@@ -37,7 +37,7 @@ class LocalModelRegistry(ModelRegistry):
             run_id=tags.get("mlflow_run_id") or None,
             tags={**tags, _KEY: key, _SHA256: sha256},
         )
-        return self.get(made.version)
+        return self.get(str(made.version))
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
         for known in self.versions():

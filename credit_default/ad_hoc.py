@@ -1,0 +1,79 @@
+"""One file scored on the spot with the live model, outside the asset graph: nothing is published or recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from credit_default.core import tables
+from credit_default.core.contract import accept, write_rejected
+from credit_default.core.model_directory import load
+from credit_default.core.scoring import score_file
+from credit_default.errors import NotThere
+from credit_default.resources import resources_for
+from credit_default.settings import ENDPOINT_NAME, Settings
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of the file; ``quarantine`` holds the rejected rows, when there are any."""
+
+    rows: int
+    accepted: int
+    rejected: int
+    model_version: str
+    mean_pd: float
+    seconds: float
+    quarantine: Path
+
+
+def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
+    """Score a CSV or Parquet file in the curated schema and write predictions as Parquet.
+
+    Rejected rows go to ``<out>.rejected.csv``.
+
+    Raises
+    ------
+    NotThere
+        No model is live.
+    InputError
+        The file cannot be used.
+    """
+    ports = resources_for(settings)
+    version = ports["endpoint"].state().default
+    if version is None:
+        raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
+    registered = ports["registry"].get(version)
+    model = load(ports["storage"].path(registered.key), expected_sha256=registered.sha256)
+
+    accepted = accept([file], dataset="inference")
+    quarantine = out.with_name(f"{out.name}.rejected.csv")
+    if accepted.rejected.num_rows:
+        write_rejected(accepted.rejected, quarantine)
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory() as folder:
+        typed = Path(folder) / "typed.parquet"
+        tables.write(accepted.table, typed)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        summary = score_file(
+            model,
+            typed,
+            out,
+            as_of=now.date(),
+            model_name=registered.name,
+            model_version=registered.version,
+            input_data_version=tables.content_hash(accepted.table),
+            run_id="credit-default score",
+            scored_at=now,
+        )
+    return Scored(
+        rows=accepted.counts["rows"],
+        accepted=accepted.counts["accepted"],
+        rejected=accepted.counts["rejected"],
+        model_version=registered.version,
+        mean_pd=summary["mean_pd"] or 0.0,
+        seconds=summary["seconds"],
+        quarantine=quarantine,
+    )

@@ -1,0 +1,121 @@
+"""The `credit-default` command. Thin: each sub-command calls what does the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from credit_default import __version__
+from credit_default import settings as settings_of
+from credit_default.errors import CreditDefaultError
+
+
+class _Group(click.Group):
+    """A group whose commands tell our own errors in a line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CreditDefaultError as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Train, register, deploy, score with and watch a model of credit-card default."""
+
+
+@main.command()
+@click.option("--trials", default=8, show_default=True, type=click.IntRange(1), help="Size of the model search.")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 365), help="Days of sample arrivals.")
+@click.option("--rows", type=click.IntRange(30), help="Sample rows in all; every arrival by default.")
+def demo(trials: int, days: int, rows: int | None) -> None:
+    """Play the whole life of a model on real data: a few minutes, through real Dagster runs."""
+    from credit_default.demo import play
+
+    sys.exit(play(settings_of.read(), trials=trials, days=days, rows=rows))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", default=3000, show_default=True, help="Port of the UI, on 127.0.0.1.")
+@click.argument("more", nargs=-1, type=click.UNPROCESSED)
+def dev(port: int, more: tuple[str, ...]) -> None:
+    """Open the UI with daemon, schedules and sensors (`dg dev`); further arguments go to it."""
+    from credit_default.instance import enter
+
+    enter()
+    dg = Path(sys.executable).with_name("dg")
+    # No authentication in Dagster: it must not be reachable from other machines.
+    os.execv(dg, ["dg", "dev", "--host", "127.0.0.1", "--port", str(port), *more])  # noqa: S606 - our own command
+
+
+@main.command("sample-data")
+@click.option("--landing", type=click.Path(path_type=Path), help="Landing folder; the lake's by default.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day; yesterday (UTC) by default.")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1), help="How many days.")
+@click.option("--shift-from-day", default=19, show_default=True, help="Day from which amounts come in NT$ (x 20).")
+def sample_data(landing: Path | None, until: datetime | None, days: int, shift_from_day: int) -> None:
+    """Write real clients as daily files to score, and outcomes for the days before a made-up shift.
+
+    The rows are real (UCI); the days and the change of units are made up.
+    """
+    from credit_default.core.sample import write_sample
+
+    folder = landing or settings_of.read().landing
+    made = write_sample(folder, until=_day(until), days=days, shift_from_day=shift_from_day)
+    click.echo(
+        f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {folder}; "
+        f"{made.outcomes:,} outcomes; amounts in NT$ on {len(made.shifted_days)} days"
+        + (f" from {made.shifted_days[0]}" if made.shifted_days else "")
+        + f". {len(made.written)} files written, {len(made.unchanged)} unchanged."
+    )
+
+
+def _day(moment: datetime | None) -> date:
+    return moment.date() if moment else (datetime.now(UTC) - timedelta(days=1)).date()
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def score(file: Path, out: Path) -> None:
+    """Score FILE (CSV or Parquet, curated schema) with the live model and write Parquet to OUT."""
+    from credit_default.ad_hoc import score_one_file
+
+    done = score_one_file(settings_of.read(), file, out)
+    click.echo(
+        f"{done.accepted:,} of {done.rows:,} rows scored by version {done.model_version} in {done.seconds:.1f} s: "
+        f"mean PD {done.mean_pd:.4f}. Written to {out}."
+    )
+    if done.rejected:
+        click.echo(f"{done.rejected:,} rows were rejected, with reasons in {done.quarantine}.", err=True)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def models(*, as_json: bool) -> None:
+    """List the registered versions, their verdicts and which one is live."""
+    from credit_default.shown import show_models
+
+    show_models(settings_of.read(), as_json=as_json)
+
+
+@main.command()
+@click.argument("kql")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a row instead of a table.")
+def query(kql: str, *, as_json: bool) -> None:
+    """Run KQL over the local traces, as Log Analytics would; `-` reads the query from standard input."""
+    from credit_default.core.kql import run
+    from credit_default.shown import show_rows
+
+    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    show_rows(run(text, settings_of.read().telemetry / "traces.jsonl"), as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

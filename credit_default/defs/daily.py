@@ -1,0 +1,94 @@
+"""Days that are taken through several steps in one run, each on its own: one that fails drops out, the rest go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from credit_default.code_version import code_version
+from credit_default.defs import metadata
+from credit_default.defs.recording import Metadata
+from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored
+
+
+class Days:
+    """The days of a run, and why some of them dropped out."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._days = list(context.partition_keys)
+        self._selected = {key.to_user_string() for key in context.selected_asset_keys}
+        self.failed: dict[str, str] = {}
+
+    @property
+    def going_on(self) -> list[str]:
+        """The days that nothing has gone wrong with."""
+        return [day for day in self._days if day not in self.failed]
+
+    def wanted(self, asset: str) -> bool:
+        """Whether an asset is selected and there are days to make it for."""
+        return asset in self._selected and bool(self.going_on)
+
+    def stored(self, asset: str, messages: Iterable[Message]) -> Iterator[tuple[str, Stored]]:
+        """Yield each day that a step stored; the days that it refused drop out."""
+        for message in messages:
+            if isinstance(message, Refused):
+                self.failed[message.partition] = f"{asset}: {message.error}"
+            else:
+                yield str(message.partition), message
+
+    def finish(self) -> None:
+        """End the run as failed if a day dropped out; what was recorded stands.
+
+        Raises
+        ------
+        dagster.Failure
+            Naming each day, what was wrong and what to do.
+        """
+        if not self.failed:
+            return
+        told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
+        raise dg.Failure(
+            f"{len(self.failed)} of {len(self._days)} day(s) failed; the others went on to the end and stand.\n"
+            f"{told}\nMend or remove what the messages name and materialise these days again.",
+            metadata=dict(sorted(self.failed.items())),
+            allow_retries=False,
+        )
+
+
+def take_in(
+    context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, *, asset: str, landing: str
+) -> Iterator[dg.AssetMaterialization]:
+    """Turn landed files into a typed table a day, and keep what breaks the contract in quarantine.
+
+    The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
+    changed and is made again.
+    """
+    fingerprints = {day: storage.fingerprint(f"{landing}/{day}") for day in days.going_on}
+    messages = compute.run(context, asset, inputs={"landing": landing}, days=days.going_on)
+    for day, stored in days.stored(asset, messages):
+        table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
+        quarantined = "quarantine" in stored.files
+        if quarantined:
+            storage.publish(stored.files["quarantine"], rejected)
+        storage.publish(stored.files["table"], table)
+        about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
+        yield materialised_day(asset, stored, {**about, "landing_fingerprint": fingerprints[day]})
+
+
+def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:
+    """Record one day of a daily asset, with its own metadata and data version.
+
+    A run over many days would otherwise stamp the same on all of them (Dagster reports outputs, not days).
+    """
+    return dg.AssetMaterialization(
+        asset,
+        partition=stored.partition,
+        metadata={**metadata, "job": stored.job_name},
+        tags={
+            "dagster/data_version": stored.data_version,
+            "dagster/data_version_is_user_provided": "true",
+            "dagster/code_version": code_version(),
+        },
+    )

@@ -1,0 +1,217 @@
+"""`make demo`: the whole life of a model on real data, told as it happens.
+
+Each chapter is a Dagster run in a process of its own, kept in the instance that `make dev` opens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from credit_default import shown
+from credit_default.defs import monitoring, scoring
+from credit_default.defs.landing import look, stretches
+from credit_default.instance import prepare
+from credit_default.resources import resources_for
+from credit_default.settings import Settings
+from credit_default.shown import console
+
+_TAG = "credit_default/chapter"
+#: Written beside the sample, so that a demo on a later day goes on with the same days.
+_SAMPLE = ".sample.json"
+
+
+@dataclass
+class Chapter:
+    """One job of the story."""
+
+    title: str
+    job: str
+    events: int
+    arguments: tuple[str, ...] = ()
+
+
+class Demo:
+    """Plays the chapters that are still to be played; a second demo on top finds nothing to do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.environment = prepare(settings)
+        # In this process too, for the instance that the progress bars read.
+        os.environ.update(self.environment)
+        self.ports = resources_for(settings)
+        self.console = console()
+
+    def play(self, *, trials: int, days: int, rows: int | None) -> int:
+        """Play the story; returns the exit code."""
+        started = time.monotonic()
+        self._sample(days, rows)
+        with dg.DagsterInstance.get() as instance:
+            for chapter in self._model_chapters(trials):
+                if not self._run(instance, chapter):
+                    return 1
+            for job, folder, asset, per_day, title in (
+                ("score_batch", scoring.LANDING, "inference_data", 3, "Scoring and measuring drift"),
+                ("judge_predictions", monitoring.LANDING, "outcomes", 2, "Judging by outcomes"),
+            ):
+                for first, last in self._pending(instance, folder, asset):
+                    number = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+                    span = ("--from", first, "--to", last)
+                    if not self._run(instance, Chapter(f"{title}: {number} days", job, number * per_day, span)):
+                        return 1
+        self._summary(time.monotonic() - started)
+        return 0
+
+    def _sample(self, days: int, rows: int | None) -> None:
+        from credit_default.core.sample import write_sample
+
+        marker = self.settings.landing / _SAMPLE
+        if marker.exists():
+            until = date.fromisoformat(json.loads(marker.read_text())["until"])
+        else:
+            until = (datetime.now(UTC) - timedelta(days=1)).date()
+        made = write_sample(self.settings.landing, until=until, days=days, rows=rows)
+        marker.write_text(json.dumps({"until": until.isoformat()}))
+        self.console.print(
+            f"[bold]{made.rows:,} real clients[/] (UCI) arrive over {len(made.days)} days, "
+            f"{made.days[0]} to {made.days[-1]}.\n"
+            "The days are made up, and so is the shift: "
+            + (
+                f"from {made.shifted_days[0]} on, amounts come in NT$, 20 times as large."
+                if made.shifted_days
+                else "none."
+            )
+        )
+
+    def _model_chapters(self, trials: int) -> Iterator[Chapter]:
+        live = self.ports["endpoint"].state().default
+        if live is not None:
+            self.console.print(f"Version {live} of the model is live already; it stays.")
+            return
+        configuration = {"ops": {"trained_model": {"config": {"trials": trials}}}}
+        yield Chapter("Curating, preparing, training", "train_model", 5, ("--config", json.dumps(configuration)))
+        yield Chapter("Deploying", "deploy_model", 1)
+
+    def _pending(self, instance: dg.DagsterInstance, folder: str, asset: str) -> list[tuple[str, str]]:
+        found = look(
+            instance,
+            self.ports["storage"],
+            folder=folder,
+            asset=asset,
+            start=self.settings.start,
+            seen={},
+            busy=set(),
+            settling_seconds=0,
+        )
+        for name, problem in found.unusable.items():
+            self.console.print(f"[yellow]{folder}/{name} is left alone: {problem}.[/]")
+        if not found.pending:
+            self.console.print(f"Nothing new in {folder}.")
+        return stretches(found.pending)
+
+    def _run(self, instance: dg.DagsterInstance, chapter: Chapter) -> bool:
+        """Run a job in a process of its own and show its materialisations as they come."""
+        mark = uuid.uuid4().hex
+        command = [sys.executable, "-m", "credit_default.run_job", chapter.job, *chapter.arguments]
+        log = self.settings.home / "demo.log"
+        with (
+            log.open("ab") as stream,
+            subprocess.Popen(  # noqa: S603 - our own command
+                [*command, "--tag", f"{_TAG}={mark}"], env=self.environment, stdout=stream, stderr=stream
+            ) as process,
+            self._progress() as progress,
+        ):
+            task = progress.add_task(chapter.title, total=chapter.events, what="starting")
+            run = None
+            while process.poll() is None:
+                time.sleep(0.5)
+                run = run or next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
+                if run is not None:
+                    self._advance(instance, run.run_id, progress, task)
+            if run is not None:
+                self._advance(instance, run.run_id, progress, task)
+        if process.returncode == 0:
+            return True
+        self.console.print(f"[bold red]{chapter.job} failed.[/] {_why(instance, run)}\nThe whole log: {log}")
+        return False
+
+    @staticmethod
+    def _advance(instance: dg.DagsterInstance, run_id: str, progress: Progress, task: Any) -> None:
+        made = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+        if made and made[-1].asset_materialization is not None:
+            last = made[-1].asset_materialization
+            what = " ".join(filter(None, (last.asset_key.to_user_string(), last.partition)))
+            progress.update(task, completed=len(made), what=what)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description:<40}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[what]}[/]"),
+            console=self.console,
+        )
+
+    def _summary(self, seconds: float) -> None:
+        version = self.ports["endpoint"].state().default
+        manifest = json.loads(self.ports["storage"].read(f"{self.ports['registry'].get(version).key}/manifest.json"))
+        self.console.print(shown.model_table(manifest, version))
+        with dg.DagsterInstance.get() as instance:
+            self.console.print(shown.days_table(_days(instance)))
+        self.console.print(
+            f"Done in {seconds:.0f} s. What to open next:\n"
+            "  make dev                                    the asset graph, runs, plots and tables\n"
+            "  credit-default models                       registered versions\n"
+            '  credit-default query "traces | take 5"      what a monitor would see\n'
+            f"  {self.settings.landing / 'inference' / 'batch'}/<day>/   drop your own files here; with make dev "
+            "running they are scored by themselves"
+        )
+
+
+def _why(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> str:
+    """Return the message of the step that failed."""
+    if run is None:
+        return "It did not start."
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    for record in failures:
+        event = record.event_log_entry.dagster_event
+        error = event.step_failure_data.error if event is not None else None
+        if error is not None:
+            return (error.cause or error).message.strip()
+    return f"See run {run.run_id}."
+
+
+def _days(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
+    """Return what was stored for each day, from the newest materialisation of each daily asset."""
+    figures: dict[str, dict[str, Any]] = {}
+    for asset, wanted in (
+        ("inference_data", {"dagster/row_count": "rows", "rejected": "rejected"}),
+        ("batch_predictions", {"mean_pd": "mean_pd"}),
+        ("drift_metrics", {name: name for name in ("n_drifted_features", "psi", "violation")}),
+        ("model_performance", {"roc_auc": "roc_auc"}),
+    ):
+        records = instance.fetch_materializations(dg.AssetKey(asset), limit=5000, ascending=True).records
+        for record in records:
+            made = record.asset_materialization
+            if made is None or made.partition is None:
+                continue
+            day = figures.setdefault(made.partition, {"day": made.partition})
+            day |= {title: made.metadata[name].value for name, title in wanted.items() if name in made.metadata}
+    return [figures[day] for day in sorted(figures)]
+
+
+def play(settings: Settings, *, trials: int, days: int, rows: int | None) -> int:
+    """Play the demo; see `Demo.play`."""
+    return Demo(settings).play(trials=trials, days=days, rows=rows)

@@ -1,0 +1,107 @@
+"""Tables on the terminal, all of them read from stored results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from credit_default.resources import resources_for
+from credit_default.settings import Settings
+
+FIGURES = {
+    "roc_auc": "ROC AUC",
+    "gini": "Gini",
+    "ks": "KS",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration intercept",
+    "f1": "F1 at the threshold",
+}
+
+
+def console() -> Console:
+    """Return a console that is wide enough for our tables where there is no terminal to ask."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=140)
+
+
+def show_models(settings: Settings, *, as_json: bool) -> None:
+    """Print the registered versions, newest first."""
+    ports = resources_for(settings)
+    state = ports["endpoint"].state()
+    versions = [
+        {
+            "version": version.version,
+            "state": _state(version.version, state),
+            "verdict": version.tags.get("verdict", ""),
+            "roc_auc": version.tags.get("roc_auc", ""),
+            "aliases": ", ".join(version.aliases),
+            "model_id": version.tags.get("model_id", ""),
+            "prepared_data_version": version.tags.get("prepared_data_version", "")[:12],
+            "code_version": version.tags.get("code_version", ""),
+        }
+        for version in ports["registry"].versions()
+    ]
+    show_rows(pa.Table.from_pylist(versions) if versions else pa.table({}), as_json=as_json)
+
+
+def _state(version: str, state: Any) -> str:
+    return {state.previous: "previous", state.default: "live"}.get(version, "")
+
+
+def show_rows(table: pa.Table, *, as_json: bool) -> None:
+    """Print rows as a table, or each as a JSON document."""
+    screen = console()
+    if as_json:
+        for row in table.to_pylist():
+            screen.out(json.dumps(row, default=str), highlight=False)
+        return
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in table.column_names:
+        shown.add_column(name, overflow="fold")
+    for row in table.to_pylist():
+        shown.add_row(*(_text(value) for value in row.values()))
+    screen.print(shown)
+    screen.print(f"{table.num_rows} row(s)")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def model_table(manifest: dict[str, Any], version: str) -> Table:
+    """Return the figures of a model on its test part."""
+    test = manifest["metrics"]["test"]
+    table = Table(title=f"Model, version {version}, on its test part", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, title in FIGURES.items():
+        if test.get(name) is not None:
+            table.add_row(title, f"{test[name]:.4f}")
+    table.add_row("threshold", f"{manifest['threshold']:.4f}")
+    return table
+
+
+def days_table(days: Iterable[dict[str, Any]]) -> Table:
+    """Return one row for each day: how many clients, what they scored, how far they had drifted."""
+    table = Table(title="Days", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("day", "rows", "rejected", "mean PD", "drifted features", "PSI of PD", "violation", "AUC"):
+        table.add_column(name, justify="left" if name == "day" else "right")
+    for day in days:
+        violation = day.get("violation")
+        table.add_row(
+            day["day"],
+            *(_text(day.get(name)) for name in ("rows", "rejected", "mean_pd", "n_drifted_features", "psi")),
+            "" if violation is None else ("[bold red]yes[/]" if violation else "no"),
+            _text(day.get("roc_auc")),
+        )
+    return table

@@ -1,0 +1,47 @@
+"""A step that stores a file a day, slowly if asked to, and can fail in several ways."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from credit_default.errors import InputError
+from credit_default.steps.reporting import reporting
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--days", default="")
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--fail")
+    parser.add_argument("--started", type=Path, help="a line is added for each process that starts")
+    given = parser.parse_args()
+    if given.started:
+        with given.started.open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+    with reporting() as report:
+        for day in given.days.split(","):
+            time.sleep(given.seconds)
+            if day == given.fail:
+                report.refused(day, InputError("this day is refused"))
+                continue
+            (given.output / day).mkdir(parents=True)
+            (given.output / day / "count.txt").write_text(f"{day}\n")
+            report.info(f"counted {day}")
+            report.stored(partition=day, data_version=f"v-{day}", result={"rows": 1}, files={"count": f"{day}/count.txt"})
+        print("printed by the step")
+        if given.fail == "raise":
+            raise InputError("columns age: missing")
+        if given.fail == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if given.fail == "child":
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            time.sleep(600)
+
+
+if __name__ == "__main__":
+    main()

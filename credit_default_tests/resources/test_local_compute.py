@@ -1,0 +1,177 @@
+"""Steps as processes of this machine: told live, found again after a crash, stopped with all they started."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import dagster as dg
+import psutil
+import pytest
+
+from credit_default.resources.local.compute import LocalCompute
+from credit_default.resources.local.job import Job
+from credit_default.resources.ports import Refused
+
+DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
+
+
+def compute(home):
+    return LocalCompute(
+        jobs=str(home / "jobs"),
+        lake=str(home / "lake"),
+        tracking_uri="",
+        grace_seconds=1.0,
+        steps="credit_default_tests.resources.example_steps",
+    )
+
+
+def run(home, *, options=None, instance=None, consume=None):
+    """Run the example step inside a real Dagster run; returns the result and the messages that arrived."""
+    arrived = []
+
+    @dg.multi_asset(specs=[dg.AssetSpec("counted", skippable=True)])
+    def counted(context: dg.AssetExecutionContext):
+        for message in compute(home).run(context, "count", inputs={}, options=options or {}, days=DAYS):
+            arrived.append(message)
+            if consume:
+                consume(message)
+            if not isinstance(message, Refused):
+                yield dg.AssetMaterialization("counted", partition=message.partition)
+
+    result = dg.materialize([counted], instance=instance, raise_on_error=False)
+    return result, arrived
+
+
+def failure(result):
+    """The message of the step that failed, with its causes."""
+    error = result.get_step_failure_events()[0].step_failure_data.error
+    return "".join(filter(None, (error.message, error.cause and error.cause.message)))
+
+
+def test_results_arrive_with_the_files_that_the_step_wrote(tmp_path):
+    read = []
+    result, arrived = run(tmp_path, consume=lambda message: read.append(open(message.files["count"]).read()))
+    assert result.success
+    assert [message.partition for message in arrived] == list(DAYS)
+    assert read == [f"{day}\n" for day in DAYS]
+
+
+def test_a_day_that_is_refused_does_not_stop_the_others(tmp_path):
+    result, arrived = run(tmp_path, options={"fail": DAYS[1]})
+    assert result.success
+    assert [type(message).__name__ for message in arrived] == ["Stored", "Refused", "Stored"]
+    assert arrived[1].error == "this day is refused"
+
+
+def test_the_error_of_a_step_is_told_in_its_own_words(tmp_path):
+    result, _ = run(tmp_path, options={"fail": "raise"})
+    assert not result.success
+    assert "JobFailed: InputError: columns age: missing" in failure(result)
+
+
+def test_a_step_that_is_killed_says_by_what(tmp_path):
+    result, arrived = run(tmp_path, options={"fail": "die"})
+    assert not result.success
+    assert "killed by SIGKILL" in failure(result)
+    assert [message.partition for message in arrived] == list(DAYS)
+
+
+def test_messages_arrive_while_the_step_still_works(tmp_path):
+    moments = []
+    run(tmp_path, options={"seconds": "0.5"}, consume=lambda _: moments.append(time.monotonic()))
+    assert moments[-1] - moments[0] > 0.7
+
+
+def test_a_finished_job_is_run_again_when_asked_for_again(tmp_path):
+    started = tmp_path / "started"
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(2):
+            assert run(tmp_path, options={"started": str(started)}, instance=instance)[0].success
+    assert len(started.read_text().splitlines()) == 2
+
+
+def test_whoever_stops_listening_stops_the_job_and_its_children(tmp_path):
+    def stop(message):
+        if message.partition == DAYS[-1]:
+            deadline = time.monotonic() + 10
+            job = next(iter((tmp_path / "jobs").iterdir()))
+            group = int((job / "pid").read_text())
+            while not psutil.Process(group).children() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            children.extend(psutil.Process(group).children())
+            raise RuntimeError("publishing failed")
+
+    children = []
+    result, _ = run(tmp_path, options={"fail": "child"}, consume=stop)
+    assert not result.success
+    assert children
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    job = Job(next(iter((tmp_path / "jobs").iterdir())))
+    assert not job.alive()
+
+
+# A run in a process of its own, so that it can be killed without a chance to clean up.
+ORCHESTRATOR = """
+import sys
+import dagster as dg
+from pathlib import Path
+from credit_default_tests.resources.test_local_compute import DAYS, compute
+from credit_default.resources.ports import Stored
+
+home = Path(sys.argv[1])
+
+@dg.multi_asset(specs=[dg.AssetSpec("counted", skippable=True)])
+def counted(context: dg.AssetExecutionContext):
+    options = {"seconds": sys.argv[2], "started": str(home / "started")}
+    for message in compute(home).run(context, "count", inputs={}, options=options, days=DAYS):
+        with (home / "seen").open("a") as stream:
+            stream.write(f"{message.partition}\\n")
+        yield dg.AssetMaterialization("counted", partition=message.partition)
+
+# The same id stands for a retry, which shares the id of its root run.
+job = dg.Definitions(assets=[counted]).resolve_implicit_global_asset_job_def()
+job.execute_in_process(run_id="11111111-2222-3333-4444-555555555555")
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0.8", "0.0"], ids=["while the job runs", "after the job completed"])
+def test_a_killed_orchestrator_finds_its_job_and_reads_all_it_said(tmp_path, seconds):
+    command = [sys.executable, "-c", textwrap.dedent(ORCHESTRATOR), str(tmp_path), seconds]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(tmp_path.glob("jobs/*/pid")):
+        time.sleep(0.01)
+    if seconds == "0.0":
+        os.kill(first.pid, signal.SIGSTOP)
+        while time.monotonic() < deadline and Job(next(iter((tmp_path / "jobs").iterdir()))).alive():
+            time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    seen_before = (tmp_path / "seen").read_text().split() if (tmp_path / "seen").exists() else []
+
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert "Found job" in second.stderr
+    assert len((tmp_path / "started").read_text().split()) == 1, "the job was started twice"
+    assert (tmp_path / "seen").read_text().split()[len(seen_before) :] == list(DAYS)
+
+
+def test_a_job_that_failed_is_tried_anew(tmp_path):
+    with dg.DagsterInstance.ephemeral() as instance:
+        run(tmp_path, options={"fail": "raise"}, instance=instance)
+        assert run(tmp_path, instance=instance)[0].success
+
+
+def test_a_step_that_is_not_there_is_named(tmp_path):
+    @dg.asset
+    def lost(context: dg.AssetExecutionContext):
+        yield from compute(tmp_path).run(context, "no_such_step", inputs={})
+
+    result = dg.materialize([lost], raise_on_error=False)
+    assert not result.success
+    assert "no_such_step" in failure(result)
+
+
