@@ -10,8 +10,9 @@ export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
-	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done)
+# Looked for once, and only where it is used.
+PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done))$(PYTHON)
 BIN := .venv/bin
 WORKERS ?= 2
 
