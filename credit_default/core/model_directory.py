@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from credit_default.core import tables
 from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
+from credit_default.core.pipeline import probabilities
 from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, Feature
 from credit_default.core.training import PROBABILITY, SAME, TrainedModel
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
@@ -68,10 +70,7 @@ class LoadedModel:
 
     def probabilities(self, table: pa.Table | pa.RecordBatch) -> Floats:
         """Probability of default of every row of a table, shape (rows,)."""
-        if not table.num_rows:
-            return np.empty(0)
-        probabilities = self.pipeline[-1].predict_proba(encode(table, self.features))[:, 1]
-        return np.asarray(probabilities, dtype=np.float64)
+        return probabilities(self.pipeline[-1], encode(table, self.features))
 
 
 def save(
@@ -234,7 +233,7 @@ def most_recent(rows: pa.Table, number: int) -> pa.Table:
     """Take the rows with the latest `AS_OF`, rows without one being the oldest; all of them when ``number`` is 0."""
     if not number or number >= rows.num_rows:
         return rows
-    order = pc.sort_indices(rows[AS_OF], sort_keys=[("", "descending")], null_placement="at_end")
+    order = pc.sort_indices(pc.fill_null(rows[AS_OF], date.min), sort_keys=[("", "descending")])
     # Back in their own order, so that the reference does not depend on how ties were sorted.
     return rows.take(pc.take(order, pa.array(range(number))).sort())
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -38,8 +40,8 @@ PREDICTIONS = pa.schema(
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-#: Rows at a time: about 10 MB as a matrix. Smaller batches cost up to twice the time, larger ones save nothing.
-BATCH_ROWS = 65_536
+#: Rows at a time: about 5 MB as a matrix. Larger batches save nothing.
+BATCH_ROWS = 32_768
 #: Quantiles are told to 1 / this.
 RESOLUTION = 10_000
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -99,8 +101,8 @@ def score_file(
     tally = _Tally(key)
     prefix = hashlib.sha256(key.encode()).hexdigest()[:16]
     with _unfinished(Path(destination)) as path, pq.ParquetWriter(path, PREDICTIONS, compression="zstd") as writer:
-        for batch in _batches(Path(source), [CLIENT_ID, *(feature.name for feature in model.features)]):
-            probabilities = model.probabilities(batch)
+        batches = _batches(Path(source), [CLIENT_ID, *(feature.name for feature in model.features)])
+        for batch, probabilities in _scored(model, batches):
             defaults = probabilities >= model.threshold
             numbers = pa.array(np.arange(tally.rows + 1, tally.rows + batch.num_rows + 1)).cast(pa.string())
             columns = {
@@ -172,6 +174,20 @@ def _batches(source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{source}: expected a complete Parquet file; materialise inference_data again") from error
+
+
+def _scored(model: LoadedModel, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Floats]]:
+    """Score a batch on every processor at once, and give them back in their order."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[tuple[pa.RecordBatch, Future[Floats]]] = deque()
+        for batch in batches:
+            waiting.append((batch, pool.submit(model.probabilities, batch)))
+            if len(waiting) > workers:
+                oldest, found = waiting.popleft()
+                yield oldest, found.result()
+        for batch, found in waiting:
+            yield batch, found.result()
 
 
 @contextmanager

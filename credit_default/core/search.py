@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from credit_default.core.features import Matrix
-from credit_default.core.pipeline import Labels, classifier
+from credit_default.core.pipeline import Labels, classifier, one_thread
 from credit_default.core.schema import Feature
 
 Trial = dict[str, Any]
@@ -92,9 +91,7 @@ def cross_validate(
     """Fit and score a trial on stratified folds, the same folds for every trial of a seed."""
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(matrix, labels)
     scores, trees = [], []
-    # One thread: fits are so short that threads mostly wait for each other, and on a busy machine a
-    # two-thread fit took four times as long as one on a single thread.
-    with threadpool_limits(1, user_api="openmp"):
+    with one_thread():
         for fitted_on, scored_on in parts:
             model = classifier(parameters, features, seed=seed).fit(matrix[fitted_on], labels[fitted_on])
             scores.append(roc_auc_score(labels[scored_on], model.decision_function(matrix[scored_on])))

@@ -57,8 +57,15 @@ def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None =
         return
     import mlflow
 
-    tags = {JOB_TAG: job_name} if job_name else {}
-    with mlflow.start_run(run_name=f"trial-{result.number}", nested=True, tags=tags):
+    active = mlflow.active_run()
+    assert active is not None
+    with mlflow.start_run(
+        run_name=f"trial-{result.number}",
+        nested=True,
+        # Without it, a nested run goes to MLflow's default experiment.
+        experiment_id=active.info.experiment_id,
+        tags={JOB_TAG: job_name} if job_name else {},
+    ):
         mlflow.log_params({**result.parameters, "trees": result.trees})
         mlflow.log_metrics({"mean_auc": result.mean_auc, "std_auc": result.std_auc})
 

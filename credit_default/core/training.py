@@ -14,11 +14,18 @@ import pyarrow.compute as pc
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from credit_default.core.features import Matrix, encode
 from credit_default.core.metrics import Floats, best_threshold, evaluate, score_bands
-from credit_default.core.pipeline import CalibrationMethod, Labels, build, calibrated, classifier
+from credit_default.core.pipeline import (
+    CalibrationMethod,
+    Labels,
+    build,
+    calibrated,
+    classifier,
+    one_thread,
+    probabilities,
+)
 from credit_default.core.schema import FEATURE_NAMES, TARGET, Feature, inputs
 from credit_default.core.search import CrossValidated, best, cross_validate, draw_trials
 from credit_default.errors import QualityError, SettingsError
@@ -88,7 +95,7 @@ class TrainedModel:
 
     def probabilities(self, table: pa.Table) -> Floats:
         """Probability of default of every row of a table, shape (rows,)."""
-        return _probabilities(self.pipeline[-1], encode(table, self.features))
+        return probabilities(self.pipeline[-1], encode(table, self.features))
 
 
 def train(
@@ -133,18 +140,18 @@ def train(
     chosen = best(results)
     progress(f"Trial {chosen.number + 1}/{options.trials} is used: AUC {chosen.mean_auc:.4f} by cross-validation")
 
-    with threadpool_limits(1, user_api="openmp"):
+    with one_thread():
         # On all development rows: with the number of trees known, none has to be held back to find it.
         fitted = classifier(chosen.parameters, features, seed=options.seed, trees=chosen.trees)
         fitted.fit(matrix, labels["development"])
         validation = encode(calibration, features)
         classify = calibrated(fitted, validation, labels["calibration"], options.calibration)
-        validated = _probabilities(classify, validation)
+        validated = probabilities(classify, validation)
         threshold = best_threshold(labels["calibration"], validated)
         progress(f"Calibrated by {options.calibration}; a default is called from {threshold:.3f} on")
 
         test_matrix, test_labels = encode(test, features), _plain_labels(test)
-        probabilities = _probabilities(classify, test_matrix)
+        tested = probabilities(classify, test_matrix)
         model = TrainedModel(
             pipeline=build(features, classify),
             features=features,
@@ -153,15 +160,15 @@ def train(
             best=chosen,
             threshold=threshold,
             metrics={
-                "test": evaluate(test_labels, probabilities, threshold),
+                "test": evaluate(test_labels, tested, threshold),
                 "validation": evaluate(labels["calibration"], validated, threshold),
             },
-            bands=score_bands(test_labels, probabilities),
+            bands=score_bands(test_labels, tested),
             monotonicity=measure_monotonicity(classify, test_matrix if len(test_matrix) else matrix, features),
             importance=_importance(classify, test_matrix, test_labels, features, options.seed),
             golden=_golden(calibration, classify, features),
             test_labels=test_labels,
-            test_probabilities=probabilities,
+            test_probabilities=tested,
         )
     progress(f"Test part: {_summary(model.metrics['test'])}")
     return model
@@ -180,7 +187,7 @@ def measure_monotonicity(
     ``by_feature`` (violations of each constrained feature).
     """
     sample = matrix[np.linspace(0, len(matrix) - 1, min(len(matrix), PERTURBED_ROWS)).astype(int)]
-    before = _probabilities(classify, sample)
+    before = probabilities(classify, sample)
     perturbed, by_feature = 0, {}
     for position, feature in enumerate(features):
         if not feature.monotonic:
@@ -194,7 +201,7 @@ def measure_monotonicity(
         # Missing values stay missing and the worst state cannot get worse: such rows say nothing.
         moved = worse[:, position] != sample[:, position]
         moved &= ~np.isnan(sample[:, position])
-        after = _probabilities(classify, worse[moved])
+        after = probabilities(classify, worse[moved])
         perturbed += int(moved.sum())
         by_feature[feature.name] = int((after < before[moved] - SAME).sum())
     violations = sum(by_feature.values())
@@ -237,12 +244,6 @@ def _search(
     return results
 
 
-def _probabilities(classify: CalibratedClassifierCV, matrix: Matrix) -> Floats:
-    if not len(matrix):
-        return np.empty(0)
-    return np.asarray(classify.predict_proba(matrix)[:, 1], dtype=np.float64)
-
-
 def _plain_labels(table: pa.Table) -> Labels:
     return np.asarray(table[TARGET].to_numpy(), dtype=np.int8)
 
@@ -273,7 +274,7 @@ def _importance(
 def _golden(table: pa.Table, classify: CalibratedClassifierCV, features: Sequence[Feature]) -> pa.Table:
     """Rows from the safest to the riskiest, and one with a missing value for every feature."""
     columns = table.select(FEATURE_NAMES)
-    order = np.argsort(_probabilities(classify, encode(columns, features)), kind="stable")
+    order = np.argsort(probabilities(classify, encode(columns, features)), kind="stable")
     spread = order[np.linspace(0, len(order) - 1, GOLDEN_ROWS).astype(int)]
     golden = columns.take(pa.array(spread))
     for position, name in enumerate(FEATURE_NAMES):
@@ -283,7 +284,7 @@ def _golden(table: pa.Table, classify: CalibratedClassifierCV, features: Sequenc
         kept = golden[name].combine_chunks()
         blanked = pc.if_else(gap, pa.scalar(None, kept.type), kept)
         golden = golden.set_column(at, golden.schema.field(at), blanked)
-    return golden.append_column(PROBABILITY, pa.array(_probabilities(classify, encode(golden, features))))
+    return golden.append_column(PROBABILITY, pa.array(probabilities(classify, encode(golden, features))))
 
 
 def _summary(metrics: Mapping[str, Any]) -> str:

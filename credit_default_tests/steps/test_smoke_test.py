@@ -1,0 +1,43 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from credit_default.core import tables
+from credit_default.core.training import PROBABILITY
+from credit_default.steps import smoke_test
+from credit_default_tests import trained
+
+
+@pytest.fixture
+def model(tmp_path):
+    directory = tmp_path / "m"
+    return directory, trained.save(directory, plots={})["model_sha256"]
+
+
+def _run(model, tmp_path):
+    directory, sha256 = model
+    smoke_test.main(["--model", str(directory), "--model-sha256", sha256, "--output", str(tmp_path / "out")])
+
+
+def test_a_model_that_scores_as_in_training_passes_and_tells_the_difference(model, tmp_path, capsys):
+    _run(model, tmp_path)
+    told = json.loads(capsys.readouterr().out)
+    assert told["result"] == {"rows": 64, "largest_difference": 0.0, "tolerance": 1e-9}
+
+
+def test_a_model_that_scores_differently_ends_the_step_with_an_error(model, tmp_path):
+    path = model[0] / "golden.parquet"
+    golden = tables.read(path)
+    at = golden.schema.get_field_index(PROBABILITY)
+    moved = pa.array(np.minimum(golden[PROBABILITY].to_numpy() + 1e-3, 1))
+    tables.write(golden.set_column(at, PROBABILITY, moved), path)
+    with pytest.raises(SystemExit, match=r"SmokeTestFailed: .*golden rows differ by 0\.001"):
+        _run(model, tmp_path)
+
+
+def test_a_model_that_is_not_the_registered_one_is_not_scored(model, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="HashMismatch"):
+        _run((model[0], "0" * 64), tmp_path)
+    assert capsys.readouterr().out == ""

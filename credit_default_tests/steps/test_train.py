@@ -1,0 +1,124 @@
+import base64
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from credit_default.core import model_directory, tables
+from credit_default.core.schema import PROTECTED
+from credit_default.core.training import PROBABILITY
+from credit_default.errors import NotThere
+from credit_default.steps import train
+from credit_default_tests import trained
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return trained.write_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture
+def untracked(monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "CREDIT_DEFAULT_JOB"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def tracked(tmp_path, monkeypatch, untracked):
+    database = tmp_path / "mlflow" / "mlflow.db"
+    database.parent.mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    return database
+
+
+def _train(capsys, prepared, output, *options) -> dict:
+    train.main(["--prepared", str(prepared), "--output", str(output), "--seed", "1", *options])
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_it_stores_a_model_directory_that_can_be_loaded_and_leads_back_to_its_data(
+    capsys, prepared, tmp_path, untracked
+):
+    told = _train(capsys, prepared, tmp_path, "--trials", "1", "--code-version", "c0de", "--reference-rows", "100")
+    result = told["result"]
+    directory = tmp_path / told["files"]["model"]
+    assert result == model_directory.read_manifest(directory)
+    model = model_directory.load(directory, expected_sha256=result["model_sha256"])
+    assert model_directory.smoke_test(model, directory)["rows"] == 64
+    assert told["data_version"] == result["content_hash"]
+    assert result["prepared_data_version"] == tables.data_version_of(prepared / "development.parquet")
+    assert (result["code_version"], result["seed"], result["mlflow_run_id"]) == ("c0de", 1, None)
+    assert tables.read(directory / "reference.parquet").num_rows == 100
+    assert PROBABILITY in json.loads((directory / "bins.json").read_text())["columns"]
+    for plot in result["plots"]:
+        assert len(base64.b64encode((directory / plot).read_bytes())) < 40_000
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+def test_protected_attributes_are_inputs_only_when_asked_for(capsys, prepared, tmp_path, untracked):
+    without = _train(capsys, prepared, tmp_path / "a", "--trials", "1")["result"]
+    allowed = _train(capsys, prepared, tmp_path / "b", "--trials", "1", "--protected-attributes")["result"]
+    assert not set(PROTECTED) & set(without["features"])
+    assert set(PROTECTED) < set(allowed["features"])
+    assert (without["protected_attributes"], allowed["protected_attributes"]) == (False, True)
+
+
+@pytest.mark.slow
+def test_every_trial_is_a_nested_run_and_the_run_tells_figures_and_plots(capsys, prepared, tmp_path, tracked):
+    result = _train(capsys, prepared, tmp_path / "out", "--trials", "2", "--job-name", "train-1")["result"]
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    run = client.get_run(result["mlflow_run_id"])
+    nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert sorted(trial.info.run_name for trial in nested) == ["trial-0", "trial-1"]
+    told = {trial.data.metrics["mean_auc"] for trial in nested}
+    assert told == {trial["mean_auc"] for trial in result["trials"]}
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_roc_auc"] == result["metrics"]["test"]["roc_auc"]
+    assert run.data.tags["model_sha256"] == result["model_sha256"]
+    plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
+    assert plots == set(result["plots"])
+    # Beside the database, not in the folder that the process happens to be in.
+    assert run.info.artifact_uri.startswith(tracked.parent.as_uri())
+
+
+@pytest.mark.slow
+def test_the_run_of_a_killed_attempt_is_closed_by_the_next_one(capsys, prepared, tmp_path, tracked, monkeypatch):
+    killed = (
+        "import os, signal\n"
+        "from credit_default.core.tracking import training_run\n"
+        "with training_run('train-0a1b2c3d-00000000', {}) as run_id:\n"
+        "    print(run_id, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    first = subprocess.run([sys.executable, "-c", killed], check=False, capture_output=True, text=True)
+    assert first.returncode == -signal.SIGKILL
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    left_open = first.stdout.strip()
+    assert client.get_run(left_open).info.status == "RUNNING"
+    # What compute calls the second attempt at the same job.
+    monkeypatch.setenv("CREDIT_DEFAULT_JOB", "train-0a1b2c3d-00000000-2")
+    second = _train(capsys, prepared, tmp_path / "out", "--trials", "1")["result"]["mlflow_run_id"]
+    assert client.get_run(left_open).info.status == "KILLED"
+    assert client.get_run(second).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_failed_training_is_a_failed_run(prepared, tmp_path, tracked):
+    import mlflow
+
+    with pytest.raises(SystemExit, match="SettingsError"):
+        train.main(["--prepared", str(prepared), "--output", str(tmp_path), "--only-trial", "9"])
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("credit-default")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+def test_prepared_data_that_is_not_there_is_named(tmp_path, untracked):
+    with pytest.raises(SystemExit, match=rf"{NotThere.__name__}: .*development\.parquet"):
+        train.main(["--prepared", str(tmp_path), "--output", str(tmp_path)])

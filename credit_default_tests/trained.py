@@ -1,0 +1,67 @@
+"""A real model, trained once per process on some of the bundled clients, for tests that need one."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from credit_default.core import bins, model_directory, plots, sample, splits, tables
+from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURE_NAMES
+from credit_default.core.training import TrainedModel, TrainingOptions, train
+
+ROWS = 4_000
+OPTIONS = TrainingOptions(trials=2, seed=1, folds=3)
+
+
+@cache
+def parts() -> dict[str, pa.Table]:
+    """Development, calibration and test rows, without dates, as a first model has them."""
+    clients = sample.development_clients().slice(0, ROWS)
+    clients = clients.append_column(AS_OF, pa.nulls(clients.num_rows, pa.date32()))
+    clients = clients.select(tables.schema(target=True, as_of=True).names)
+    part = splits.part_of(clients[CLIENT_ID].to_pylist())
+    return {name: clients.filter(pa.array(part == name)) for name in splits.PARTS}
+
+
+@cache
+def model() -> TrainedModel:
+    return train(**parts(), options=OPTIONS)
+
+
+def training_rows() -> pa.Table:
+    return pa.concat_tables([parts()["development"], parts()["calibration"]])
+
+
+def save(directory: Path, **changes: Any) -> dict[str, Any]:
+    trained = model()
+    return model_directory.save(
+        trained,
+        directory,
+        **{
+            "training_rows": training_rows(),
+            "bins": bins.make_bins(parts()["development"], FEATURE_NAMES),
+            "plots": plots.all_plots(
+                trained.test_labels,
+                trained.test_probabilities,
+                trained.bands,
+                trained.importance,
+                trained.threshold,
+            ),
+            "prepared_data_version": "0123456789abcdef",
+            "code_version": "c0de",
+            **changes,
+        },
+    )
+
+
+def write_prepared(folder: Path) -> Path:
+    """Write the parts as the prepare step leaves them."""
+    import json
+
+    for name, rows in parts().items():
+        tables.write(rows, folder / f"{name}.parquet", data_version="0123456789abcdef")
+    (folder / "bins.json").write_text(json.dumps(bins.make_bins(parts()["development"], FEATURE_NAMES)))
+    return folder
