@@ -158,7 +158,8 @@ def _sql(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
     for name in sorted(connection.get_table_names(str(sql), qualified=True)):
         if name not in schema:
-            raise QueryError(f"there is no table {name.removeprefix(f'{_DATABASE}.')}; {_SUPPORTED}")
+            asked = name.removeprefix(f"{_DATABASE}.").strip('"')
+            raise QueryError(f"there is no table {asked}; {_SUPPORTED}")
     return str(sql)
 
 
