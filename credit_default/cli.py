@@ -6,6 +6,7 @@ import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ from credit_default.errors import CreditDefaultError
 class _Group(click.Group):
     """A group whose commands tell our own errors in a line instead of a traceback."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except CreditDefaultError as error:

@@ -27,7 +27,8 @@ from credit_default.resources import resources_for
 from credit_default.settings import Settings
 from credit_default.shown import console
 
-_TAG = "credit_default/chapter"
+#: A leading dot hides a tag from the UI.
+_TAG = ".credit_default/chapter"
 #: Written beside the sample, so that a demo on a later day goes on with the same days.
 _SAMPLE = ".sample.json"
 

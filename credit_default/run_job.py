@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         tags |= {RANGE_START: options.first, RANGE_END: options.last or options.first}
     with dg.DagsterInstance.get() as instance:
         job = dg.build_reconstructable_job("credit_default.run_job", "job_named", (options.job,))
-        tags = {**job_named(options.job).run_tags, **tags}
+        # By this label the UI lists runs under their job, whoever started them.
+        tags = {**job_named(options.job).run_tags, ".dagster/repository": "__repository__@credit_default", **tags}
         result = dg.execute_job(job, instance=instance, run_config=options.config, tags=tags)
     sys.exit(0 if result.success else 1)
 

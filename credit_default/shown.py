@@ -68,8 +68,22 @@ def show_rows(table: pa.Table, *, as_json: bool) -> None:
         shown.add_column(name, overflow="fold")
     for row in table.to_pylist():
         shown.add_row(*(_text(value) for value in row.values()))
-    screen.print(shown)
+    if _wide(table, screen.width):
+        # Wider than the screen: a block for each row is read more easily than cells broken into pieces.
+        for row in table.to_pylist():
+            screen.rule(style="dim")
+            for name, value in row.items():
+                screen.print(f"[bold]{name}[/]  {_text(value)}")
+    else:
+        screen.print(shown)
     screen.print(f"{table.num_rows} row(s)")
+
+
+def _wide(table: pa.Table, width: int) -> bool:
+    widest = [
+        max([len(name), *(len(_text(value)) for value in table[name].to_pylist())]) for name in table.column_names
+    ]
+    return sum(widest) + 2 * len(widest) > width
 
 
 def _text(value: Any) -> str:

@@ -92,7 +92,7 @@ AMOUNTS = tuple(
 
 
 def inputs(*, protected_attributes: bool) -> tuple[Feature, ...]:
-    """The features that a model sees, in schema order.
+    """Return the features that a model sees, in schema order.
 
     Sex, marital status and age are carried for monitoring and fairness and are no inputs by default: in many
     places they may not enter a credit decision (US Regulation B, 12 CFR 1002.6, among them).

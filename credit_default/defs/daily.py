@@ -49,8 +49,9 @@ class Days:
         if not self.failed:
             return
         told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
+        others = "; the others went on to the end and stand" if self.going_on else ""
         raise dg.Failure(
-            f"{len(self.failed)} of {len(self._days)} day(s) failed; the others went on to the end and stand.\n"
+            f"{len(self.failed)} of {len(self._days)} day(s) failed{others}.\n"
             f"{told}\nMend or remove what the messages name and materialise these days again.",
             metadata=dict(sorted(self.failed.items())),
             allow_retries=False,

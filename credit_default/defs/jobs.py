@@ -22,14 +22,14 @@ deploy_model = dg.define_asset_job(
 )
 score_batch = dg.define_asset_job(
     "score_batch",
-    selection=["inference_data", "batch_predictions", "drift_metrics"],
+    selection=dg.AssetSelection.assets("inference_data", "batch_predictions", "drift_metrics").without_checks(),
     partitions_def=DAYS,
     tags=DAILY_TABLES,
     description="Take in the clients of some days, score them with the champion, measure their drift.",
 )
 judge_predictions = dg.define_asset_job(
     "judge_predictions",
-    selection=["outcomes", "model_performance"],
+    selection=dg.AssetSelection.assets("outcomes", "model_performance").without_checks(),
     partitions_def=DAYS,
     tags=DAILY_TABLES,
     description="Take in the outcomes of some scored days and measure how well the predictions did.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -137,7 +137,7 @@ def _stretch(first: str, last: str) -> Iterator[str]:
         day += timedelta(days=1)
 
 
-def _days_of(tags: dict[str, str]) -> list[str]:
+def _days_of(tags: Mapping[str, str]) -> list[str]:
     if RANGE_START in tags:
         return list(_stretch(tags[RANGE_START], tags[RANGE_END]))
     return [tags[PARTITION]] if PARTITION in tags else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import dagster as dg
 
@@ -39,6 +41,13 @@ def _rows(count: Any, uri: str) -> Shown:
     return {"dagster/row_count": int(count), "dagster/uri": uri}
 
 
+def _place(uri: str) -> dg.MetadataValue:
+    """Return a link, or a path to copy: browsers follow no link from a page to a file of this machine."""
+    if uri.startswith("file://"):
+        return dg.MetadataValue.path(url2pathname(urlsplit(uri).path))
+    return dg.MetadataValue.url(uri)
+
+
 def _pictures(storage: Storage, key: str, names: Iterable[str]) -> Shown:
     """Return plots as pictures inside the page: they need no file server and last as long as the event."""
     shown: Shown = {}
@@ -69,7 +78,7 @@ def prepared(result: Result, uri: str) -> Shown:
 
 def quality_report(result: Result, uri: str) -> Shown:
     """Show the way to the page."""
-    return {"report": dg.MetadataValue.url(uri), **{k: v for k, v in result.items() if not _nested(v)}}
+    return {"report": _place(uri), **{k: v for k, v in result.items() if not _nested(v)}}
 
 
 def trained(manifest: Result, storage: Storage, key: str) -> Shown:
@@ -147,7 +156,7 @@ def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
         "files": ", ".join(result["files"]),
         **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
         **({"rejected_by_rule": _table(reasons, {"reason": "string", "rows": "int"})} if reasons else {}),
-        **({"quarantine": dg.MetadataValue.url(quarantine)} if quarantine else {}),
+        **({"quarantine": _place(quarantine)} if quarantine else {}),
     }
 
 
@@ -177,7 +186,7 @@ def drifted(result: Result, report: str) -> Shown:
         "dataset_drift": overall["dataset_drift"],
         **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi")),
         **_figures(result, ("n_rows", "n_reference", "model_version")),
-        "report": dg.MetadataValue.url(report),
+        "report": _place(report),
         "features": _table(features, columns),
         "violating_features": ", ".join(overall["violating_features"]) or "none",
     }

@@ -20,7 +20,7 @@ LANDING = "landing/outcomes"
     specs=[
         spec(
             "outcomes",
-            group="monitoring",
+            group="arrivals",
             kinds={"parquet", "python"},
             daily=True,
             columns=columns.OUTCOMES,

@@ -24,7 +24,7 @@ LANDING = "landing/inference/batch"
     specs=[
         spec(
             "inference_data",
-            group="scoring",
+            group="arrivals",
             kinds={"parquet", "python"},
             daily=True,
             columns=columns.INFERENCE,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
@@ -33,7 +34,7 @@ def _told(found: Found) -> str:
 
 def _landing_sensor(
     name: str,
-    job: dg.JobDefinition | object,
+    job: Any,
     *,
     folder: str,
     asset: str,
@@ -41,11 +42,9 @@ def _landing_sensor(
     ready: Callable[[dg.DagsterInstance, set[str]], set[str]],
     waiting: str,
 ) -> dg.SensorDefinition:
-    job_name: str = job.name  # type: ignore[attr-defined] # an unresolved asset job has a name too
-
     @dg.sensor(
         name=name,
-        job=job,  # type: ignore[arg-type] # an unresolved asset job is accepted
+        job=job,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
@@ -59,7 +58,7 @@ def _landing_sensor(
             asset=asset,
             start=settings.read().start,
             seen=seen,
-            busy=busy_days(context.instance, job_name),
+            busy=busy_days(context.instance, job.name),
         )
         for entry, problem in sorted(found.unusable.items()):
             context.log.warning(f"{folder}/{entry} is left alone: {problem}.")

@@ -27,9 +27,9 @@ class LocalCompute(Compute):
     jobs: str = Field(description="Folder with one sub-folder per job.")
     lake: str = Field(description="Folder below which storage keys are paths.")
     tracking_uri: str = Field(description="MLflow tracking URI that steps log to.")
-    grace_seconds: float = Field(10.0, description="How long a cancelled step may take before it is killed.")
-    steps: str = Field("credit_default.steps", description="Package that the steps are modules of.")
-    keep_days: float = Field(7.0, description="How long the folders of ended jobs are kept.")
+    grace_seconds: float = Field(default=10.0, description="How long a cancelled step may take before it is killed.")
+    steps: str = Field(default="credit_default.steps", description="Package that the steps are modules of.")
+    keep_days: float = Field(default=7.0, description="How long the folders of ended jobs are kept.")
 
     def run(  # noqa: D102 - see the port
         self,

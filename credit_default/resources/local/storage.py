@@ -37,7 +37,8 @@ class LocalStorage(Storage):
     def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
         try:
             with os.scandir(self.path(key)) as found:
-                return sorted((_entry(item) for item in found), key=lambda entry: entry.name)
+                entries = [entry for item in found if (entry := _entry(item)) is not None]
+                return sorted(entries, key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -89,17 +90,17 @@ class LocalStorage(Storage):
             return ""
         digest = hashlib.sha256()
         for entry in found:
-            status = (self.path(key) / entry.name).lstat()
-            digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            status = _status(self.path(key) / entry.name)
+            told = f"{status.st_size}\0{status.st_mtime_ns}" if status else "gone"
+            digest.update(f"{entry.name}\0{told}\n".encode())
         return digest.hexdigest()[:16]
 
     def seconds_since_change(self, key: str) -> float:  # noqa: D102 - see the port
         folder = self.path(key)
-        moments = [
-            folder.lstat().st_mtime,
-            *((folder / entry.name).lstat().st_mtime for entry in self.entries(key)),
-        ]
-        return time.time() - max(moments)
+        paths = [folder, *(folder / entry.name for entry in self.entries(key))]
+        now = time.time()
+        # Absolute: files of a machine whose clock runs ahead must not look new until that moment comes.
+        return min((abs(now - status.st_mtime) for path in paths if (status := _status(path))), default=0.0)
 
     def _temporary_for(self, target: Path) -> Path:
         """Return a fresh path in the same file system, within which ``os.replace`` is atomic.
@@ -112,8 +113,26 @@ class LocalStorage(Storage):
         return staging / uuid.uuid4().hex
 
 
-def _entry(item: os.DirEntry[str]) -> Entry:
-    return Entry(item.name, item.is_dir(), item.stat(follow_symlinks=False).st_size)
+def _entry(item: os.DirEntry[str]) -> Entry | None:
+    """Return an entry, or None when it vanished since it was listed."""
+    try:
+        size = item.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return None
+    try:
+        return Entry(item.name, item.is_dir(), size)
+    except OSError:
+        return Entry(item.name, False, size)  # a link that leads to itself
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a file, of the link when it leads nowhere, or None when nothing is there."""
+    for status in (path.stat, path.lstat):
+        try:
+            return status()
+        except OSError:
+            continue
+    return None
 
 
 def _link(source: str, target: str) -> str:

@@ -18,7 +18,7 @@ class LocalTelemetry(Telemetry):
 
     folder: str = Field(description="Folder of traces.jsonl.")
     connection_string: str = Field(
-        "", description="Application Insights connection string; empty sends nothing anywhere."
+        default="", description="Application Insights connection string; empty sends nothing anywhere."
     )
     _log: TraceLog | None = PrivateAttr(default=None)
 
@@ -26,6 +26,6 @@ class LocalTelemetry(Telemetry):
         if self._log is None:
             self._log = TraceLog(Path(self.folder) / "traces.jsonl")
         new = self._log.missing(records)
-        self._log.append(new)
+        # Sent before it is noted: a crash in between sends it again under the same key, which loses nothing.
         ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
-        return len(new)
+        return self._log.append(new)
