@@ -125,7 +125,10 @@ def _of_numbers(values: pa.ChunkedArray) -> dict[str, Any]:
     edges = edges[edges < highest]
     if edges.size == 0:
         # ... unless nine tenths of the sample sit there: then a move in either direction must show.
-        edges = np.array([np.nextafter(highest, -np.inf), highest])
+        with np.errstate(over="ignore"):
+            edges = np.array([np.nextafter(highest, -np.inf), highest])
+    # JSON has no infinity, and no value lies beyond it.
+    edges = edges[np.isfinite(edges)]
     return {"kind": "number", "edges": edges.tolist()}
 
 

@@ -91,7 +91,9 @@ class Reference:
         self.bins = bins
         self.n_rows = table.num_rows
         self.counts = count(bins, table)
-        self.kinds = {name: evidently_reports.kind_of(table, name) for name in bins["columns"]}
+        # In the order of the schema, whatever the order in the file.
+        names = sorted(bins["columns"], key=lambda name: (*FEATURE_NAMES, name).index(name))
+        self.kinds = {name: evidently_reports.kind_of(table, name) for name in names}
         self.filled = {name for name in self.kinds if _has_values(table, name)}
         self.dataset = evidently_reports.dataset(table, self.kinds)
 
@@ -124,20 +126,24 @@ def without_rows() -> Drift:
 
 
 def judge(reference: Mapping[str, Counts], current: Mapping[str, Counts], n_rows: int) -> dict[str, Stability]:
-    """PSI of every column on its bins, with the limit for ``n_rows``; empty for no rows.
+    """PSI of every column on its bins, with the limit for ``n_rows``; empty for no rows."""
+    judged = {}
+    for name, limit in limits(reference, n_rows).items():
+        index = float(population_stability_index(reference[name], current[name]))
+        judged[name] = Stability(index, limit, index > limit)
+    return judged
 
-    The limit is 0.25 or, if higher, what all columns together stay below in 98 % of samples of this size without
-    drift (`FALSE_ALARMS`, shared out evenly: Bonferroni).
+
+def limits(reference: Mapping[str, Counts], n_rows: int) -> dict[str, float]:
+    """Give the PSI above which each column violates when there are ``n_rows``; empty for no rows.
+
+    It is 0.25 or, if higher, what all columns together stay below in 98 % of samples of this size without drift
+    (`FALSE_ALARMS`, shared out evenly: Bonferroni).
     """
     if n_rows == 0:
         return {}
     confidence = 1 - FALSE_ALARMS / len(reference)
-    judged = {}
-    for name, counts in reference.items():
-        index = float(population_stability_index(counts, current[name]))
-        limit = null_limit(counts, n_rows, confidence=confidence, at_least=ACT)
-        judged[name] = Stability(index, limit, index > limit)
-    return judged
+    return {name: null_limit(counts, n_rows, confidence=confidence, at_least=ACT) for name, counts in reference.items()}
 
 
 def _distances(
