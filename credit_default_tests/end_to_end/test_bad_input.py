@@ -1,0 +1,188 @@
+"""Everything that can be wrong with what arrives, in one real run: each on a day of its own, none hurts another."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+import pytest
+
+from credit_default.core.schema import FEATURE_NAMES
+from credit_default_tests.end_to_end.world import World, ago, days_from, new_clients
+from credit_default_tests.strategies import csv_text
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad_input")]
+
+ROWS = 60
+#: Values that stand in cells of bad files: no message, log or metadata may repeat them.
+WORD, NUMBER = "Zyxwelt", "-74185296"
+FIRST = ago(60)
+
+
+def rows(**first: object) -> list[dict[str, object]]:
+    """New clients; the first of them is changed."""
+    made = new_clients(ROWS)
+    made[0] |= first
+    return made
+
+
+def truncated_parquet() -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows(education=WORD)), buffer)
+    return buffer.getvalue()[:-200]
+
+
+def in_another_order_with_more_columns() -> str:
+    more = [{"segment": WORD, **row, "age": int(row["age"]), "branch": 7} for row in rows()]
+    return csv_text(more, ["branch", *reversed(FEATURE_NAMES), "client_id", "segment"])
+
+
+#: What arrives, in the order of days, and the rejected rows of days that are made all the same.
+TAKEN = {
+    "good": (csv_text(rows()), {}),
+    "unknown category": (csv_text(rows(education=WORD)), {"education: unknown category": 1}),
+    "wrong type": (csv_text(rows(bill_amount_1=WORD)), {"bill_amount_1: not a number": 1}),
+    "negative age": (csv_text(rows(age=NUMBER)), {"age: below the minimum 18": 1}),
+    "duplicates": (csv_text([*rows(), new_clients(1)[0]]), {"client_id: duplicate of an earlier row": 1}),
+    "contradiction": (
+        csv_text([*rows(), new_clients(1, start=5)[0] | {"client_id": "new-0"}]),
+        {"client_id: occurs more than once with different values": 2},
+    ),
+    "byte order mark": (b"\xef\xbb\xbf" + csv_text(rows()).encode(), {}),
+    "columns": (in_another_order_with_more_columns(), {}),
+    "header only": (csv_text(rows()).splitlines()[0] + "\n", {}),
+}
+#: What arrives, and what the failed run must say about it.
+REFUSED = {
+    "missing column": (csv_text(rows(education=WORD), [n for n in rows()[0] if n != "age"]), "missing column age"),
+    "empty beside good": (b"", "bad.csv: is empty"),
+    "truncated Parquet": (truncated_parquet(), "bad.parquet: is no complete Parquet file"),
+    "not UTF-8": (csv_text(rows()).replace("university", f"{WORD}\xe9", 1).encode("latin-1"), "is not UTF-8"),
+    "folder": (None, "x.csv: is a folder"),
+    "dangling link": (None, "gone.csv: the link leads nowhere"),
+}
+DAYS = dict(zip([*TAKEN, *REFUSED], days_from(FIRST, len(TAKEN) + len(REFUSED)), strict=True))
+
+
+def land_all(world: World) -> None:
+    for kind, (content, _) in {**TAKEN, **REFUSED}.items():
+        day = DAYS[kind]
+        if kind == "folder":
+            world.land(day, "good.csv", csv_text(rows()))
+            (world.landing / "inference" / "batch" / day / "x.csv").mkdir()
+        elif kind == "dangling link":
+            world.land(day, "good.csv", csv_text(rows()))
+            (world.landing / "inference" / "batch" / day / "gone.csv").symlink_to(world.home / "nowhere.csv")
+        elif kind == "empty beside good":
+            world.land(day, "good.csv", csv_text(rows()))
+            world.land(day, "bad.csv", content)
+        else:
+            world.land(day, "bad.parquet" if kind == "truncated Parquet" else "bad.csv", content)
+
+
+@pytest.fixture(scope="module")
+def after(small_home, tmp_path_factory) -> World:
+    """A home after one run over all the days."""
+    world = small_home.copy_to(tmp_path_factory.mktemp("bad_input") / "home")
+    land_all(world)
+    done = world.run_job("score_batch", FIRST, max(DAYS.values()))
+    assert done.returncode == 1, done.stderr
+    (world.home / "run_job.log").write_text(done.stdout + done.stderr)
+    return world
+
+
+def test_the_run_names_each_bad_day_with_its_file_and_what_was_expected_and_no_other_day(after):
+    told = after.failure(after.runs("score_batch")[0])
+    assert f"{len(REFUSED)} of {len(DAYS)} day(s) failed" in told
+    lines = {line[:10]: line for line in told.splitlines() if line[:2] == "20"}
+    assert set(lines) == {DAYS[kind] for kind in REFUSED}
+    for kind, (_, message) in REFUSED.items():
+        assert message in lines[DAYS[kind]], kind
+    line_of_bad_byte = REFUSED["not UTF-8"][0].split(WORD.encode())[0].count(b"\n") + 1
+    assert f"bad.csv, line {line_of_bad_byte}: " in lines[DAYS["not UTF-8"]]
+    assert "expected, in any order: " in lines[DAYS["missing column"]]
+
+
+@pytest.mark.parametrize("asset", ["inference_data", "batch_predictions", "drift_metrics"])
+def test_the_other_days_are_made_to_the_end_and_the_bad_ones_are_not(after, asset):
+    made = after.made_days(asset)
+    assert set(made) & set(DAYS.values()) == {DAYS[kind] for kind in TAKEN}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_accepted_and_rejected_rows_are_all_that_came_and_the_rejected_are_kept_with_reasons(after, kind):
+    content, expected = TAKEN[kind]
+    text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+    came = len(list(csv.DictReader(io.StringIO(text))))
+    day, refused = DAYS[kind], sum(expected.values())
+
+    metadata = after.made_days("inference_data")[day].metadata
+    assert metadata["rows"].value == came
+    assert metadata["rejected"].value == refused
+    assert metadata["dagster/row_count"].value == came - refused
+    assert after.predictions(day).num_rows == came - refused
+
+    quarantine = after.lake / "quarantine" / "inference_data" / day / "rejected.csv"
+    assert quarantine.exists() == bool(expected)
+    if expected:
+        counted = {rec.data["reason"]: rec.data["rows"] for rec in metadata["rejected_by_rule"].value.records}
+        assert counted == expected
+        kept = arrow_csv.read_csv(quarantine).to_pylist()
+        assert len(kept) == refused
+        assert {row["reasons"] for row in kept} == set(expected)
+        assert {row["source_file"] for row in kept} == {"bad.csv"}
+        assert all(row["row"] for row in kept)
+
+
+def test_a_rejected_row_is_kept_as_it_came_with_its_line(after):
+    kept = arrow_csv.read_csv(
+        after.lake / "quarantine" / "inference_data" / DAYS["unknown category"] / "rejected.csv"
+    ).to_pylist()
+    assert kept[0]["line"] == 2
+    assert WORD in kept[0]["row"]
+
+
+def test_spelling_order_and_more_columns_change_no_prediction(after):
+    good = after.predictions(DAYS["good"])
+    for kind in ("byte order mark", "columns"):
+        other = after.predictions(DAYS[kind])
+        assert other["client_id"].equals(good["client_id"])
+        assert other["probability_of_default"].equals(good["probability_of_default"])
+    named = after.made_days("inference_data")[DAYS["columns"]].metadata["extra_columns"].value
+    assert set(named.split(", ")) == {"branch", "segment"}
+
+
+def test_no_message_log_metadata_or_trace_repeats_a_value_of_a_row(after):
+    told = after.told()
+    assert any(name.endswith(".db") for name in told)
+    assert {"telemetry/traces.jsonl", "run_job.log"} <= set(told)
+    assert any("stderr" in name for name in told)
+    for value in (WORD, NUMBER, "new-0", "new-17"):
+        assert [name for name, text in told.items() if value in text] == []
+
+
+def test_days_that_were_made_before_are_as_they_were(after, small_home):
+    before = small_home.hashes("predictions", "drift", "inference_data")
+    now = after.hashes("predictions", "drift", "inference_data")
+    assert before.items() <= now.items()
+
+
+def test_a_model_file_that_was_changed_neither_scores_nor_goes_live(small):
+    day = max(small.made_days("batch_predictions"))
+    before = small.hashes("predictions", "endpoints")
+    file = small.live()["folder"] / "mlflow" / "model.skops"
+    changed = bytearray(file.read_bytes())
+    changed[len(changed) // 2] ^= 0xFF
+    file.write_bytes(changed)
+
+    assert small.run_job("score_batch", day).returncode == 1
+    assert "HashMismatch" in small.failure(small.runs("score_batch")[0])
+    assert small.hashes("predictions", "endpoints") == before
+
+    (small.lake / "endpoints" / "credit-card-default-be.json").unlink()  # as before the first deployment
+    assert small.run_job("deploy_model").returncode == 1
+    assert "HashMismatch" in small.failure(small.runs("deploy_model")[0])
+    assert not (small.lake / "endpoints" / "credit-card-default-be.json").exists()

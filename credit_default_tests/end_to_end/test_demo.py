@@ -1,0 +1,176 @@
+"""The whole demo on the real data, as `make demo` plays it: what it shows, stores, records and sends."""
+
+from __future__ import annotations
+
+import re
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, World, ago, days_from
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+ASSETS = {
+    *("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model", "batch_deployment"),
+    *("inference_data", "batch_predictions", "drift_metrics", "outcomes", "model_performance"),
+}
+SHIFT = 18  # position of day 19, the first with amounts in NT$
+COLUMNS = {
+    "prediction_id": pa.string(),
+    "client_id": pa.string(),
+    "as_of": pa.date32(),
+    "probability_of_default": pa.float64(),
+    "predicted_default": pa.bool_(),
+    "model_name": pa.string(),
+    "model_version": pa.string(),
+    "model_sha256": pa.string(),
+    "input_data_version": pa.string(),
+    "run_id": pa.string(),
+    "scored_at": pa.timestamp("us", tz="UTC"),
+}
+TABLES = ("predictions", "drift", "inference_data", "models", "curated_data", "prepared", "outcomes", "performance")
+#: What the queries show beside the figures of the stored drift.
+ABOUT = {"timestamp", "run_id"}
+
+
+@pytest.fixture(scope="module")
+def demo_home(shared_folder) -> World:
+    """The home of the demo, and what it printed in `printed.txt`."""
+    world = World(shared_folder / "demo")
+    if not (world.home / "printed.txt").exists():
+        done = world.command("demo")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (world.home / "printed.txt").write_text(done.stdout)
+    return world
+
+
+@pytest.fixture(scope="module")
+def days(demo_home) -> list[str]:
+    """The days of the sample; a demo played around midnight ends on another day than today's."""
+    made = sorted(demo_home.made_days("inference_data"))
+    assert made == days_from(made[0], 30)
+    assert made[-1] in {ago(1), ago(2)}
+    return made
+
+
+def data_version(event: dg.AssetMaterialization) -> str:
+    return event.tags["dagster/data_version"]
+
+
+def test_the_model_is_as_good_as_promised_and_the_demo_shows_its_figures(demo_home):
+    manifest = demo_home.live()
+    test = manifest["metrics"]["test"]
+    assert test["roc_auc"] >= 0.765
+    printed = (demo_home.home / "printed.txt").read_text()
+    for title, name in (("ROC AUC", "roc_auc"), ("Gini", "gini"), ("KS", "ks"), ("Brier score", "brier")):
+        assert re.search(rf"{title}\s+{test[name]:.4f}\b", printed), title
+
+
+def test_every_asset_was_made_by_runs_of_the_jobs(demo_home):
+    with demo_home.instance() as instance:
+        assert {key.to_user_string() for key in instance.all_asset_keys()} == ASSETS
+        runs = instance.get_runs()
+    assert [run.job_name for run in reversed(runs)] == [
+        *("train_model", "deploy_model", "score_batch", "judge_predictions"),
+    ]
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_thirty_days_from_one_run_have_each_their_own_rows_versions_and_drift(demo_home, days):
+    (run,) = demo_home.runs("score_batch")
+    for asset in ("inference_data", "batch_predictions", "drift_metrics"):
+        assert [event.partition for event in demo_home.made(asset)] == days
+        assert len({data_version(event) for event in demo_home.made_days(asset).values()}) == 30, asset
+
+    rows = {
+        day: event.metadata["dagster/row_count"].value for day, event in demo_home.made_days("inference_data").items()
+    }
+    assert sum(rows.values()) == 15_000
+    landed = {
+        day: (demo_home.landing / "inference/batch" / day / "clients.csv").read_text().count("\n") - 1 for day in days
+    }
+    assert rows == landed
+    assert rows == {day: demo_home.predictions(day).num_rows for day in days}
+    assert rows == {day: demo_home.drift(day)["n_rows"] for day in days}
+
+    figures = {tuple(feature["drift_score"] for feature in demo_home.drift(day)["features"]) for day in days}
+    assert len(figures) == 30
+    shown = {day: event.metadata["psi"].value for day, event in demo_home.made_days("drift_metrics").items()}
+    assert shown == {day: demo_home.drift(day)["overall"]["psi"] for day in days}
+    assert {row["run_id"] for row in demo_home.query(OVERALL_DRIFT)} == {run.run_id}
+
+
+def test_the_drift_history_shows_the_shift_on_its_day_and_not_before(demo_home, days):
+    events = demo_home.made_days("drift_metrics")
+    violations = [events[day].metadata["violation"].value for day in days]
+    assert violations == [False] * SHIFT + [True] * (30 - SHIFT)
+    printed = (demo_home.home / "printed.txt").read_text()
+    shown = re.findall(r"^\s*(20\d\d-\d\d-\d\d) .*\b(yes|no)\b", printed, re.MULTILINE)
+    assert shown == [(day, "yes" if violated else "no") for day, violated in zip(days, violations, strict=True)]
+
+
+def test_predictions_are_one_file_a_day_with_the_published_columns_and_a_row_for_each_client(demo_home, days):
+    sha256, version = demo_home.live()["model_sha256"], demo_home.live()["version"]
+    assert sorted(path.name for path in (demo_home.lake / "predictions").iterdir()) == days
+    identifiers: set[str] = set()
+    for day in days:
+        predictions = demo_home.predictions(day)
+        assert dict(zip(predictions.column_names, predictions.schema.types, strict=True)) == COLUMNS
+        clients = pq.read_table(demo_home.lake / "inference_data" / day / "inference_data.parquet")
+        assert predictions["client_id"].to_pylist() == clients["client_id"].to_pylist()
+        identifiers |= set(predictions["prediction_id"].to_pylist())
+        said = {name: set(predictions[name].to_pylist()) for name in COLUMNS}
+        assert {str(as_of) for as_of in said["as_of"]} == {day}
+        assert said["model_sha256"] == {sha256}
+        assert said["model_version"] == {version}
+        assert said["model_name"] == {"credit-card-default"}
+        assert said["input_data_version"] == {data_version(demo_home.made_days("inference_data")[day])}
+        assert all(0 <= probability <= 1 for probability in said["probability_of_default"])
+    assert len(identifiers) == 15_000
+
+
+def test_days_before_the_shift_are_judged_by_their_outcomes(demo_home, days):
+    judged = demo_home.made_days("model_performance")
+    assert sorted(judged) == days[:SHIFT]
+    aucs = [event.metadata["roc_auc"].value for event in judged.values()]
+    assert len(set(aucs)) == SHIFT
+    assert all(0.65 < auc < 0.9 for auc in aucs)
+
+
+def test_the_published_queries_return_the_stored_figures_of_every_day(demo_home, days):
+    overall = demo_home.query(OVERALL_DRIFT)
+    assert sorted(row["partition"] for row in overall) == days
+    for row in overall:
+        stored = demo_home.drift(row["partition"])["overall"]
+        told = {name: value for name, value in row.items() if name not in ABOUT}
+        assert {name: told[name] for name in stored if name != "violating_features"} == {
+            name: value for name, value in stored.items() if name != "violating_features"
+        }
+
+    features = demo_home.query(FEATURE_DRIFT)
+    assert len(features) == 30 * 23
+    told = {(row["partition"], row["feature_name"]): row for row in features}
+    stored = {(day, feature["feature_name"]): feature for day in days for feature in demo_home.drift(day)["features"]}
+    assert told.keys() == stored.keys()
+    for key, feature in stored.items():
+        assert {name: told[key][name] for name in feature} == feature
+
+
+def test_a_second_demo_on_top_changes_no_row(demo_home):
+    before = demo_home.hashes(*TABLES)
+    traces = (demo_home.home / "telemetry" / "traces.jsonl").read_bytes()
+    runs = [run.run_id for run in demo_home.runs()]
+    made = {asset: len(demo_home.made(asset)) for asset in ASSETS}
+
+    done = demo_home.command("demo")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert demo_home.hashes(*TABLES) == before
+    assert (demo_home.home / "telemetry" / "traces.jsonl").read_bytes() == traces
+    assert [run.run_id for run in demo_home.runs()] == runs
+    assert {asset: len(demo_home.made(asset)) for asset in ASSETS} == made
+    first_days_table = (demo_home.home / "printed.txt").read_text().partition("\nDays")[2].partition("\nDone")[0]
+    assert first_days_table in done.stdout

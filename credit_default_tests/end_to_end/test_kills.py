@@ -1,0 +1,96 @@
+"""Processes that die at the worst moment: readers see whole tables, and running again ends well."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dagster as dg
+import pytest
+
+from credit_default_tests.end_to_end.world import World, many_clients, new_clients, until
+from credit_default_tests.strategies import csv_text
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+
+TIMES = 20
+ROWS = TIMES * 15_000
+UNFINISHED = "*/.predictions.parquet.*.unfinished"
+
+
+@pytest.fixture
+def two_days(small) -> tuple[World, str, str]:
+    """A home with two scored days, for which other files have arrived: a few clients, then very many."""
+    first, second = sorted(small.made_days("batch_predictions"))[-2:]
+    small.land(first, "clients.csv", csv_text(new_clients(50)))
+    (small.landing / "inference/batch" / second / "clients.csv").unlink()
+    small.land(second, "clients.parquet", many_clients(TIMES))
+    return small, first, second
+
+
+def assert_whole_again(world: World, first: str, second: str, times_made: int) -> None:
+    """After one more run both days are there, each row once."""
+    done = world.run_job("score_batch", first, second)
+    assert done.returncode == 0, done.stderr
+    assert world.runs("score_batch")[0].status == dg.DagsterRunStatus.SUCCESS
+    assert world.predictions(first).num_rows == 50
+    predictions = world.predictions(second)
+    assert predictions.num_rows == ROWS
+    assert len(set(predictions["prediction_id"].to_pylist())) == ROWS
+    assert len(set(predictions["client_id"].to_pylist())) == ROWS
+    assert world.drift(second)["n_rows"] == ROWS
+    made = [event.partition for event in world.made("batch_predictions")]
+    assert made.count(second) == times_made
+    assert world.unpublished() == []
+
+
+def test_a_step_killed_while_it_writes_predictions_leaves_the_earlier_ones_whole(two_days):
+    world, first, second = two_days
+    before = world.hashes(f"predictions/{second}")
+    with world.job_under_way("score_batch", first, second) as run:
+        os.kill(world.step_at_work("score", writing=UNFINISHED), signal.SIGKILL)
+        assert run.wait(timeout=120) == 1
+
+    failed = world.runs("score_batch")[0]
+    assert failed.status == dg.DagsterRunStatus.FAILURE
+    assert "killed by SIGKILL" in world.failure(failed)
+    assert world.hashes(f"predictions/{second}") == before
+    assert world.unpublished() == []
+    # The day that was finished before stands, and the killed one is not recorded as made.
+    assert world.predictions(first).num_rows == 50
+    made = [event.partition for event in world.made("batch_predictions")]
+    assert (made.count(first), made.count(second)) == (2, 1)
+
+    assert_whole_again(world, first, second, times_made=2)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_terminated_run_stops_its_step_and_records_only_the_days_that_were_done(two_days, how):
+    world, first, second = two_days
+    before = world.hashes(f"predictions/{second}")
+    with world.job_under_way("score_batch", first, second) as run:
+        step = world.step_at_work("score", writing=UNFINISHED)
+        os.kill(run.pid, how)
+        assert run.wait(timeout=120) != 0
+        with pytest.raises(ProcessLookupError):
+            os.killpg(step, 0)  # nobody of the step's process group is left
+
+    stopped = world.runs("score_batch")[0]
+    assert stopped.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    assert world.hashes(f"predictions/{second}") == before
+    made = [event.partition for event in world.made("batch_predictions")]
+    assert (made.count(first), made.count(second)) == (2, 1)
+    drift = [event.partition for event in world.made("drift_metrics")]
+    assert (drift.count(first), drift.count(second)) == (1, 1)
+
+
+def test_a_run_whose_process_was_killed_is_made_good_by_the_next_one(two_days):
+    world, first, second = two_days
+    before = world.hashes(f"predictions/{second}")
+    with world.job_under_way("score_batch", first, second) as run:
+        step = world.step_at_work("score", writing=UNFINISHED)
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait(timeout=10)
+        until(lambda: not os.path.exists(f"/proc/{step}"), seconds=120, what="the end of the step")
+        assert world.hashes(f"predictions/{second}") == before  # nobody is there to publish
+    assert_whole_again(world, first, second, times_made=2)
