@@ -17,7 +17,7 @@ from credit_default.core.sample import bundled_clients
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, FEATURES, TARGET, Feature
 
 
-def client(number: int = 0, *, target: bool = False, **changes: Any) -> dict[str, Any]:
+def client(number: int = 0, /, *, target: bool = False, **changes: Any) -> dict[str, Any]:
     """Make a client as a file would tell it: a real row of the bundled table, with ``changes``."""
     row = bundled_clients().slice(number, 1).to_pylist()[0]
     names = [CLIENT_ID, *FEATURE_NAMES, *([TARGET] if target else [])]

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from credit_default.core import tables
-from credit_default.core.contract import REJECTED_SCHEMA, accept
+from credit_default.core.contract import accept
+from credit_default.core.rejected import REJECTED_SCHEMA
 from credit_default.core.sample import development_clients
 from credit_default.core.schema import AS_OF, CLIENT_ID, TARGET
 
@@ -40,7 +41,7 @@ def curate(
         ``client_id``, ``as_of`` (null for the base), features, target, ``source_file``, ``source_row``: base
         first, then day by day, by client id, so that the same rows make the same content hash.
     rejected
-        Rows of the own files that broke the contract (`contract.REJECTED_SCHEMA`).
+        Rows of the own files that broke the contract (`rejected.REJECTED_SCHEMA`).
     counts
         ``rows``, ``origins`` (rows by origin: bundled, own, labelled arrivals), ``target_rate``,
         ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``labelled_days``,

@@ -111,9 +111,10 @@ def _read_parquet(path: Path) -> RawFile:
         with pq.ParquetFile(path) as file:
             _refuse_repeated(path.name, file.schema_arrow.names)
             table = file.read()
+        table.validate(full=True)  # finds text that is not UTF-8, which Arrow's functions choke on
     except (pa.ArrowException, OSError):
         raise UnreadableFile(
-            f"{path.name}: is no complete Parquet file; it may have been cut short: copy it here again"
+            f"{path.name}: is no sound Parquet file; it may have been cut short or damaged: copy it here again"
         ) from None
     return RawFile(path.name, table, np.arange(1, table.num_rows + 1), None)
 

@@ -154,6 +154,25 @@ class TestParquet:
 
         assert (row["source_row"], row["line"]) == (2, None)
 
+    def test_rejected_rows_of_any_type_are_kept_as_json(self, tmp_path):
+        extra = {
+            "note": 'say "what",\n\\now é',
+            "nan": float("nan"),
+            "infinite": float("inf"),
+            "number": 0.1,
+            "day": date(2026, 1, 1),
+            "flag": True,
+            "list": [1, 2],
+            "nothing": None,
+        }
+        path = write_parquet(tmp_path / "c.parquet", [client(0, sex="?", **extra)])
+
+        (row,) = accept([path], dataset="inference").rejected.to_pylist()
+
+        kept = json.loads(row["row"])
+        expected = {**extra, "nan": "nan", "infinite": "inf", "day": "2026-01-01"}
+        assert kept == {**client(0), "sex": "?", **expected}
+
     @pytest.mark.parametrize(
         ("column", "values"),
         [("age", [date(2026, 1, 1)]), ("age", [True]), ("sex", [1]), ("client_id", [b"1"]), ("credit_limit", [[1.0]])],

@@ -67,7 +67,14 @@ class TestWholeFilesThatCannotBeRead:
         whole = (tmp_path / "whole.parquet").read_bytes()
 
         for size in (3, len(whole) // 2, len(whole) - 1):
-            assert "complete Parquet" in refusal(write(tmp_path, whole[:size], "half.parquet"))
+            assert "no sound Parquet file" in refusal(write(tmp_path, whole[:size], "half.parquet"))
+
+    def test_text_in_a_parquet_file_that_is_not_utf8(self, tmp_path):
+        latin = pa.array([f"{SECRET}é".encode("latin-1")])
+        text = pa.StringArray.from_buffers(1, *latin.buffers()[1:])
+        pq.write_table(pa.table({"sex": text}), tmp_path / "latin.parquet")
+
+        assert "no sound Parquet file" in refusal(tmp_path / "latin.parquet")
 
     def test_bytes_that_are_not_utf8_with_their_line(self, tmp_path):
         path = write(tmp_path, f"name,note\n{SECRET},1\n{SECRET},Zürich\n".encode("latin-1"))

@@ -94,7 +94,7 @@ def cut_short(path):
         ("x.csv", not_utf8, "x.csv, line 2: is not UTF-8"),
         ("x.csv", without_age, "x.csv: missing column age; expected"),
         ("x.xlsx", lambda path: path.write_text(SECRET), "x.xlsx: has the suffix .xlsx; expected .csv or .parquet"),
-        ("x.parquet", cut_short, "x.parquet: is no complete Parquet file"),
+        ("x.parquet", cut_short, "x.parquet: is no sound Parquet file"),
     ],
     ids=["0 bytes", "a directory", "a dangling link", "not UTF-8", "missing column", "another kind", "cut short"],
 )
