@@ -114,7 +114,7 @@ def query(kql: str, *, as_json: bool) -> None:
     from credit_default.core.kql import run
     from credit_default.shown import show_rows
 
-    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    text = sys.stdin.read() if kql == "-" else kql
     show_rows(run(text, settings_of.read().telemetry / "traces.jsonl"), as_json=as_json)
 
 
