@@ -73,6 +73,8 @@ def take_in(
         quarantined = "quarantine" in stored.files
         if quarantined:
             storage.publish(stored.files["quarantine"], rejected)
+        else:
+            storage.remove(rejected)  # what an earlier version of the files had refused
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
         yield materialised_day(asset, stored, {**about, "landing_fingerprint": fingerprints[day]})

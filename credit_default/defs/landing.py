@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +15,7 @@ from credit_default.resources.ports import Storage
 SETTLING_SECONDS = 3.0
 #: How many days one look fingerprints, newest first, then in turn.
 DAYS_A_LOOK = 400
-#: How many days one look may ask for.
+#: How many days one tick may ask for.
 DAYS_A_REQUEST = 62
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -83,7 +83,7 @@ def look(
             found.settling.append(day)
         elif _made_from(instance, asset, day) == fingerprint:
             found.seen[day] = fingerprint
-        elif len(found.pending) < DAYS_A_REQUEST:
+        else:
             found.pending[day] = fingerprint
     return found
 
@@ -100,15 +100,38 @@ def busy_days(instance: dg.DagsterInstance, job: str) -> set[str]:
     return {day for run in runs for day in _days_of(run.tags)}
 
 
-def requests(days: Iterable[str], *, why: str, tags: dict[str, str], once: dict[str, str]) -> list[dg.RunRequest]:
+def model_is_live(instance: dg.DagsterInstance) -> bool:
+    """Whether there is anything to score with."""
+    return instance.get_latest_materialization_event(dg.AssetKey("batch_deployment")) is not None
+
+
+def share(pending: Mapping[str, str]) -> dict[str, str]:
+    """Return the oldest days, as many as one tick may ask for; the next ticks find the others."""
+    return dict(sorted(pending.items())[:DAYS_A_REQUEST])
+
+
+def requests(
+    days: Mapping[str, str], *, why: str, tags: Mapping[str, str], only: Sequence[str] = ()
+) -> list[dg.RunRequest]:
     """Ask for runs: one for each unbroken stretch of days.
 
-    ``once`` gives each day's fingerprint: the same stretch of the same files has the same run key.
+    Parameters
+    ----------
+    days
+        Each day and what it is made for, the fingerprint of its files or the moment of the tick. The same stretch
+        for the same reason has the same run key, and so one run.
+    why
+        Kept with the run.
+    tags
+        Further tags.
+    only
+        The assets of the job that are wanted, when it is not all of them.
     """
     return [
         dg.RunRequest(
-            run_key=_run_key(first, last, once) if once else None,
+            run_key=_run_key(first, last, days),
             tags={**tags, "credit_default/why": why, RANGE_START: first, RANGE_END: last},
+            asset_selection=[dg.AssetKey(asset) for asset in only] or None,
         )
         for first, last in stretches(days)
     ]
@@ -125,9 +148,14 @@ def stretches(days: Iterable[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _run_key(first: str, last: str, fingerprints: dict[str, str]) -> str:
-    told = "".join(fingerprints[day] for day in _stretch(first, last))
-    return f"{first}..{last}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+def told(days: Iterable[str]) -> str:
+    """Name days in words, a stretch at a time."""
+    return ", ".join(first if first == last else f"{first} to {last}" for first, last in stretches(days))
+
+
+def _run_key(first: str, last: str, days: Mapping[str, str]) -> str:
+    reasons = "\n".join(days[day] for day in _stretch(first, last))
+    return f"{first}..{last}:{hashlib.sha256(reasons.encode()).hexdigest()[:16]}"
 
 
 def _stretch(first: str, last: str) -> Iterator[str]:

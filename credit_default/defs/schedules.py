@@ -1,13 +1,13 @@
 """What happens at fixed times (UTC)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
 from credit_default import settings
 from credit_default.defs import scoring
 from credit_default.defs.jobs import check_days, retrain, score_batch
-from credit_default.defs.landing import busy_days, look, requests
+from credit_default.defs.landing import busy_days, look, model_is_live, requests, share
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
 
@@ -21,7 +21,11 @@ Ticks = Iterator[dg.RunRequest | dg.SkipReason]
     description="Scores what the landing sensor has not: it may have been off, or a day may have failed.",
 )
 def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ticks:
-    """Ask for every landing day that is new or changed and not being worked on."""
+    """Ask for landing days that are new or changed, and for days that were taken in and then not scored."""
+    if not model_is_live(context.instance):
+        yield dg.SkipReason("No model is live yet, run train_model and deploy_model.")
+        return
+    busy = busy_days(context.instance, score_batch.name)
     found = look(
         context.instance,
         storage,
@@ -29,11 +33,17 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
         asset="inference_data",
         start=settings.read().start,
         seen={},
-        busy=busy_days(context.instance, score_batch.name),
+        busy=busy,
     )
-    if not found.pending:
+    taken_in = context.instance.get_materialized_partitions(dg.AssetKey("inference_data"))
+    scored = context.instance.get_materialized_partitions(dg.AssetKey("batch_predictions"))
+    unscored = taken_in - scored - busy - set(found.pending)
+    if not found.pending and not unscored:
         yield dg.SkipReason("Every landing day is scored or being scored.")
-    yield from requests(found.pending, why="daily schedule", tags=DAILY_TABLES, once={})
+    yield from requests(_now(context, share(found.pending)), why="daily schedule", tags=DAILY_TABLES)
+    # Their files may be gone by now; the table that was made of them is not.
+    rest = ("batch_predictions", "drift_metrics")
+    yield from requests(_now(context, unscored), why="daily schedule", tags=DAILY_TABLES, only=rest)
 
 
 @dg.schedule(
@@ -49,8 +59,12 @@ def weekly_drift(context: dg.ScheduleEvaluationContext) -> Ticks:
     missing = scored - measured - busy_days(context.instance, score_batch.name)
     if not missing:
         yield dg.SkipReason("Every scored day has its drift.")
-    for request in requests(missing, why="weekly drift schedule", tags=DAILY_TABLES, once={}):
-        yield dg.RunRequest(tags=request.tags, asset_selection=[dg.AssetKey("drift_metrics")])
+    yield from requests(_now(context, missing), why="weekly drift schedule", tags=DAILY_TABLES, only=["drift_metrics"])
+
+
+def _now(context: dg.ScheduleEvaluationContext, days: Iterable[str]) -> dict[str, str]:
+    """Ask for days at this tick: a day that failed is asked for again at the next one, under another run key."""
+    return dict.fromkeys(days, context.scheduled_execution_time.isoformat())
 
 
 monthly_retraining = dg.ScheduleDefinition(

@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default import settings
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import judge_predictions, score_batch
-from credit_default.defs.landing import Found, busy_days, look, requests
+from credit_default.defs.landing import Found, busy_days, look, model_is_live, requests, share, told
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
 
@@ -27,7 +27,7 @@ def _told(found: Found) -> str:
     """Say in words why nothing was asked for."""
     parts = ["Nothing new has landed."]
     if found.settling:
-        parts = [f"Still being written to: {', '.join(found.settling)}."]
+        parts = [f"Still being written to: {told(found.settling)}."]
     parts += [f"{name}: {problem}." for name, problem in sorted(found.unusable.items())]
     return " ".join(parts)
 
@@ -62,12 +62,12 @@ def _landing_sensor(
         )
         for entry, problem in sorted(found.unusable.items()):
             context.log.warning(f"{folder}/{entry} is left alone: {problem}.")
-        pending = {day: found.pending[day] for day in ready(context.instance, set(found.pending))}
+        pending = share({day: found.pending[day] for day in ready(context.instance, set(found.pending))})
         cursor = json.dumps({**seen, **found.seen, **pending}, sort_keys=True)
         if not pending:
-            reason = f"{waiting}: {', '.join(sorted(found.pending))}." if found.pending else _told(found)
+            reason = f"{waiting}: {told(found.pending)}." if found.pending else _told(found)
             return dg.SensorResult(skip_reason=reason, cursor=cursor)
-        asked = requests(pending, why=name, tags=DAILY_TABLES, once=pending)
+        asked = requests(pending, why=name, tags=DAILY_TABLES)
         return dg.SensorResult(run_requests=asked, cursor=cursor)
 
     return sensor
@@ -75,8 +75,7 @@ def _landing_sensor(
 
 def _once_deployed(instance: dg.DagsterInstance, days: set[str]) -> set[str]:
     """Leave clients lying until a model is live: there is nothing to score them with before."""
-    deployed = days and instance.get_latest_materialization_event(dg.AssetKey("batch_deployment"))
-    return days if deployed else set()
+    return days if days and model_is_live(instance) else set()
 
 
 def _scored_days(instance: dg.DagsterInstance, days: set[str]) -> set[str]:

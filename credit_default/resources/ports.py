@@ -147,6 +147,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
         """Keep the present file at ``key``, if there is one, in a second folder under a name made of its sha256."""
 
     @abstractmethod
+    def remove(self, key: str) -> None:
+        """Remove a file, if it is there."""
+
+    @abstractmethod
     def fingerprint(self, key: str) -> str:
         """Return a hash that changes when a folder's files do; empty when there is none. Reads no content."""
 

@@ -84,6 +84,9 @@ class LocalStorage(Storage):
         if not self.exists(kept):
             self.publish(str(present), kept)
 
+    def remove(self, key: str) -> None:  # noqa: D102 - see the port
+        self.path(key).unlink(missing_ok=True)
+
     def fingerprint(self, key: str) -> str:  # noqa: D102 - see the port
         found = self.entries(key)
         if not found:
