@@ -1,0 +1,174 @@
+"""What happens when files land: one request for each new or changed stretch of days, or words that say why none."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from credit_default.definitions import defs
+from credit_default.defs import monitoring, scoring
+from credit_default.defs.sensors import inference_landing, outcomes_landing
+from credit_default_tests.defs.conftest import day, ranges
+
+Status = dg.DagsterRunStatus
+
+
+@pytest.fixture
+def tick(instance, storage):
+    """Evaluate a sensor as the daemon does, against the real definitions."""
+
+    def evaluate(sensor=inference_landing, cursor=None, log=None):
+        context = dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            resources={"storage": storage},
+            repository_def=defs.get_repository_def(),
+            sensor_name=sensor.name,
+        )
+        if log is not None:
+            context.log.addHandler(log)
+        return sensor.evaluate_tick(context)
+
+    return evaluate
+
+
+def test_new_days_become_one_run_each_unbroken_stretch(tick, landing, recorded):
+    recorded.deployed()
+    for ago in (2, 3, 4, 8):
+        landing.put(day(ago))
+    done = tick()
+    assert ranges(done.run_requests) == [(day(8), day(8)), (day(4), day(2))]
+    assert done.skip_message is None
+    for request in done.run_requests:
+        assert request.tags["credit_default/tables"] == "daily"
+        assert request.tags["credit_default/why"] == "inference_landing"
+        assert request.tags["dagster/sensor_name"] == "inference_landing"
+
+
+def test_a_second_tick_asks_for_nothing_and_says_so(tick, landing, recorded):
+    recorded.deployed()
+    landing.put(day(2))
+    done = tick(cursor=tick().cursor)
+    assert done.run_requests == []
+    assert done.skip_message == "Nothing new has landed."
+
+
+def test_a_changed_day_is_asked_for_again_with_another_run_key(tick, landing, recorded):
+    recorded.deployed()
+    landing.put(day(2))
+    landing.put(day(5))
+    first = tick()
+    landing.put(day(2), file="late.csv")
+    second = tick(cursor=first.cursor)
+    assert ranges(second.run_requests) == [(day(2), day(2))]
+    assert second.run_requests[0].run_key not in [request.run_key for request in first.run_requests]
+    assert tick(cursor=second.cursor).run_requests == []
+
+
+def test_nothing_is_asked_for_before_a_model_is_live_and_everything_after(tick, landing, recorded):
+    landing.put(day(2))
+    waiting = tick()
+    assert waiting.run_requests == []
+    assert waiting.skip_message == f"No model is live yet, run train_model and deploy_model. Waiting: {day(2)}."
+    recorded.deployed()
+    assert ranges(tick(cursor=waiting.cursor).run_requests) == [(day(2), day(2))]
+
+
+@pytest.mark.parametrize("cursor", [None, "", "no JSON {", "[1, 2]", "17", '{"2026-01-01": null}'])
+def test_a_lost_or_garbled_cursor_makes_nothing_twice(tick, landing, recorded, storage, cursor):
+    recorded.deployed()
+    landing.put(day(2))
+    landing.put(day(3))
+    fingerprint = storage.fingerprint(f"{scoring.LANDING}/{day(2)}")
+    recorded.materialised("inference_data", day(2), landing_fingerprint=fingerprint)
+    done = tick(cursor=cursor)
+    assert ranges(done.run_requests) == [(day(3), day(3))]
+    assert tick(cursor=done.cursor).run_requests == []
+
+
+def test_malformed_entries_are_told_in_words_and_in_the_log_and_stop_nothing(tick, landing, recorded, storage, caplog):
+    recorded.deployed()
+    for name in ("2026-13-01", "latest", "2026-1-1", "2019-01-01", day(-9)):
+        landing.put(name)
+    storage.path(f"{scoring.LANDING}/{day(4)}").write_text("a file\n")
+    idle = tick(log=caplog.handler)
+    assert idle.run_requests == []
+    for name in ("2026-13-01", "latest", "2026-1-1", "2019-01-01", day(-9), day(4)):
+        assert f"{name}: " in idle.skip_message
+        assert f"{scoring.LANDING}/{name} is left alone" in caplog.text
+
+    landing.put(day(2))
+    assert ranges(tick(cursor=idle.cursor).run_requests) == [(day(2), day(2))]
+
+
+def test_files_that_are_being_written_are_left_and_named(tick, landing, recorded):
+    recorded.deployed()
+    landing.put(day(2), seconds_ago=0.0)
+    waiting = tick()
+    assert waiting.run_requests == []
+    assert waiting.skip_message == f"Still being written to: {day(2)}."
+    landing.put(day(2))
+    assert ranges(tick(cursor=waiting.cursor).run_requests) == [(day(2), day(2))]
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.STARTED])
+def test_a_day_that_a_run_works_on_is_asked_for_only_once_the_run_has_ended(tick, landing, recorded, instance, status):
+    recorded.deployed()
+    for ago in (2, 3, 4):
+        landing.put(day(ago))
+    recorded.run(day(4), day(3), status)
+    done = tick()
+    assert ranges(done.run_requests) == [(day(2), day(2))]
+    (run,) = instance.get_runs()
+    instance.report_run_failed(run)
+    assert ranges(tick(cursor=done.cursor).run_requests) == [(day(4), day(3))]
+
+
+def test_a_backlog_is_worked_off_in_bounded_ticks(tick, landing, recorded):
+    recorded.deployed()
+    for ago in range(1, 131):
+        landing.put(day(ago))
+    cursor, asked = None, []
+    for _ in range(3):
+        done = tick(cursor=cursor)
+        cursor = done.cursor
+        asked.append(ranges(done.run_requests))
+    assert asked == [[(day(130), day(69))], [(day(68), day(7))], [(day(6), day(1))]]
+    assert tick(cursor=cursor).run_requests == []
+
+
+def test_outcomes_wait_until_their_day_is_scored(tick, landing, recorded):
+    for ago in (2, 3):
+        landing.put(day(ago), folder=monitoring.LANDING)
+    waiting = tick(outcomes_landing)
+    assert waiting.run_requests == []
+    assert waiting.skip_message == f"Outcomes of days that are not scored yet: {day(3)} to {day(2)}."
+    recorded.materialised("batch_predictions", day(3))
+    first = tick(outcomes_landing, cursor=waiting.cursor)
+    assert ranges(first.run_requests) == [(day(3), day(3))]
+    recorded.materialised("batch_predictions", day(2))
+    assert ranges(tick(outcomes_landing, cursor=first.cursor).run_requests) == [(day(2), day(2))]
+
+
+def test_many_outcomes_that_wait_do_not_hold_up_those_that_can_be_judged(tick, landing, recorded):
+    for ago in range(2, 102):
+        landing.put(day(ago), folder=monitoring.LANDING)
+    recorded.materialised("batch_predictions", day(2))
+    assert ranges(tick(outcomes_landing).run_requests) == [(day(2), day(2))]
+
+
+def test_corrected_outcomes_are_judged_again(tick, landing, recorded):
+    recorded.materialised("batch_predictions", day(2))
+    landing.put(day(2), folder=monitoring.LANDING)
+    first = tick(outcomes_landing)
+    landing.put(day(2), "client_id\ncorrected\n", folder=monitoring.LANDING)
+    assert ranges(tick(outcomes_landing, cursor=first.cursor).run_requests) == [(day(2), day(2))]
+
+
+def test_clients_and_outcomes_of_a_day_do_not_take_each_other_for_their_own(tick, landing, recorded):
+    recorded.deployed()
+    landing.put(day(2), folder=monitoring.LANDING)
+    assert tick(inference_landing).run_requests == []
+    recorded.materialised("batch_predictions", day(2))
+    recorded.run(day(2), day(2), Status.STARTED, job="score_batch")
+    assert ranges(tick(outcomes_landing).run_requests) == [(day(2), day(2))]
