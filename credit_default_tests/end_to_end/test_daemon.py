@@ -24,7 +24,7 @@ from credit_default_tests.strategies import csv_text
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("daemon"), pytest.mark.timeout(900)]
 
 ROWS = 40
-TIMES = 20
+TIMES = 12
 ASSETS_QUERY = "{ assetNodes { assetKey { path } } }"
 TICKS_QUERY = """query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
     sensorState { status ticks(limit: 50) { status skipReason error { message } } } } } }"""

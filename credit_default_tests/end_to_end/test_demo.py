@@ -113,7 +113,7 @@ def test_the_drift_history_shows_the_shift_on_its_day_and_not_before(demo_home, 
 
 
 def test_predictions_are_one_file_a_day_with_the_published_columns_and_a_row_for_each_client(demo_home, days):
-    sha256, version = demo_home.live()["model_sha256"], demo_home.live()["version"]
+    live, inputs = demo_home.live(), demo_home.made_days("inference_data")
     assert sorted(path.name for path in (demo_home.lake / "predictions").iterdir()) == days
     identifiers: set[str] = set()
     for day in days:
@@ -124,10 +124,10 @@ def test_predictions_are_one_file_a_day_with_the_published_columns_and_a_row_for
         identifiers |= set(predictions["prediction_id"].to_pylist())
         said = {name: set(predictions[name].to_pylist()) for name in COLUMNS}
         assert {str(as_of) for as_of in said["as_of"]} == {day}
-        assert said["model_sha256"] == {sha256}
-        assert said["model_version"] == {version}
+        assert said["model_sha256"] == {live["model_sha256"]}
+        assert said["model_version"] == {live["version"]}
         assert said["model_name"] == {"credit-card-default"}
-        assert said["input_data_version"] == {data_version(demo_home.made_days("inference_data")[day])}
+        assert said["input_data_version"] == {data_version(inputs[day])}
         assert all(0 <= probability <= 1 for probability in said["probability_of_default"])
     assert len(identifiers) == 15_000
 

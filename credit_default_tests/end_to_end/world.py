@@ -232,7 +232,7 @@ class World:
             for folder in self.job_folders(step):
                 pid = _pid(folder)
                 written = any(path.stat().st_size for path in folder.glob(f"output/{writing}")) if writing else True
-                if pid and written and _alive(pid):
+                if pid and written and alive(pid):
                     return pid
             return None
 
@@ -255,6 +255,23 @@ def kill_group(leader: int) -> None:
     """Kill a process and what it started."""
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody has asked for does not."""
+    try:
+        return _state_and_group(pid)[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def group_lives(leader: int) -> bool:
+    """Whether any process of a group runs."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(_state_and_group(int(folder.name)))
+    return any(group == leader and state != "Z" for state, group in found)
 
 
 def new_clients(count: int, *, start: int = 0, target: bool = False) -> list[dict[str, Any]]:
@@ -294,11 +311,10 @@ def _pid(folder: Path) -> int | None:
         return None
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def _state_and_group(pid: int) -> tuple[str, int]:
+    """State and process group, as in proc(5)."""
+    state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+    return state, int(group)
 
 
 def _command_names(pid: int, folder: Path) -> bool:
