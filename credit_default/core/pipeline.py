@@ -87,7 +87,7 @@ def one_thread() -> AbstractContextManager[object]:
     """Keep OpenMP to one thread for a while.
 
     Threads of OpenMP wait for each other after every tree, spinning. Where something else wants the processor,
-    fits took four times as long on two threads as on one, and scoring small batches thirty times; where nothing
+    fits took four times as long on two threads as on one, and scoring small batches six times; where nothing
     does, two threads save little. Large files are scored by several batches at once instead.
     """
     return _openmp().limit(limits=1, user_api="openmp")  # type: ignore[no-any-return]
