@@ -8,8 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from credit_default.defs.landing import RANGE_END, RANGE_START
 from credit_default.instance import enter
@@ -37,11 +42,31 @@ def main(arguments: list[str] | None = None) -> None:
     if options.first:
         tags |= {RANGE_START: options.first, RANGE_END: options.last or options.first}
     with dg.DagsterInstance.get() as instance:
-        job = dg.build_reconstructable_job("credit_default.run_job", "job_named", (options.job,))
-        # By this label the UI lists runs under their job, whoever started them.
-        tags = {**job_named(options.job).run_tags, ".dagster/repository": "__repository__@credit_default", **tags}
-        result = dg.execute_job(job, instance=instance, run_config=options.config, tags=tags)
-    sys.exit(0 if result.success else 1)
+        succeeded = run_to_end(instance, options.job, tags=tags, run_config=options.config)
+    sys.exit(0 if succeeded else 1)
+
+
+def run_to_end(
+    instance: dg.DagsterInstance, name: str, *, tags: Mapping[str, str], run_config: Mapping[str, Any]
+) -> bool:
+    """Run a job in this process and return whether it succeeded.
+
+    `dagster.execute_job` would do but for one thing: its runs do not say which code location they belong to, so the
+    UI lists them under no job, and the daemon could not take them up again after a crash.
+    """
+    definition = job_named(name)
+    job = dg.build_reconstructable_job("credit_default.run_job", "job_named", (name,))
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name="credit_default.definitions"), location_name="credit_default"
+    )
+    run = instance.create_run_for_job(
+        definition,
+        run_config=run_config,
+        tags={**definition.run_tags, **tags},
+        remote_job_origin=RemoteRepositoryOrigin(location, "__repository__").get_job_origin(name),
+        job_code_origin=job.get_python_origin(),
+    )
+    return execute_run(job, run, instance).success
 
 
 if __name__ == "__main__":
