@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from credit_default.defs.policies import DAILY_TABLES, DAYS, MODEL_TABLES
+from credit_default.defs.policies import DAILY_TABLES, MODEL_TABLES
 
 _TRAINING = ("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model")
 
@@ -23,14 +23,12 @@ deploy_model = dg.define_asset_job(
 score_batch = dg.define_asset_job(
     "score_batch",
     selection=dg.AssetSelection.assets("inference_data", "batch_predictions", "drift_metrics").without_checks(),
-    partitions_def=DAYS,
     tags=DAILY_TABLES,
     description="Take in the clients of some days, score them with the champion, measure their drift.",
 )
 judge_predictions = dg.define_asset_job(
     "judge_predictions",
     selection=dg.AssetSelection.assets("outcomes", "model_performance").without_checks(),
-    partitions_def=DAYS,
     tags=DAILY_TABLES,
     description="Take in the outcomes of some scored days and measure how well the predictions did.",
 )

@@ -1,0 +1,312 @@
+"""Many days in one run, each on its own: what goes wrong with one is told, and the others stand."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pydantic import Field
+
+from credit_default.core.check_names import CURATED_CHECKS
+from credit_default.core.kql import run as kql
+from credit_default.defs import data, monitoring, scoring
+from credit_default.defs.jobs import judge_predictions, score_batch
+from credit_default.defs.landing import RANGE_END, RANGE_START
+from credit_default.resources.local.telemetry import LocalTelemetry
+from credit_default.resources.ports import BatchEndpoint, Compute, EndpointState, Message, Refused, Stored
+
+DAYS = ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
+#: The step that makes each asset.
+STEPS = {"inference_data": "inference_data", "batch_predictions": "score", "drift_metrics": "drift"}
+
+
+def drift_of(day: str) -> dict[str, Any]:
+    feature = {
+        "feature_name": "age",
+        "drift_score": float(day[-2:]),
+        "drift_detected": True,
+        "feature_type": "num",
+        "stattest_name": "Wasserstein distance (normed)",
+        "csi": 0.3,
+        "csi_limit": 0.25,
+        "violation": True,
+    }
+    overall = {
+        "n_features": 1,
+        "n_drifted_features": 1,
+        "share_drifted_features": 1.0,
+        "dataset_drift": True,
+        "violation": True,
+        "violating_features": ["age"],
+        "max_csi": 0.3,
+        "psi": float(day[-2:]),
+    }
+    return {"partition": day, "model_name": "credit-card-default", "model_version": "7", "overall": overall,
+            "features": [feature]}  # fmt: skip
+
+
+class ScriptedCompute(Compute):
+    """Steps whose days and contents are known beforehand; `refused` maps step and day to what the step says."""
+
+    folder: str
+    refused: dict[str, str] = Field(default_factory=dict)
+    checks: list[dict[str, Any]] = Field(default_factory=list)
+    edition: int = 1
+
+    def run(self, context, step, *, inputs, options=None, days=()) -> Iterator[Message]:
+        for day in days or [None]:
+            problem = self.refused.get(f"{step}/{day}")
+            if problem is not None:
+                yield Refused(str(day), problem, "ContractError")
+                continue
+            files = {}
+            for what, content in self._files(step, str(day)).items():
+                path = Path(self.folder) / f"{step}-{day}-{what}"
+                path.unlink(missing_ok=True)
+                path.write_text(content)
+                files[what] = str(path)
+            version = hashlib.sha256(f"{step} {day} {self.edition}".encode()).hexdigest()
+            yield Stored(day, version, self._result(day), files, self.checks, f"{step}-job")
+
+    def _files(self, step: str, day: str) -> dict[str, str]:
+        if step == "drift":
+            return {"drift": json.dumps(drift_of(day)), "report": "<html>"}
+        if step == "score":
+            return {"predictions": f"predictions of {day}, edition {self.edition}"}
+        if step == "performance":
+            return {"performance": json.dumps({"metrics": {"roc_auc": 0.77}, "bands": [], "n_joined": 3})}
+        return {"table": f"table of {day}", **({"quarantine": "rejected"} if day == DAYS[0] else {})}
+
+    def _result(self, day: str | None) -> dict[str, Any]:
+        rows = 100 + int(day[-2:]) if day else 2_000
+        return {"rows": rows, "accepted": rows - 1, "rejected": 1, "by_reason": {"age: number: range": 1},
+                "files": ["clients.csv"], "mean_pd": 0.2}  # fmt: skip
+
+
+class ScriptedEndpoint(BatchEndpoint):
+    """Scores by the scripted compute."""
+
+    compute: dg.ResourceDependency[ScriptedCompute]
+
+    def invoke(self, context, days) -> Iterator[Message]:
+        yield from self.compute.run(context, "score", inputs={}, days=days)
+
+    def state(self) -> EndpointState:
+        raise NotImplementedError
+
+    def deploy(self, context, model):
+        raise NotImplementedError
+
+    def make_default(self, version):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def telemetry(tmp_path) -> LocalTelemetry:
+    return LocalTelemetry(folder=str(tmp_path / "telemetry"))
+
+
+@pytest.fixture
+def play(instance, storage, telemetry, tmp_path):
+    """Run a job over a range of days, in one run, as the range tags of sensors ask for it."""
+
+    def run(job=score_batch, first=DAYS[0], last=DAYS[-1], only=None, **script):
+        (tmp_path / "jobs").mkdir(exist_ok=True)
+        compute = ScriptedCompute(folder=str(tmp_path / "jobs"), **script)
+        definitions = dg.Definitions(
+            assets=[*scoring.ASSETS, *monitoring.ASSETS],
+            jobs=[job],
+            resources={
+                "compute": compute,
+                "storage": storage,
+                "endpoint": ScriptedEndpoint(compute=compute),
+                "telemetry": telemetry,
+            },
+        )
+        return definitions.resolve_job_def(job.name).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={RANGE_START: first, RANGE_END: last},
+            asset_selection=[dg.AssetKey(asset) for asset in only] if only else None,
+        )
+
+    return run
+
+
+def made(instance, asset: str) -> dict[str, dg.AssetMaterialization]:
+    """The newest materialisation of each day."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=100, ascending=True).records
+    return {record.asset_materialization.partition: record.asset_materialization for record in records}
+
+
+def failure(result) -> tuple[str, dict[str, Any]]:
+    """The message and the metadata of the step that failed."""
+    (event,) = result.get_step_failure_events()
+    told = event.step_failure_data.user_failure_data
+    return told.description, {day: value.value for day, value in told.metadata.items()}
+
+
+def test_each_day_of_a_range_has_its_own_record_version_and_figures(play, instance, storage):
+    assert play().success
+    for asset, step in STEPS.items():
+        records = made(instance, asset)
+        assert list(records) == DAYS, asset
+        for day, record in records.items():
+            expected = hashlib.sha256(f"{step} {day} 1".encode()).hexdigest()
+            assert record.tags["dagster/data_version"] == expected
+            assert record.metadata["job"].value == f"{step}-job"
+    rows = {day: record.metadata["dagster/row_count"].value for day, record in made(instance, "inference_data").items()}
+    assert rows == {day: 99 + int(day[-2:]) for day in DAYS}
+    psi = {day: record.metadata["psi"].value for day, record in made(instance, "drift_metrics").items()}
+    assert psi == {day: float(day[-2:]) for day in DAYS}
+    for day in DAYS:
+        assert storage.read(f"inference_data/{day}/inference_data.parquet") == f"table of {day}".encode()
+        assert json.loads(storage.read(f"drift/{day}/drift.json"))["partition"] == day
+    assert len(instance.get_runs()) == 1
+
+
+def test_dagster_sees_every_day_as_materialised(play, instance):
+    play()
+    assert instance.get_materialized_partitions(dg.AssetKey("drift_metrics")) == set(DAYS)
+
+
+def test_a_refused_day_drops_out_and_the_others_go_on_to_the_end(play, instance):
+    result = play(refused={f"inference_data/{DAYS[1]}": "columns age: missing; expected the curated schema"})
+    assert not result.success
+    others = [day for day in DAYS if day != DAYS[1]]
+    for asset in ("inference_data", "batch_predictions", "drift_metrics"):
+        assert list(made(instance, asset)) == others
+    told, details = failure(result)
+    assert told.startswith("1 of 4 day(s) failed; the others went on to the end and stand.")
+    assert f"{DAYS[1]}: inference_data: columns age: missing; expected the curated schema" in told
+    assert details == {DAYS[1]: "inference_data: columns age: missing; expected the curated schema"}
+
+
+def test_days_that_fail_at_different_steps_are_each_told_with_their_asset(play, instance):
+    result = play(refused={f"inference_data/{DAYS[0]}": "not text", f"drift/{DAYS[2]}": "no reference"})
+    told, _ = failure(result)
+    assert told.startswith("2 of 4")
+    assert f"{DAYS[0]}: inference_data: not text" in told
+    assert f"{DAYS[2]}: drift_metrics: no reference" in told
+    assert list(made(instance, "batch_predictions")) == DAYS[1:]
+    assert list(made(instance, "drift_metrics")) == [DAYS[1], DAYS[3]]
+
+
+def test_when_every_day_is_refused_nothing_follows(play, instance):
+    result = play(refused={f"inference_data/{day}": "an empty folder" for day in DAYS})
+    assert failure(result)[0].startswith("4 of 4")
+    assert made(instance, "batch_predictions") == {}
+    assert made(instance, "drift_metrics") == {}
+
+
+def test_a_day_that_is_refused_keeps_what_was_published_before(play, instance, storage):
+    play()
+    assert not play(refused={f"score/{DAYS[0]}": "not a table"}, edition=2).success
+    assert storage.read(f"predictions/{DAYS[0]}/predictions.parquet") == f"predictions of {DAYS[0]}, edition 1".encode()
+    assert storage.read(f"predictions/{DAYS[1]}/predictions.parquet") == f"predictions of {DAYS[1]}, edition 2".encode()
+
+
+def test_predictions_that_are_replaced_are_kept(play, storage):
+    play()
+    play(edition=2)
+    (kept,) = storage.entries(f"superseded_predictions/{DAYS[0]}")
+    assert storage.read(f"superseded_predictions/{DAYS[0]}/{kept.name}").endswith(b"edition 1")
+
+
+def test_the_record_holds_the_fingerprint_of_the_files_it_was_made_from(play, instance, landing, storage):
+    landing.put(DAYS[0])
+    play()
+    records = made(instance, "inference_data")
+    assert records[DAYS[0]].metadata["landing_fingerprint"].value == storage.fingerprint(f"{scoring.LANDING}/{DAYS[0]}")
+
+
+def test_rejected_rows_are_published_for_the_days_that_have_some(play, storage, instance):
+    play()
+    assert [entry.name for entry in storage.entries("quarantine/inference_data")] == [DAYS[0]]
+    assert "quarantine" in made(instance, "inference_data")[DAYS[0]].metadata
+    assert "quarantine" not in made(instance, "inference_data")[DAYS[1]].metadata
+
+
+def test_drift_is_told_to_telemetry_once_a_stored_result(play, telemetry):
+    play()
+    play()  # the same results again
+    traces = Path(telemetry.folder) / "traces.jsonl"
+    query = "traces | extend type = tostring(parse_json(message).type) | summarize n = count() by type"
+    assert {row["type"]: row["n"] for row in kql(query, traces).to_pylist()} == {
+        "OverallDriftMetrics": len(DAYS),
+        "FeatureDriftMetrics": len(DAYS),
+    }
+
+
+def test_only_the_asked_for_assets_are_made(play, instance):
+    assert play(only=["drift_metrics"]).success
+    assert list(made(instance, "drift_metrics")) == DAYS
+    assert made(instance, "inference_data") == {}
+    assert made(instance, "batch_predictions") == {}
+
+
+def test_outcomes_and_performance_are_made_day_by_day(play, instance):
+    result = play(job=judge_predictions, refused={f"performance/{DAYS[3]}": "no predictions"})
+    assert not result.success
+    assert list(made(instance, "outcomes")) == DAYS
+    assert list(made(instance, "model_performance")) == DAYS[:3]
+
+
+def checks(**failed: str) -> list[dict[str, Any]]:
+    """What the step says of each check; `failed` maps names to severities."""
+    return [
+        {
+            "name": name,
+            "passed": name not in failed,
+            "severity": failed.get(name, "ERROR"),
+            "description": f"told about {name}",
+            "metadata": {"rows": 2},
+        }
+        for name in CURATED_CHECKS
+    ]
+
+
+@pytest.fixture
+def curate(instance, storage, tmp_path):
+    def run(**failed):
+        compute = ScriptedCompute(folder=str(tmp_path), checks=checks(**failed))
+        return dg.materialize(
+            [data.curated_data],
+            instance=instance,
+            resources={"compute": compute, "storage": storage},
+            raise_on_error=False,
+        )
+
+    return run
+
+
+def test_a_failed_error_check_publishes_nothing_and_is_recorded(curate, storage, instance):
+    result = curate(ranges="ERROR", duplicates="ERROR")
+    assert not result.success
+    assert not storage.exists("curated_data")
+    assert made(instance, "curated_data") == {}
+    outcome = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert outcome == {name: name not in ("ranges", "duplicates") for name in CURATED_CHECKS}
+    (event,) = result.get_step_failure_events()
+    error = event.step_failure_data.error.cause.message
+    assert "QualityError: Nothing was published, because 2 blocking check(s) failed." in error
+    assert "ranges: told about ranges; duplicates: told about duplicates" in error
+
+
+def test_a_failed_warning_publishes_and_is_recorded(curate, storage, instance):
+    result = curate(ranges="WARN")
+    assert result.success
+    assert storage.exists("curated_data/curated_data.parquet")
+    assert len(made(instance, "curated_data")) == 1
+    (warned,) = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert (warned.check_name, warned.severity) == ("ranges", dg.AssetCheckSeverity.WARN)
+
+
+def test_what_was_published_before_stands_when_a_check_fails_later(curate, storage):
+    curate()
+    before = storage.fingerprint("curated_data")
+    curate(ranges="ERROR")
+    assert storage.fingerprint("curated_data") == before
