@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files
-from credit_default.errors import CreditDefaultError, DayError, NotThere
+from credit_default.errors import CreditDefaultError, NotThere
+from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
 
 REJECTED = "rejected.csv"
@@ -23,7 +23,7 @@ def daily_arguments(description: str, arguments: Sequence[str] | None) -> argpar
     """Read ``--landing``, ``--days`` (a list of texts) and ``--output``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--landing", type=Path, required=True, help="folder with one folder of files for each day")
-    parser.add_argument("--days", type=_days, required=True, help="days to take in, as 2026-01-01,2026-01-02")
+    parser.add_argument("--days", type=day_list, required=True, help="days to take in, as 2026-01-01,2026-01-02")
     parser.add_argument("--output", type=Path, required=True, help="folder to write below")
     return parser.parse_args(arguments)
 
@@ -67,23 +67,10 @@ def take_in(
 
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
-    _refuse_malformed(day)
+    refuse_malformed(day)
     folder = landing / day
     paths = landing_files(folder)
     if not paths:
         state = "is empty" if folder.is_dir() else "is not there"
         raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
     return accept(paths, dataset=dataset)
-
-
-def _days(text: str) -> list[str]:
-    return [day.strip() for day in text.split(",") if day.strip()]
-
-
-def _refuse_malformed(day: str) -> None:
-    try:
-        well_formed = date.fromisoformat(day).isoformat() == day
-    except ValueError:
-        well_formed = False
-    if not well_formed:
-        raise DayError(f"got the day {day!r}; expected a date like 2026-01-31")

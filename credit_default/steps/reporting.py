@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dagster_pipes
 
@@ -26,11 +27,16 @@ class Check:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Reporter(Protocol):
+class Reporter(ABC):
     """What a step may say while it runs."""
 
+    @abstractmethod
     def info(self, message: str) -> None:
         """Say something in the run's log."""
+
+    @abstractmethod
+    def _send(self, body: Mapping[str, Any]) -> None:
+        """Hand a result to whoever started the step."""
 
     def stored(
         self,
@@ -56,16 +62,23 @@ class Reporter(Protocol):
         checks
             Outcomes of the data-quality checks of this result.
         """
+        self._send(
+            {
+                "kind": "stored",
+                "partition": partition,
+                "data_version": data_version,
+                "result": dict(result),
+                "files": dict(files),
+                "checks": [asdict(check) for check in checks],
+            }
+        )
 
     def refused(self, partition: str, error: CreditDefaultError) -> None:
         """Say that a day cannot be made, and why. The other days go on."""
+        self._send({"kind": "refused", "partition": partition, "error": str(error), "error_type": type(error).__name__})
 
 
-def _body(kind: str, **content: Any) -> dict[str, Any]:
-    return {"kind": kind, **content}
-
-
-class PipesReporter:
+class PipesReporter(Reporter):
     """Reports to the Dagster run that started this step."""
 
     def __init__(self, context: PipesContext) -> None:
@@ -74,60 +87,22 @@ class PipesReporter:
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         self._context.log.info(message)
 
-    def stored(  # noqa: D102 - see Reporter
-        self,
-        *,
-        data_version: str,
-        result: Mapping[str, Any],
-        files: Mapping[str, str],
-        partition: str | None = None,
-        checks: Sequence[Check] = (),
-    ) -> None:
-        self._context.report_custom_message(
-            _body(
-                "stored",
-                partition=partition,
-                data_version=data_version,
-                result=dict(result),
-                files=dict(files),
-                checks=[asdict(check) for check in checks],
-            )
-        )
-
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self._context.log.error(f"{partition}: {error}")
-        self._context.report_custom_message(
-            _body("refused", partition=partition, error=str(error), error_type=type(error).__name__)
-        )
+        super().refused(partition, error)
+
+    def _send(self, body: Mapping[str, Any]) -> None:
+        self._context.report_custom_message(dict(body))
 
 
-class TerminalReporter:
+class TerminalReporter(Reporter):
     """Reports to a person: progress on stderr, each result as a line of JSON on stdout."""
 
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         print(message, file=sys.stderr)  # noqa: T201 - the terminal is this reporter's channel
 
-    def stored(  # noqa: D102 - see Reporter
-        self,
-        *,
-        data_version: str,
-        result: Mapping[str, Any],
-        files: Mapping[str, str],
-        partition: str | None = None,
-        checks: Sequence[Check] = (),
-    ) -> None:
-        body = _body(
-            "stored",
-            partition=partition,
-            data_version=data_version,
-            result=dict(result),
-            files=dict(files),
-            checks=[asdict(check) for check in checks],
-        )
+    def _send(self, body: Mapping[str, Any]) -> None:
         print(json.dumps(body), flush=True)  # noqa: T201 - the terminal is this reporter's channel
-
-    def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
-        self.info(f"{partition}: {error}")
 
 
 @contextmanager
