@@ -101,6 +101,9 @@ class TerminalReporter(Reporter):
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         print(message, file=sys.stderr)  # noqa: T201 - the terminal is this reporter's channel
 
+    def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
+        self.info(f"{partition}: {error}")
+
     def _send(self, body: Mapping[str, Any]) -> None:
         print(json.dumps(body), flush=True)  # noqa: T201 - the terminal is this reporter's channel
 
