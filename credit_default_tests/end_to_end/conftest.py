@@ -17,17 +17,28 @@ def shared_folder(tmp_path_factory, worker_id) -> Path:
     return base if worker_id == "master" else base.parent
 
 
+def play_once(folder: Path, name: str, *command: str) -> World:
+    """Make a home by a command, unless another worker has; what it printed is in `printed.txt`."""
+    home = folder / name
+    with FileLock(folder / f"{name}.lock"):
+        world = World(home)
+        if not (home / "printed.txt").exists():
+            done = world.command(*command)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (home / "printed.txt").write_text(done.stdout)
+    return world
+
+
+@pytest.fixture(scope="session")
+def demo_home(shared_folder) -> World:
+    """The whole demo on the real data; for `test_demo.py`, which plays a second one on top."""
+    return play_once(shared_folder, "demo", "demo")
+
+
 @pytest.fixture(scope="session")
 def small_home(shared_folder) -> World:
-    """A small demo, played once; read it, and copy it before changing anything."""
-    home = shared_folder / "small"
-    with FileLock(shared_folder / "small.lock"):
-        if not (shared_folder / "small.done").exists():
-            world = World(home)
-            done = world.command(*SMALL_DEMO)
-            assert done.returncode == 0, done.stdout + done.stderr
-            (shared_folder / "small.done").touch()
-    return World(home)
+    """A small demo; read it, and copy it before changing anything."""
+    return play_once(shared_folder, "small", *SMALL_DEMO)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from credit_default.core.schema import FEATURE_NAMES
 from credit_default_tests.end_to_end.world import World, ago, days_from, new_clients
 from credit_default_tests.strategies import csv_text
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad_input")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS = 60
 #: Values that stand in cells of bad files: no message, log or metadata may repeat them.

@@ -21,7 +21,7 @@ import pytest
 from credit_default_tests.end_to_end.world import World, ago, many_clients, new_clients, until
 from credit_default_tests.strategies import csv_text
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("daemon"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS = 40
 TIMES = 12

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, World, ago, days_from
+from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, ago, days_from
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ASSETS = {
     *("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model", "batch_deployment"),
@@ -34,17 +34,6 @@ COLUMNS = {
 TABLES = ("predictions", "drift", "inference_data", "models", "curated_data", "prepared", "outcomes", "performance")
 #: What the queries show beside the figures of the stored drift.
 ABOUT = {"timestamp", "run_id"}
-
-
-@pytest.fixture(scope="module")
-def demo_home(shared_folder) -> World:
-    """The home of the demo, and what it printed in `printed.txt`."""
-    world = World(shared_folder / "demo")
-    if not (world.home / "printed.txt").exists():
-        done = world.command("demo")
-        assert done.returncode == 0, done.stdout + done.stderr
-        (world.home / "printed.txt").write_text(done.stdout)
-    return world
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from credit_default_tests.end_to_end.world import World, alive, group_lives, many_clients, new_clients, until
 from credit_default_tests.strategies import csv_text
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 TIMES = 12
 ROWS = TIMES * 15_000

@@ -10,7 +10,7 @@ from credit_default.core.schema import FEATURE_NAMES, TARGET
 from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, World, ago, new_clients
 from credit_default_tests.strategies import csv_text
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_data")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 DAY = ago(0)  # files of today are scored today
 LABELLED, UNLABELLED = 6_000, 400

@@ -247,7 +247,7 @@ class World:
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=500, check=False
+            command, env=self.environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=900, check=False
         )
 
 
