@@ -1,6 +1,7 @@
 """Training data: curated, prepared, reported on."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -43,15 +44,16 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
     for message in compute.run(context, "curated_data", inputs=inputs):
         assert isinstance(message, Stored)
         yield from checks_of("curated_data", message)
+        quarantine = None
         if "quarantine" in message.files:
-            day = context.run.run_id.split("-")[0]
-            storage.publish(message.files["quarantine"], f"quarantine/curated_data/{day}/rejected.csv")
+            quarantine = f"quarantine/curated_data/{datetime.now(UTC).date()}/rejected.csv"
+            storage.publish(message.files["quarantine"], quarantine)
         blocked = blocked_by(message)
         if blocked is None:
-            storage.publish(message.files["table"], "curated_data/curated_data.parquet")
-            yield materialised(
-                message, metadata.curated(message.result, storage.uri("curated_data/curated_data.parquet"))
-            )
+            key = "curated_data/curated_data.parquet"
+            storage.publish(message.files["table"], key)
+            where = storage.uri(quarantine) if quarantine else None
+            yield materialised(message, metadata.curated(message.result, storage.uri(key), where))
     if blocked is not None:
         raise blocked
 

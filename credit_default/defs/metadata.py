@@ -58,13 +58,24 @@ def _pictures(storage: Storage, key: str, names: Iterable[str]) -> Shown:
     return shown
 
 
-def curated(result: Result, uri: str) -> Shown:
-    """Show where the training rows came from."""
-    return {**_rows(result["rows"], uri), **{k: v for k, v in result.items() if k != "rows" and not _nested(v)}}
+def curated(result: Result, uri: str, quarantine: str | None) -> Shown:
+    """Show where the training rows came from, and what was refused of one's own files."""
+    origins = [{"origin": origin, "rows": rows} for origin, rows in result["origins"].items()]
+    return {
+        **_rows(result["rows"], uri),
+        "origins": _table(origins, {"origin": "string", "rows": "int"}),
+        **_figures(result, ("target_rate", "missing_share", "labelled_days", "outcomes_without_row")),
+        **_refused(result, quarantine),
+    }
 
 
-def _nested(value: Any) -> bool:
-    return isinstance(value, (dict, list, tuple)) or value is None
+def _refused(result: Result, quarantine: str | None) -> Shown:
+    reasons = [{"reason": rule, "rows": count} for rule, count in sorted(result["by_reason"].items())]
+    return {
+        "rejected": result["rejected"],
+        **({"rejected_by_rule": _table(reasons, {"reason": "string", "rows": "int"})} if reasons else {}),
+        **({"quarantine": _place(quarantine)} if quarantine else {}),
+    }
 
 
 def prepared(result: Result, uri: str) -> Shown:
@@ -73,7 +84,12 @@ def prepared(result: Result, uri: str) -> Shown:
     return {
         **_rows(sum(int(part["rows"]) for part in parts), uri),
         "parts": _table(parts, {"part": "string", "rows": "int", "target_rate": "float"}),
+        **_figures(result, ("curated_data_version",)),
     }
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (dict, list, tuple)) or value is None
 
 
 def quality_report(result: Result, uri: str) -> Shown:
@@ -149,14 +165,12 @@ def deployed(
 
 def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
     """Show how many rows came, how many were refused and by which rules."""
-    reasons = [{"reason": rule, "rows": count} for rule, count in sorted(result["by_reason"].items())]
     return {
         **_rows(result["accepted"], uri),
-        **_figures(result, ("rows", "rejected", "rows_without_client_id", "target_rate")),
+        **_figures(result, ("rows", "rows_without_client_id", "target_rate")),
         "files": ", ".join(result["files"]),
         **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
-        **({"rejected_by_rule": _table(reasons, {"reason": "string", "rows": "int"})} if reasons else {}),
-        **({"quarantine": _place(quarantine)} if quarantine else {}),
+        **_refused(result, quarantine),
     }
 
 
