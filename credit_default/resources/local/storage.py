@@ -63,6 +63,8 @@ class LocalStorage(Storage):
             temporary = self._temporary_for(target)
             _link(str(source), str(temporary))
             temporary.replace(target)
+            # Replacing a file by a link to itself does nothing (POSIX), and leaves the link.
+            temporary.unlink(missing_ok=True)
         elif not target.exists():
             temporary = self._temporary_for(target)
             shutil.copytree(source, temporary, copy_function=_link)
