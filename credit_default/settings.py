@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -103,6 +103,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         start = date.fromisoformat(written)
     except ValueError:
         problems.append(f"{START_VARIABLE} is {written!r}; expected the first day as YYYY-MM-DD, e.g. {DEFAULT_START}")
+    today = datetime.now(UTC).date()
+    if start > today:
+        problems.append(f"{START_VARIABLE} is {written!r}; expected a first day that is not after today, {today} (UTC)")
 
     home = Path(environ.get(HOME_VARIABLE, "").strip() or ".credit_default").expanduser().absolute()
     if home.exists() and not home.is_dir():

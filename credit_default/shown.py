@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from credit_default.resources import resources_for
@@ -65,15 +66,15 @@ def show_rows(table: pa.Table, *, as_json: bool) -> None:
         return
     shown = Table(box=box.SIMPLE_HEAD)
     for name in table.column_names:
-        shown.add_column(name, overflow="fold")
+        shown.add_column(escape(name), overflow="fold")
     for row in table.to_pylist():
-        shown.add_row(*(_text(value) for value in row.values()))
+        shown.add_row(*(escape(_text(value)) for value in row.values()))
     if _wide(table, screen.width):
         # Wider than the screen: a block for each row is read more easily than cells broken into pieces.
         for row in table.to_pylist():
             screen.rule(style="dim")
             for name, value in row.items():
-                screen.print(f"[bold]{name}[/]  {_text(value)}")
+                screen.print(f"[bold]{escape(name)}[/]  {escape(_text(value))}")
     else:
         screen.print(shown)
     screen.print(f"{table.num_rows} row(s)")

@@ -1,0 +1,212 @@
+"""The command: it says what it can do, does it, and tells errors in a line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from credit_default import __version__
+from credit_default.cli import main
+from credit_default.core.telemetry import TraceRecord
+from credit_default.resources.local.traces import TraceLog
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    for name in ("CREDIT_DEFAULT_ENV", "CREDIT_DEFAULT_START", "APPLICATIONINSIGHTS_CONNECTION_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CREDIT_DEFAULT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def call(home):
+    def run(*arguments: str, given: str | None = None):
+        return CliRunner().invoke(main, list(map(str, arguments)), input=given)
+
+    return run
+
+
+def told(result) -> str:
+    """The one line of an error."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "an error is told, not traced back"
+    (line,) = [line for line in result.stderr.splitlines() if line.strip()]
+    return line
+
+
+def test_the_promised_commands_are_there():
+    assert {"demo", "sample-data", "score", "models", "query"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_every_option_says_what_it_does(call, name):
+    result = call(name, "--help")
+    assert result.exit_code == 0
+    command = main.commands[name]
+    assert len(command.help) > 20
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_help_lists_every_command_and_the_version_is_told(call):
+    listed = call("--help").output
+    assert all(f"  {name} " in listed for name in COMMANDS)
+    assert call("-h").output == listed
+    assert __version__ in call("--version").output
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    for path in sorted(folder.rglob("*.csv")):
+        with path.open(newline="") as stream:
+            rows += csv.DictReader(stream)
+    return rows
+
+
+def test_sample_data_is_written_for_each_day_once(call, tmp_path):
+    landing = tmp_path / "landing"
+    arguments = ("sample-data", "--landing", landing, "--until", "2026-01-30", "--days", "6", "--shift-from-day", "5")
+    first = call(*arguments)
+    assert first.exit_code == 0, first.output
+    batch, outcomes = landing / "inference" / "batch", landing / "outcomes"
+    assert sorted(path.name for path in batch.iterdir() if path.is_dir()) == [f"2026-01-{day}" for day in range(25, 31)]
+    assert sorted(path.name for path in outcomes.iterdir()) == [f"2026-01-{day}" for day in range(25, 29)]
+    clients = [row["client_id"] for row in rows_of(batch)]
+    assert len(clients) == len(set(clients))
+    assert f"{len(clients):,} clients over 6 days, 2026-01-25 to 2026-01-30" in first.output
+    assert "NT$ on 2 days from 2026-01-29" in first.output
+
+    before = {path: path.stat().st_mtime_ns for path in landing.rglob("*")}
+    assert "0 files written" in call(*arguments).output
+    assert {path: path.stat().st_mtime_ns for path in landing.rglob("*")} == before
+
+
+def test_sample_data_ends_yesterday_and_lands_in_the_lake_by_default(call, home):
+    assert call("sample-data", "--days", "2").exit_code == 0
+    days = sorted(path.name for path in (home / "lake" / "landing" / "inference" / "batch").iterdir() if path.is_dir())
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert days == [(yesterday - timedelta(days=1)).isoformat(), yesterday.isoformat()]
+
+
+def test_a_malformed_option_is_told_with_the_usage(call):
+    result = call("sample-data", "--until", "tomorrow")
+    assert result.exit_code == 2
+    assert "tomorrow" in result.stderr
+    assert "%Y-%m-%d" in result.stderr
+
+
+@pytest.fixture
+def traces(home) -> None:
+    log = TraceLog(home / "telemetry" / "traces.jsonl")
+    log.append([TraceRecord(f"message {n}", n, {"event_key": str(n)}) for n in range(3)])
+
+
+def test_a_query_prints_a_table_or_a_document_a_row(call, traces):
+    query = "traces | where severityLevel > 0 | project message, severityLevel | order by severityLevel asc"
+    table = call("query", query)
+    assert table.exit_code == 0
+    assert "message 2" in table.output
+    assert "message 0" not in table.output
+    assert "2 row(s)" in table.output
+    documents = call("query", query, "--json").stdout.splitlines()
+    assert [json.loads(line) for line in documents] == [
+        {"message": "message 1", "severityLevel": 1},
+        {"message": "message 2", "severityLevel": 2},
+    ]
+    assert call("query", "-", "--json", given=query).stdout.splitlines() == documents
+
+
+def test_a_query_before_anything_was_recorded_finds_no_rows(call):
+    result = call("query", "traces | take 5")
+    assert result.exit_code == 0
+    assert "0 row(s)" in result.output
+
+
+@pytest.mark.parametrize("value", ["[/oops]", "[bold]", "[null] and [red]text", "a | b"])
+def test_values_are_shown_as_they_are_whatever_brackets_they_hold(call, home, value):
+    TraceLog(home / "telemetry" / "traces.jsonl").append([TraceRecord(value, 1, {"event_key": "k"})])
+    result = call("query", "traces | project message")
+    assert result.exit_code == 0, result.output
+    assert value in result.output
+    long = call("query", f"traces | project message, padding = '{'x' * 200}'")
+    assert value in long.output
+
+
+def test_a_query_that_cannot_be_run_here_says_what_can(call):
+    line = told(call("query", "traces | make-series n = count() on timestamp step 1d"))
+    assert line.startswith("Error: QueryError: ")
+    assert "make-series" in line
+
+
+def test_a_malformed_query_is_told_in_a_line(call):
+    assert "QueryError" in call("query", "traces | where (").stderr
+    assert call("query", "traces | where (").exit_code == 1
+
+
+@pytest.mark.slow
+def test_scoring_before_a_model_is_live_says_what_to_do(call, tmp_path):
+    (tmp_path / "clients.csv").write_text("client_id\nA\n")
+    line = told(call("score", tmp_path / "clients.csv", tmp_path / "out.parquet"))
+    assert "NotThere: Nothing is deployed to credit-card-default-be; run `credit-default demo`" in line
+    assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.slow
+def test_an_empty_registry_lists_no_models(call):
+    result = call("models")
+    assert result.exit_code == 0, result.output
+    assert "0 row(s)" in result.output
+    assert call("models", "--json").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("query", "traces"), ("models",), ("score", "a.csv", "b.parquet"), ("sample-data",), ("demo",)]
+)
+def test_a_malformed_setting_is_told_in_one_line_by_every_command(call, monkeypatch, arguments):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "prod")
+    monkeypatch.setenv("CREDIT_DEFAULT_START", "soon")
+    line = told(call(*arguments))
+    assert line.startswith("Error: SettingsError: CREDIT_DEFAULT_ENV is 'prod'; set it to one of local, ")
+    assert "CREDIT_DEFAULT_START is 'soon'" in line
+
+
+def test_help_needs_no_settings(call, monkeypatch):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "prod")
+    assert call("--help").exit_code == 0
+    assert call("demo", "--help").exit_code == 0
+
+
+def test_commands_that_need_resources_refuse_an_azure_environment(call, monkeypatch):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
+    for arguments in (("models",), ("score", "a.csv", "b.parquet")):
+        assert "SettingsError: CREDIT_DEFAULT_ENV is 'production', an Azure environment" in told(call(*arguments))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prod", "production"])
+def test_the_installed_command_tells_a_wrong_environment_in_one_line(tmp_path, name):
+    # In a fresh process, where the modules that read the settings when imported are not loaded yet.
+    done = subprocess.run(
+        [Path(sys.executable).with_name("credit-default"), "demo"],
+        env={**os.environ, "CREDIT_DEFAULT_ENV": name, "CREDIT_DEFAULT_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: SettingsError: CREDIT_DEFAULT_ENV is ")

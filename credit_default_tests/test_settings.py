@@ -1,0 +1,83 @@
+"""Settings are read in full, and everything that is wrong with them is said at once."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from credit_default.errors import SettingsError
+from credit_default.settings import Environment, read
+
+
+def test_with_nothing_set_it_is_local_in_a_folder_of_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = read({})
+    assert settings.environment is Environment.LOCAL
+    assert settings.home == tmp_path / ".credit_default"
+    assert settings.start == date(2025, 1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_variable_is_an_unset_one(blank):
+    names = ("CREDIT_DEFAULT_ENV", "CREDIT_DEFAULT_HOME", "CREDIT_DEFAULT_START")
+    assert read(dict.fromkeys(names, blank)) == read({})
+
+
+@pytest.mark.parametrize("name", ["local", "development", "staging", "production"])
+def test_the_four_environments_are_known(name):
+    assert read({"CREDIT_DEFAULT_ENV": name}).environment == name
+
+
+def test_every_path_is_absolute_and_below_home(tmp_path):
+    settings = read({"CREDIT_DEFAULT_HOME": str(tmp_path / "a home")})
+    for path in (settings.dagster_home, settings.lake, settings.landing, settings.jobs, settings.telemetry):
+        assert path.is_absolute()
+        assert path.is_relative_to(tmp_path / "a home")
+    assert settings.tracking_uri == f"sqlite:///{tmp_path}/a home/mlflow/mlflow.db"
+
+
+def test_home_may_be_relative_or_begin_with_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read({"CREDIT_DEFAULT_HOME": "here"}).home == tmp_path / "here"
+    assert read({"CREDIT_DEFAULT_HOME": "~/there"}).home == tmp_path / "there"
+
+
+def test_an_unknown_environment_lists_the_choices():
+    with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_ENV is 'prod'.*local, development, staging, production"):
+        read({"CREDIT_DEFAULT_ENV": "prod"})
+
+
+@pytest.mark.parametrize("written", ["yesterday", "2026-13-01", "01.02.2026"])
+def test_a_first_day_that_is_no_day_says_what_is_expected(written):
+    with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_START is .*YYYY-MM-DD, e\.g\. 2025-01-01"):
+        read({"CREDIT_DEFAULT_START": written})
+
+
+def test_a_first_day_in_the_future_is_refused():
+    # There would be no day at all, and nothing would ever be scored.
+    with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_START is '2999-01-01'.*today"):
+        read({"CREDIT_DEFAULT_START": "2999-01-01"})
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_HOME is .*which is a file; set it to a folder"):
+        read({"CREDIT_DEFAULT_HOME": str(file)})
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    wrong = {"CREDIT_DEFAULT_ENV": "prod", "CREDIT_DEFAULT_START": "soon", "CREDIT_DEFAULT_HOME": str(file)}
+    with pytest.raises(SettingsError) as caught:
+        read(wrong)
+    assert all(name in str(caught.value) for name in wrong)
+
+
+def test_settings_can_be_read_where_the_folder_cannot_be_looked_at(tmp_path):
+    assert read({"CREDIT_DEFAULT_HOME": str(tmp_path / "missing" / "deep")}).home == Path(tmp_path / "missing" / "deep")
