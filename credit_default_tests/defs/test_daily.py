@@ -83,7 +83,7 @@ class ScriptedCompute(Compute):
     def _result(self, day: str | None) -> dict[str, Any]:
         rows = 100 + int(day[-2:]) if day else 2_000
         return {"rows": rows, "accepted": rows - 1, "rejected": 1, "by_reason": {"age: number: range": 1},
-                "files": ["clients.csv"], "mean_pd": 0.2}  # fmt: skip
+                "files": ["clients.csv"], "mean_pd": 0.2, "origins": {"bundled": rows}}  # fmt: skip
 
 
 class ScriptedEndpoint(BatchEndpoint):
@@ -306,7 +306,7 @@ def test_a_failed_warning_publishes_and_is_recorded(curate, storage, instance):
 
 
 def test_what_was_published_before_stands_when_a_check_fails_later(curate, storage):
-    curate()
+    assert curate().success
     before = storage.fingerprint("curated_data")
-    curate(ranges="ERROR")
+    assert not curate(ranges="ERROR").success
     assert storage.fingerprint("curated_data") == before

@@ -83,5 +83,6 @@ def test_scoring_before_anything_is_deployed_says_what_to_do(ports):
     def scored(context):
         list(ports["endpoint"].invoke(context, ["2026-01-01"]))
 
-    with pytest.raises(NotThere, match="Nothing is deployed to credit-card-default-be; run the jobs train_model"):
-        dg.materialize([scored])
+    told = "Nothing is deployed to credit-card-default-be; run the jobs train_model"
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(NotThere, match=told):
+        dg.materialize([scored], instance=instance)

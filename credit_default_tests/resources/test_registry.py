@@ -7,7 +7,7 @@ import pytest
 from credit_default.errors import NotThere
 from credit_default.resources.local.registry import LocalModelRegistry
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("registry")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
