@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from credit_default.core import tables
-from credit_default.core.contract import accept, write_rejected
-from credit_default.core.model_directory import load
-from credit_default.core.scoring import score_file
 from credit_default.errors import NotThere
 from credit_default.resources import resources_for
 from credit_default.settings import ENDPOINT_NAME, Settings
@@ -45,6 +41,12 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
     version = ports["endpoint"].state().default
     if version is None:
         raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
+    # Seconds of imports: only once it is clear that there is a model to use them for.
+    from credit_default.core import tables
+    from credit_default.core.contract import accept, write_rejected
+    from credit_default.core.model_directory import load
+    from credit_default.core.scoring import score_file
+
     registered = ports["registry"].get(version)
     model = load(ports["storage"].path(registered.key), expected_sha256=registered.sha256)
 

@@ -89,12 +89,13 @@ def look(
 
 
 def busy_days(instance: dg.DagsterInstance, job: str) -> set[str]:
-    """Return the days that queued or started runs of a job work on."""
+    """Return the days that runs of a job are queued for, work on, or have not stopped working on yet."""
     waiting = [
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
         dg.DagsterRunStatus.STARTING,
         dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
     ]
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=waiting))
     return {day for run in runs for day in _days_of(run.tags)}

@@ -32,7 +32,8 @@ def main():
             (given.output / day).mkdir(parents=True)
             (given.output / day / "count.txt").write_text(f"{day}\n")
             report.info(f"counted {day}")
-            report.stored(partition=day, data_version=f"v-{day}", result={"rows": 1}, files={"count": f"{day}/count.txt"})
+            files = {"count": f"{day}/count.txt"}
+            report.stored(partition=day, data_version=f"v-{day}", result={"rows": 1}, files=files)
         print("printed by the step")
         if given.fail == "raise":
             raise InputError("columns age: missing")
