@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -59,7 +60,7 @@ TAKEN = {
 REFUSED = {
     "missing column": (csv_text(rows(education=WORD), [n for n in rows()[0] if n != "age"]), "missing column age"),
     "empty beside good": (b"", "bad.csv: is empty"),
-    "truncated Parquet": (truncated_parquet(), "bad.parquet: is no complete Parquet file"),
+    "truncated Parquet": (truncated_parquet(), "Parquet file; it may have been cut short"),
     "not UTF-8": (csv_text(rows()).replace("university", f"{WORD}\xe9", 1).encode("latin-1"), "is not UTF-8"),
     "folder": (None, "x.csv: is a folder"),
     "dangling link": (None, "gone.csv: the link leads nowhere"),
@@ -101,6 +102,7 @@ def test_the_run_names_each_bad_day_with_its_file_and_what_was_expected_and_no_o
     assert set(lines) == {DAYS[kind] for kind in REFUSED}
     for kind, (_, message) in REFUSED.items():
         assert message in lines[DAYS[kind]], kind
+        assert re.search(r"inference_data: (bad|x|gone)\.(csv|parquet)\b", lines[DAYS[kind]]), kind
     line_of_bad_byte = REFUSED["not UTF-8"][0].split(WORD.encode())[0].count(b"\n") + 1
     assert f"bad.csv, line {line_of_bad_byte}: " in lines[DAYS["not UTF-8"]]
     assert "expected, in any order: " in lines[DAYS["missing column"]]

@@ -32,6 +32,10 @@ def two_days(small) -> tuple[World, str, str]:
     return small, first, second
 
 
+def days_made(world: World, asset: str) -> list[str | None]:
+    return [event.partition for event in world.made(asset)]
+
+
 def assert_whole_again(world: World, first: str, second: str, times_made: int) -> None:
     """After one more run both days are there, each row once."""
     done = world.run_job("score_batch", first, second)
@@ -43,7 +47,7 @@ def assert_whole_again(world: World, first: str, second: str, times_made: int) -
     assert len(set(predictions["prediction_id"].to_pylist())) == ROWS
     assert len(set(predictions["client_id"].to_pylist())) == ROWS
     assert world.drift(second)["n_rows"] == ROWS
-    made = [event.partition for event in world.made("batch_predictions")]
+    made = days_made(world, "batch_predictions")
     assert made.count(second) == times_made
     assert world.unpublished() == []
 
@@ -62,7 +66,7 @@ def test_a_step_killed_while_it_writes_predictions_leaves_the_earlier_ones_whole
     assert world.unpublished() == []
     # The day that was finished before stands, and the killed one is not recorded as made.
     assert world.predictions(first).num_rows == 50
-    made = [event.partition for event in world.made("batch_predictions")]
+    made = days_made(world, "batch_predictions")
     assert (made.count(first), made.count(second)) == (2, 1)
 
     assert_whole_again(world, first, second, times_made=2)
@@ -74,16 +78,21 @@ def test_a_terminated_run_stops_its_step_and_records_only_the_days_that_were_don
     before = world.hashes(f"predictions/{second}")
     with world.job_under_way("score_batch", first, second) as run:
         step = world.step_at_work("score", writing=unfinished(second))
+        os.kill(step, signal.SIGSTOP)  # half-way through the second day until the first is recorded
+        until(
+            lambda: days_made(world, "batch_predictions").count(first) == 2, seconds=60, what="the first day recorded"
+        )
         os.kill(run.pid, how)
+        os.kill(step, signal.SIGCONT)
         assert run.wait(timeout=120) != 0
         assert not group_lives(step)
 
     stopped = world.runs("score_batch")[0]
     assert stopped.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     assert world.hashes(f"predictions/{second}") == before
-    made = [event.partition for event in world.made("batch_predictions")]
+    made = days_made(world, "batch_predictions")
     assert (made.count(first), made.count(second)) == (2, 1)
-    drift = [event.partition for event in world.made("drift_metrics")]
+    drift = days_made(world, "drift_metrics")
     assert (drift.count(first), drift.count(second)) == (1, 1)
 
 
