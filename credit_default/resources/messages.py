@@ -39,6 +39,11 @@ class StepMessages(dg.PipesMessageReader):
         self.closed = False
         self.error: str | None = None
 
+    @property
+    def expected_writer_count(self) -> int:
+        """One process reports: the step."""
+        return 1
+
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
         """Open the channel; ``path`` is where the step writes."""
