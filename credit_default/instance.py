@@ -28,6 +28,8 @@ def prepare(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.dagster_home),
         # dagster.yaml says so for the instance; this says so for its command-line tools.
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
     }
 
 

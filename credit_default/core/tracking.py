@@ -12,13 +12,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from credit_default.core.search import CrossValidated
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from credit_default.core.search import CrossValidated
+
 EXPERIMENT = "credit-default"
 JOB_TAG = "credit_default.job"
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Return a client of a tracking server and registry whose database, if it is a local one, is ready for use."""
+    # MLflow starts to report usage to its makers as soon as it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Its first user makes the tables; two first users at once would make them twice, which fails.
+        with FileLock(database.with_suffix(".lock")):
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+    return client
 
 
 @contextmanager
@@ -36,11 +55,9 @@ def training_run(job_name: str | None, tags: Mapping[str, str]) -> Iterator[str 
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         yield None
         return
-    # MLflow starts to report usage to its makers as soon as it is imported.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    client = open_client(os.environ["MLFLOW_TRACKING_URI"])
     import mlflow
 
-    client = mlflow.MlflowClient()
     experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
     job_tags = {JOB_TAG: job_name} if job_name else {}
     if job_name:

@@ -8,10 +8,10 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from credit_default_tests.end_to_end.test_daemon import Platform
+from credit_default_tests.end_to_end.server import Platform
 from credit_default_tests.end_to_end.world import ago
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("daemon"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ASSETS = (
     "inference_data",

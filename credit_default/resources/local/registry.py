@@ -77,11 +77,9 @@ class LocalModelRegistry(ModelRegistry):
 
     def _client(self) -> MlflowClient:
         # MLflow takes seconds to import: only a run that needs the registry pays for it.
-        from mlflow import MlflowClient
+        from credit_default.core.tracking import open_client
 
-        if self.tracking_uri.startswith("sqlite:///"):
-            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+        return open_client(self.tracking_uri)
 
 
 def _model_version(version: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:
