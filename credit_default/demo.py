@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -171,13 +172,15 @@ class Demo:
         self.console.print(shown.model_table(manifest, version))
         with dg.DagsterInstance.get() as instance:
             self.console.print(shown.days_table(_days(instance)))
+        command = Path(os.path.relpath(sys.executable)).with_name("credit-default")
+        arrivals = os.path.relpath(self.settings.landing / "inference" / "batch")
         self.console.print(
             f"Done in {seconds:.0f} s. What to open next:\n"
-            "  make dev                                    the asset graph, runs, plots and tables\n"
-            "  credit-default models                       registered versions\n"
-            '  credit-default query "traces | take 5"      what a monitor would see\n'
-            f"  {self.settings.landing / 'inference' / 'batch'}/<day>/   drop your own files here; with make dev "
-            "running they are scored by themselves"
+            "  make dev\n      the asset graph, runs, plots and tables\n"
+            f"  {command} models\n      registered versions\n"
+            f'  {command} query "traces | take 5"\n      what a monitor would see\n'
+            f"  {arrivals}/<day>/\n      drop files of your own here; with make dev running they are scored by themselves",
+            soft_wrap=True,
         )
 
 
