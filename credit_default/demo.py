@@ -179,7 +179,7 @@ class Demo:
             "  make dev\n      the asset graph, runs, plots and tables\n"
             f"  {command} models\n      registered versions\n"
             f'  {command} query "traces | take 5"\n      what a monitor would see\n'
-            f"  {arrivals}/<day>/\n      drop files of your own here; with make dev running they are scored by themselves",
+            f"  {arrivals}/<day>/\n      drop files of your own here; with make dev running they score themselves",
             soft_wrap=True,
         )
 
