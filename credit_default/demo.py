@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from credit_default import shown
 from credit_default.defs import monitoring, scoring
-from credit_default.defs.landing import look, stretches
+from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
@@ -63,11 +63,11 @@ class Demo:
             for chapter in self._model_chapters(trials):
                 if not self._run(instance, chapter):
                     return 1
-            for job, folder, asset, per_day, title in (
-                ("score_batch", scoring.LANDING, "inference_data", 3, "Scoring and measuring drift"),
-                ("judge_predictions", monitoring.LANDING, "outcomes", 2, "Judging by outcomes"),
+            for job, area, asset, per_day, title in (
+                ("score_batch", scoring, "inference_data", 3, "Scoring and measuring drift"),
+                ("judge_predictions", monitoring, "outcomes", 2, "Judging by outcomes"),
             ):
-                for first, last in self._pending(instance, folder, asset):
+                for first, last in self._pending(instance, job, area.LANDING, asset, area.CHAIN):
                     number = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
                     span = ("--from", first, "--to", last)
                     if not self._run(instance, Chapter(f"{title}: {number} days", job, number * per_day, span)):
@@ -105,15 +105,18 @@ class Demo:
         yield Chapter("Curating, preparing, training", "train_model", 5, ("--config", json.dumps(configuration)))
         yield Chapter("Deploying", "deploy_model", 1)
 
-    def _pending(self, instance: dg.DagsterInstance, folder: str, asset: str) -> list[tuple[str, str]]:
+    def _pending(
+        self, instance: dg.DagsterInstance, job: str, folder: str, asset: str, chain: Chain
+    ) -> list[tuple[str, str]]:
         found = look(
             instance,
             self.ports["storage"],
             folder=folder,
             asset=asset,
+            chain=chain,
             start=self.settings.start,
             seen={},
-            busy=set(),
+            busy=busy_days(instance, job),  # `make dev` beside this may be at it already
             settling_seconds=0,
         )
         for name, problem in found.unusable.items():

@@ -123,14 +123,21 @@ def _read_csv(name: str, data: bytes) -> RawFile:
     data = data.removeprefix(b"\xef\xbb\xbf")
     _refuse_other_encodings(name, data)
     reader = csv.reader(_text(data))
-    header = next((fields for fields in reader if fields), None)
+    try:
+        header = next((fields for fields in reader if fields), None)
+        header_lines = reader.line_num
+        first = next((fields for fields in reader if fields), None)
+    except csv.Error:
+        # The reader gives up on a field of more than 128 KiB, which is a quote that is never closed.
+        raise UnreadableFile(
+            f"{name}: a quote that is opened near line {reader.line_num} is never closed; close it or remove it"
+        ) from None
     if header is None:
         raise UnreadableFile(f"{name}: is empty; expected a line with the names of the columns, then rows")
     header = [field.strip() for field in header]
     _refuse_repeated(name, header)
     columns = [field or f"column {position}" for position, field in enumerate(header, start=1)]
-    header_lines = reader.line_num
-    if next((fields for fields in reader if fields), None) is None:
+    if first is None:
         nothing = pa.table({column: pa.array([], pa.string()) for column in columns})
         return RawFile(name, nothing, np.arange(0), np.arange(0))
     return _read_by_line(name, data, columns, header_lines) or _read_by_record(name, data, columns)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from credit_default.code_version import code_version
 from credit_default.defs import metadata
+from credit_default.defs.history import data_version
 from credit_default.defs.recording import Metadata
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored
 
@@ -58,6 +59,11 @@ class Days:
         )
 
 
+def versions_of(context: dg.AssetExecutionContext, asset: str, days: Iterable[str]) -> list[str]:
+    """Return the data version that each day of an asset has now."""
+    return [data_version(context.instance, asset, day) for day in days]
+
+
 def take_in(
     context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, *, asset: str, landing: str
 ) -> Iterator[dg.AssetMaterialization]:
@@ -67,7 +73,8 @@ def take_in(
     changed and is made again.
     """
     fingerprints = {day: storage.fingerprint(f"{landing}/{day}") for day in days.going_on}
-    messages = compute.run(context, asset, inputs={"landing": landing}, days=days.going_on)
+    versions = [fingerprints[day] for day in days.going_on]
+    messages = compute.run(context, asset, inputs={"landing": landing}, days=days.going_on, versions=versions)
     for day, stored in days.stored(asset, messages):
         table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
         quarantined = "quarantine" in stored.files

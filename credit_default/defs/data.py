@@ -8,6 +8,7 @@ import dagster as dg
 
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.defs import columns, metadata
+from credit_default.defs.history import data_version
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events, blocked_by, check_specs, checks_of, materialised
 from credit_default.resources.ports import Compute, Storage, Stored
@@ -41,7 +42,8 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
     """Curate, check, and publish what passes."""
     blocked = None
     inputs = {"landing": "landing/curated", "inference-data": "inference_data", "outcomes": "outcomes"}
-    for message in compute.run(context, "curated_data", inputs=inputs):
+    versions = [storage.fingerprint("landing/curated")]
+    for message in compute.run(context, "curated_data", inputs=inputs, versions=versions):
         assert isinstance(message, Stored)
         yield from checks_of("curated_data", message)
         quarantine = None
@@ -78,7 +80,9 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
 def prepared_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
     """Split and bin, check, and point at the new version once it is whole."""
     blocked = None
-    for message in compute.run(context, "prepared_data", inputs={"curated": "curated_data/curated_data.parquet"}):
+    versions = [data_version(context.instance, "curated_data")]
+    inputs = {"curated": "curated_data/curated_data.parquet"}
+    for message in compute.run(context, "prepared_data", inputs=inputs, versions=versions):
         assert isinstance(message, Stored)
         yield from checks_of("prepared_data", message)
         blocked = blocked_by(message)

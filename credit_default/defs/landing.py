@@ -9,18 +9,23 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from credit_default.defs.history import newest
 from credit_default.resources.ports import Storage
 
 #: A folder that changed less than this many seconds ago may still be written to.
 SETTLING_SECONDS = 3.0
 #: How many days one look fingerprints, newest first, then in turn.
-DAYS_A_LOOK = 400
+DAYS_A_LOOK = 200
 #: How many days one tick may ask for.
 DAYS_A_REQUEST = 62
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+
+
+#: Assets of a day, and the assets that each is made from.
+Chain = Mapping[str, Sequence[str]]
 
 
 @dataclass
@@ -44,6 +49,7 @@ def look(
     *,
     folder: str,
     asset: str,
+    chain: Chain,
     start: date,
     seen: dict[str, str],
     busy: set[str],
@@ -57,6 +63,9 @@ def look(
         Key below which each day has a sub-folder.
     asset
         The asset that takes the files in; its materialisations carry the fingerprint they were made from.
+    chain
+        What is made of a day after that: each asset and its sources. A day is dealt with once the whole chain is,
+        so that one which failed half-way is found again.
     seen
         Fingerprints that an earlier look had dealt with; losing them costs look-ups and nothing else.
     busy
@@ -81,7 +90,7 @@ def look(
             continue
         if storage.seconds_since_change(f"{folder}/{day}") < settling_seconds:
             found.settling.append(day)
-        elif _made_from(instance, asset, day) == fingerprint:
+        elif _dealt_with(instance, asset, chain, day, fingerprint):
             found.seen[day] = fingerprint
         else:
             found.pending[day] = fingerprint
@@ -198,12 +207,16 @@ def _in_turn(days: list[str]) -> list[str]:
     return [*(older + older)[turn : turn + min(share, len(older))], *newest]
 
 
-def _made_from(instance: dg.DagsterInstance, asset: str, day: str) -> str | None:
-    """Return the fingerprint of the files that a day was last made from."""
-    made = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[day]), limit=1
-    ).records
-    if not made or made[0].asset_materialization is None:
-        return None
-    value = made[0].asset_materialization.metadata.get("landing_fingerprint")
-    return str(value.value) if value is not None else None
+def _dealt_with(instance: dg.DagsterInstance, asset: str, chain: Chain, day: str, fingerprint: str) -> bool:
+    """Whether a day was made from these very files, and all that follows from it was made after that."""
+    taken_in = newest(instance, asset, day)
+    made = taken_in.asset_materialization if taken_in is not None else None
+    value = made.metadata.get("landing_fingerprint") if made is not None else None
+    if value is None or value.value != fingerprint:
+        return False
+    places = {name: record.storage_id for name in _names(chain) if (record := newest(instance, name, day))}
+    return all(places.get(last, -1) > places.get(source, -1) for last, sources in chain.items() for source in sources)
+
+
+def _names(chain: Chain) -> set[str]:
+    return {*chain, *(source for sources in chain.values() for source in sources)}

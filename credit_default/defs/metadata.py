@@ -158,7 +158,7 @@ def deployed(
         "changed": after.default != before.default,
         "deployed_side_by_side": ", ".join(after.deployments),
         "model_sha256": champion.sha256,
-        "reason": reason or "the newest version that may be promoted",
+        "reason": reason or "the newest version, if its verdict allows",
         **({"golden_rows_largest_difference": smoke["largest_difference"]} if smoke else {}),
     }
 

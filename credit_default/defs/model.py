@@ -13,7 +13,15 @@ from credit_default.defs.data import current_prepared
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events, materialised
 from credit_default.errors import NotThere
-from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, ModelVersion, Storage, Stored
+from credit_default.resources.ports import (
+    BatchEndpoint,
+    Compute,
+    EndpointState,
+    ModelRegistry,
+    ModelVersion,
+    Storage,
+    Stored,
+)
 
 TRAINED_POINTER = "models/newest.json"
 #: Tag of a registered version that says what was decided about it.
@@ -41,7 +49,7 @@ class Training(dg.Config):
 class Deployment(dg.Config):
     """Which version goes live."""
 
-    version: str | None = Field(None, description="Version to deploy; by default the newest that may be promoted.")
+    version: str | None = Field(None, description="Version to deploy; by default the newest, if its verdict allows.")
     direction: Literal["forward", "back"] = Field(
         "forward", description="`back` deploys the version that was live before the present one."
     )
@@ -135,14 +143,15 @@ def batch_deployment(
     endpoint: BatchEndpoint,
 ) -> Events:
     """Deploy the chosen version, if its verdict allows it; otherwise leave the deployment as it is."""
-    chosen = _choose(config, registry, endpoint)
     before = endpoint.state()
+    root = context.run.root_run_id or context.run.run_id
+    chosen = _choose(config, registry, before, root)
     smoke: Any = None
     if chosen is None:
-        context.log.warning("No registered version may be promoted; the deployment stays as it is.")
+        context.log.warning("The newest version may not be promoted; the deployment stays as it is.")
     elif chosen.version != before.default:
         smoke = endpoint.deploy(context, chosen)
-        endpoint.make_default(chosen.version)
+        endpoint.make_default(chosen.version, changed_by=root)
     state = endpoint.state()
     if state.default is None:
         raise NotThere("Nothing is live: no registered version passed its gates. See the verdict at registered_model")
@@ -156,9 +165,16 @@ def batch_deployment(
     )
 
 
-def _choose(config: Deployment, registry: ModelRegistry, endpoint: BatchEndpoint) -> ModelVersion | None:
+def _choose(config: Deployment, registry: ModelRegistry, state: EndpointState, root: str) -> ModelVersion | None:
+    """Return the version that is to be live, or None when the deployment is to stay as it is.
+
+    Without a word of the user only the newest version is considered: an older one that may be promoted is either
+    live already, or was rolled back for a reason.
+    """
     if config.direction == "back":
-        previous = endpoint.state().previous
+        if state.default is not None and state.changed_by == root:
+            return registry.get(state.default)  # an attempt of this very run went back, and crashed afterwards
+        previous = state.previous
         if previous is None:
             raise NotThere("There is no earlier deployment to go back to")
         return registry.get(previous)
@@ -170,7 +186,8 @@ def _choose(config: Deployment, registry: ModelRegistry, endpoint: BatchEndpoint
                 "see registered_model for the criteria that it did not meet"
             )
         return asked
-    return next((version for version in registry.versions() if version.tags.get(VERDICT) == "promote"), None)
+    newest = next(iter(registry.versions()), None)
+    return newest if newest is not None and newest.tags.get(VERDICT) == "promote" else None
 
 
 def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:

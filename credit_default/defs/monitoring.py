@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 
 from credit_default.defs import columns, metadata
-from credit_default.defs.daily import Days, materialised_day, take_in
+from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
 from credit_default.defs.recording import Events
 from credit_default.resources.ports import Compute, Storage
 
 LANDING = "landing/outcomes"
+#: What landed outcomes become, and of what.
+CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
 
 
 @dg.multi_asset(
@@ -51,7 +53,11 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
         yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING)
     if days.wanted("model_performance"):
         inputs = {"predictions": "predictions", "outcomes": "outcomes"}
-        messages = compute.run(context, "performance", inputs=inputs, days=days.going_on)
+        versions = [
+            *versions_of(context, "batch_predictions", days.going_on),
+            *versions_of(context, "outcomes", days.going_on),
+        ]
+        messages = compute.run(context, "performance", inputs=inputs, days=days.going_on, versions=versions)
         for day, stored in days.stored("model_performance", messages):
             key = f"performance/{day}/performance.json"
             storage.publish(stored.files["performance"], key)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from credit_default import settings
-from credit_default.defs import scoring
-from credit_default.defs.jobs import check_days, retrain, score_batch
+from credit_default.defs import monitoring, scoring
+from credit_default.defs.jobs import check_days, judge_predictions, retrain, score_batch
 from credit_default.defs.landing import busy_days, look, model_is_live, requests, share
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
@@ -31,6 +31,7 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
         storage,
         folder=scoring.LANDING,
         asset="inference_data",
+        chain=scoring.CHAIN,
         start=settings.read().start,
         seen={},
         busy=busy,
@@ -44,6 +45,31 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
     # Their files may be gone by now; the table that was made of them is not.
     rest = ("batch_predictions", "drift_metrics")
     yield from requests(_now(context, unscored), why="daily schedule", tags=DAILY_TABLES, only=rest)
+
+
+@dg.schedule(
+    job=judge_predictions,
+    cron_schedule="0 7 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Judges what the outcomes sensor has not: days that failed, or were scored again since.",
+)
+def daily_judging(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ticks:
+    """Ask for scored days whose outcomes were not judged since they, or the predictions, last changed."""
+    found = look(
+        context.instance,
+        storage,
+        folder=monitoring.LANDING,
+        asset="outcomes",
+        chain=monitoring.CHAIN,
+        start=settings.read().start,
+        seen={},
+        busy=busy_days(context.instance, judge_predictions.name),
+    )
+    scored = context.instance.get_materialized_partitions(dg.AssetKey("batch_predictions"))
+    pending = share({day: fingerprint for day, fingerprint in found.pending.items() if day in scored})
+    if not pending:
+        yield dg.SkipReason("Every scored day is judged by the outcomes that have landed.")
+    yield from requests(_now(context, pending), why="daily schedule", tags=DAILY_TABLES)
 
 
 @dg.schedule(
@@ -84,4 +110,4 @@ daily_check = dg.ScheduleDefinition(
     description="Looks at noon whether yesterday was scored and measured.",
 )
 
-SCHEDULES = [daily_scoring, weekly_drift, monthly_retraining, daily_check]
+SCHEDULES = [daily_scoring, daily_judging, weekly_drift, monthly_retraining, daily_check]

@@ -11,12 +11,15 @@ import dagster as dg
 
 from credit_default.core.telemetry import drift_records
 from credit_default.defs import columns, metadata
-from credit_default.defs.daily import Days, materialised_day, take_in
+from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
 from credit_default.defs.recording import Events
 from credit_default.resources.ports import BatchEndpoint, Compute, Storage, Telemetry
+from credit_default.settings import MODEL_NAME
 
 LANDING = "landing/inference/batch"
+#: What a landed day becomes, and of what.
+CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_predictions",)}
 
 
 @dg.multi_asset(
@@ -80,7 +83,9 @@ def score_days(
 
 
 def _predict(context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage) -> Events:
-    for day, stored in days.stored("batch_predictions", endpoint.invoke(context, days.going_on)):
+    versions = versions_of(context, "inference_data", days.going_on)
+    messages = endpoint.invoke(context, days.going_on, versions=versions)
+    for day, stored in days.stored("batch_predictions", messages):
         key = f"predictions/{day}/predictions.parquet"
         storage.preserve(key, into=f"superseded_predictions/{day}")
         storage.publish(stored.files["predictions"], key)
@@ -91,14 +96,17 @@ def _measure(
     context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
 ) -> Events:
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
-    messages = compute.run(context, "drift", inputs=inputs, days=days.going_on)
+    versions = versions_of(context, "batch_predictions", days.going_on)
+    messages = compute.run(context, "drift", inputs=inputs, days=days.going_on, versions=versions)
     for day, stored in days.stored("drift_metrics", messages):
         report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
         storage.publish(stored.files["report"], report)
         storage.publish(stored.files["drift"], drift)
         # From the stored result, once it is stored: what is sent, shown and kept is the same.
         result = json.loads(storage.read(drift))
-        telemetry.emit(drift_records(result, run_id=context.run.run_id))
+        # A day without rows has no predictions to say which model it is about.
+        named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
+        telemetry.emit(drift_records(named, run_id=context.run.run_id))
         yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default import settings
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import judge_predictions, score_batch
-from credit_default.defs.landing import Found, busy_days, look, model_is_live, requests, share, told
+from credit_default.defs.landing import Chain, Found, busy_days, look, model_is_live, requests, share, told
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
 
@@ -38,6 +38,7 @@ def _landing_sensor(
     *,
     folder: str,
     asset: str,
+    chain: Chain,
     description: str,
     ready: Callable[[dg.DagsterInstance, set[str]], set[str]],
     waiting: str,
@@ -56,6 +57,7 @@ def _landing_sensor(
             storage,
             folder=folder,
             asset=asset,
+            chain=chain,
             start=settings.read().start,
             seen=seen,
             busy=busy_days(context.instance, job.name),
@@ -88,6 +90,7 @@ inference_landing = _landing_sensor(
     score_batch,
     folder=scoring.LANDING,
     asset="inference_data",
+    chain=scoring.CHAIN,
     description="Scores a day as soon as its files have landed, and again when they change.",
     ready=_once_deployed,
     waiting="No model is live yet, run train_model and deploy_model. Waiting",
@@ -97,6 +100,7 @@ outcomes_landing = _landing_sensor(
     judge_predictions,
     folder=monitoring.LANDING,
     asset="outcomes",
+    chain=monitoring.CHAIN,
     description="Judges a scored day as soon as its outcomes have landed, and again when they change.",
     ready=_scored_days,
     waiting="Outcomes of days that are not scored yet",

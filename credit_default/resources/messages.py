@@ -14,13 +14,25 @@ from dagster_pipes import PipesContextData, PipesDefaultMessageWriter, PipesPara
 from credit_default.resources.ports import Message, Refused, Stored
 
 
-def job_name(context: dg.AssetExecutionContext, step: str, days: Sequence[str]) -> str:
+def job_name(
+    context: dg.AssetExecutionContext,
+    step: str,
+    days: Sequence[str] = (),
+    *,
+    inputs: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    versions: Sequence[str] = (),
+) -> str:
     """Name the job of a step so that every attempt to run the same intent arrives at the same name.
 
-    A retried run and a re-execution from failure share the id of their root run, and so the name.
+    A retried run and a re-execution from failure share the id of their root run, and so the name. Other inputs,
+    other versions of them or other options are another intent: their job must not pass for this one.
     """
     root = context.run.root_run_id or context.run.run_id
-    digest = hashlib.sha256("\n".join((root, step, *days)).encode()).hexdigest()[:8]
+    # The run's own id differs from attempt to attempt and changes nothing of what is made.
+    settled = {name: value for name, value in (options or {}).items() if name != "run-id"}
+    intent = json.dumps([root, step, *days, sorted((inputs or {}).items()), sorted(settled.items()), *versions])
+    digest = hashlib.sha256(intent.encode()).hexdigest()[:8]
     return f"{step.replace('_', '-')}-{root.split('-')[0]}-{digest}"
 
 

@@ -70,11 +70,12 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """Which versions are deployed, which one answers, and which one did before it."""
+    """Which versions are deployed, which one answers, which one did before it, and which run changed that."""
 
     deployments: tuple[str, ...] = ()
     default: str | None = None
     previous: str | None = None
+    changed_by: str | None = None
 
 
 class Compute(dg.ConfigurableResource[Any], ABC):
@@ -89,12 +90,13 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         inputs: Mapping[str, str],
         options: Mapping[str, str] | None = None,
         days: Sequence[str] = (),
+        versions: Sequence[str] = (),
     ) -> Iterator[Message]:
         """Run ``python -m credit_default.steps.<step>`` and yield what it reports, as it reports it.
 
-        A step that a crashed run had started is found by its name, which is made of the root run's id, the step
-        and the days, and is waited for instead of started again. It counts as dealt with once the caller asks
-        for a message after the last, that is, when everything it yielded was published and recorded.
+        A step that a crashed run had started is found by its name, which is made of the root run's id, the step,
+        its days, inputs and options, and is waited for instead of started again. It counts as dealt with once the
+        caller asks for a message after the last, that is, when everything it yielded was published and recorded.
 
         Parameters
         ----------
@@ -104,6 +106,8 @@ class Compute(dg.ConfigurableResource[Any], ABC):
             Further options and their values. An empty value gives a flag.
         days
             The partitions to work on, given to the step as ``--days``.
+        versions
+            Data versions of what the inputs hold now. A job that worked on others is not taken for this one.
 
         Raises
         ------
@@ -152,7 +156,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def fingerprint(self, key: str) -> str:
-        """Return a hash that changes when a folder's files do; empty when there is none. Reads no content."""
+        """Return a hash that changes when a folder's files do; empty when there is none.
+
+        Reads no content, and leaves out hidden files: names that begin with a dot or an underscore.
+        """
 
     @abstractmethod
     def seconds_since_change(self, key: str) -> float:
@@ -195,11 +202,13 @@ class BatchEndpoint(dg.ConfigurableResource[Any], ABC):
         """
 
     @abstractmethod
-    def make_default(self, version: str) -> EndpointState:
-        """Let a deployed version answer from now on."""
+    def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:
+        """Let a deployed version answer from now on; ``changed_by`` is the id of the root run that wants it."""
 
     @abstractmethod
-    def invoke(self, context: dg.AssetExecutionContext, days: Sequence[str]) -> Iterator[Message]:
+    def invoke(
+        self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
+    ) -> Iterator[Message]:
         """Score days with the default version; yields like :meth:`Compute.run`.
 
         Raises :class:`~credit_default.errors.NotThere` when nothing is deployed.

@@ -12,7 +12,7 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files
-from credit_default.errors import CreditDefaultError, NotThere
+from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
 from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
 
@@ -52,6 +52,11 @@ def take_in(
             accepted = _accept_day(given.landing, day, dataset)
         except CreditDefaultError as error:
             report.refused(day, error)
+            continue
+        except Exception as error:  # noqa: BLE001 - a file that we did not think of must not take the other days along
+            # Its message may quote a cell, so only its kind is told.
+            told = f"reading {given.landing / day} ended in {type(error).__name__}, a defect of this program"
+            report.refused(day, UnreadableFile(f"{told}; please report it with the shape of the file"))
             continue
         data_version = tables.content_hash(accepted.table)
         files = {"table": f"{day}/{file_name}"}

@@ -185,3 +185,12 @@ def test_a_parquet_file_keeps_its_types_and_has_rows_but_no_lines(tmp_path):
     assert file.table.equals(table)
     assert file.rows.tolist() == [1, 2]
     assert file.lines is None
+
+
+@pytest.mark.parametrize("where", ["header", "first row"])
+def test_a_quote_that_is_never_closed_in_a_large_file_is_told_and_not_a_crash(tmp_path, where):
+    path = tmp_path / "large.csv"
+    rows = "1,2\n" * 60_000
+    path.write_text(f'a,"b\n{rows}' if where == "header" else f'a,b\n1,"2\n{rows}')
+    with pytest.raises(UnreadableFile, match=r"large\.csv: .*never closed"):
+        read_file(path)

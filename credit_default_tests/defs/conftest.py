@@ -75,6 +75,12 @@ class Recorded:
     def materialised(self, asset: str, partition: str | None = None, **metadata) -> None:
         self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))
 
+    def scored(self, partition: str, fingerprint: str) -> None:
+        """A day that went through the whole chain, from files with this fingerprint."""
+        self.materialised("inference_data", partition, landing_fingerprint=fingerprint)
+        self.materialised("batch_predictions", partition)
+        self.materialised("drift_metrics", partition)
+
     def deployed(self) -> None:
         self.materialised("batch_deployment")
 

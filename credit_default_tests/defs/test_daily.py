@@ -56,7 +56,7 @@ class ScriptedCompute(Compute):
     checks: list[dict[str, Any]] = Field(default_factory=list)
     edition: int = 1
 
-    def run(self, context, step, *, inputs, options=None, days=()) -> Iterator[Message]:
+    def run(self, context, step, *, inputs, options=None, days=(), versions=()) -> Iterator[Message]:
         for day in days or [None]:
             problem = self.refused.get(f"{step}/{day}")
             if problem is not None:
@@ -91,7 +91,7 @@ class ScriptedEndpoint(BatchEndpoint):
 
     compute: dg.ResourceDependency[ScriptedCompute]
 
-    def invoke(self, context, days) -> Iterator[Message]:
+    def invoke(self, context, days, *, versions=()) -> Iterator[Message]:
         yield from self.compute.run(context, "score", inputs={}, days=days)
 
     def state(self) -> EndpointState:
@@ -100,7 +100,7 @@ class ScriptedEndpoint(BatchEndpoint):
     def deploy(self, context, model):
         raise NotImplementedError
 
-    def make_default(self, version):
+    def make_default(self, version, *, changed_by=""):
         raise NotImplementedError
 
 

@@ -30,6 +30,7 @@ def found(instance, storage):
             storage,
             folder=scoring.LANDING,
             asset="inference_data",
+            chain=scoring.CHAIN,
             start=START,
             seen=seen or {},
             busy=set(busy),
@@ -87,11 +88,23 @@ def test_each_kind_of_change_makes_a_day_pending_again(found, landing, change):
 def test_a_day_that_was_made_from_these_files_is_dealt_with_even_if_nobody_remembers(found, landing, recorded):
     landing.put(day(2))
     fingerprint = found().pending[day(2)]
-    recorded.materialised("inference_data", day(2), landing_fingerprint="of other files")
+    recorded.scored(day(2), "of other files")
     assert list(found().pending) == [day(2)]
-    recorded.materialised("inference_data", day(2), landing_fingerprint=fingerprint)
+    recorded.scored(day(2), fingerprint)
     assert found().pending == {}
     assert found().seen == {day(2): fingerprint}
+
+
+@pytest.mark.parametrize("reached", ["inference_data", "batch_predictions"])
+def test_a_day_that_failed_half_way_is_pending_also_when_it_was_whole_before(found, landing, recorded, reached):
+    landing.put(day(2))
+    fingerprint = found().pending[day(2)]
+    recorded.scored(day(2), fingerprint)
+    assert found().pending == {}
+    recorded.materialised("inference_data", day(2), landing_fingerprint=fingerprint)
+    if reached == "batch_predictions":
+        recorded.materialised("batch_predictions", day(2))
+    assert list(found().pending) == [day(2)]
 
 
 def test_a_day_that_was_made_by_hand_without_a_fingerprint_is_pending(found, landing, recorded):

@@ -10,8 +10,15 @@ import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from credit_default.definitions import defs
-from credit_default.defs import scoring
-from credit_default.defs.schedules import SCHEDULES, daily_check, daily_scoring, monthly_retraining, weekly_drift
+from credit_default.defs import monitoring, scoring
+from credit_default.defs.schedules import (
+    SCHEDULES,
+    daily_check,
+    daily_judging,
+    daily_scoring,
+    monthly_retraining,
+    weekly_drift,
+)
 from credit_default.defs.sensors import inference_landing
 from credit_default_tests.defs.conftest import day, ranges
 
@@ -74,8 +81,7 @@ def test_the_daily_schedule_rests_when_every_day_is_scored(tick, landing, record
     recorded.deployed()
     landing.put(day(1))
     fingerprint = storage.fingerprint(f"{scoring.LANDING}/{day(1)}")
-    recorded.materialised("inference_data", day(1), landing_fingerprint=fingerprint)
-    recorded.materialised("batch_predictions", day(1))
+    recorded.scored(day(1), fingerprint)
     done = tick()
     assert not done.run_requests
     assert done.skip_message == "Every landing day is scored or being scored."
@@ -106,13 +112,29 @@ def test_the_daily_schedule_asks_for_a_day_that_was_taken_in_and_never_scored(ti
     recorded.deployed()
     for ago in (1, 2):
         landing.put(day(ago))
-        fingerprint = storage.fingerprint(f"{scoring.LANDING}/{day(ago)}")
-        recorded.materialised("inference_data", day(ago), landing_fingerprint=fingerprint)
+        recorded.materialised("inference_data", day(ago), landing_fingerprint="of files that are gone")
     recorded.materialised("batch_predictions", day(1))
+    for ago in (1, 2):
+        shutil.rmtree(storage.path(f"{scoring.LANDING}/{day(ago)}"))
     (request,) = tick().run_requests
     assert ranges([request]) == [(day(2), day(2))]
-    # The files may be gone by then: what was made of them is scored.
+    # What was made of them is scored.
     assert {key.to_user_string() for key in request.asset_selection} == {"batch_predictions", "drift_metrics"}
+
+
+def test_outcomes_that_were_not_judged_or_whose_day_was_scored_again_are_asked_for(tick, landing, recorded, storage):
+    for ago in (1, 2, 3):
+        landing.put(day(ago), folder=monitoring.LANDING)
+        fingerprint = storage.fingerprint(f"{monitoring.LANDING}/{day(ago)}")
+        if ago != 3:
+            recorded.materialised("batch_predictions", day(ago))
+            recorded.materialised("outcomes", day(ago), landing_fingerprint=fingerprint)
+    recorded.materialised("model_performance", day(1))
+    assert ranges(tick(daily_judging).run_requests) == [(day(2), day(2))]  # the third is not scored yet
+    recorded.materialised("model_performance", day(2))
+    assert not tick(daily_judging).run_requests
+    recorded.materialised("batch_predictions", day(1))
+    assert ranges(tick(daily_judging).run_requests) == [(day(1), day(1))]
 
 
 def test_the_daily_schedule_waits_for_a_model(tick, landing):

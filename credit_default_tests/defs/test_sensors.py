@@ -79,8 +79,7 @@ def test_a_lost_or_garbled_cursor_makes_nothing_twice(tick, landing, recorded, s
     recorded.deployed()
     landing.put(day(2))
     landing.put(day(3))
-    fingerprint = storage.fingerprint(f"{scoring.LANDING}/{day(2)}")
-    recorded.materialised("inference_data", day(2), landing_fingerprint=fingerprint)
+    recorded.scored(day(2), storage.fingerprint(f"{scoring.LANDING}/{day(2)}"))
     done = tick(cursor=cursor)
     assert ranges(done.run_requests) == [(day(3), day(3))]
     assert tick(cursor=done.cursor).run_requests == []

@@ -39,31 +39,31 @@ def test_nothing_is_deployed_at_first(endpoint):
 
 def test_a_version_that_is_not_deployed_cannot_answer(endpoint, deployed):
     with pytest.raises(NotThere, match=r"Version 1 is not deployed .*deployed: none.*deploy it first"):
-        endpoint.make_default("1")
+        endpoint.make_default("1", changed_by="run")
     deployed("1", "2", default="1")
     with pytest.raises(NotThere, match=r"Version 3 .*deployed: 1, 2"):
-        endpoint.make_default("3")
+        endpoint.make_default("3", changed_by="run")
     assert endpoint.state().default == "1"
 
 
 def test_the_version_before_is_remembered(endpoint, deployed):
     deployed("1", "2", "3")
-    assert endpoint.make_default("1") == EndpointState(("1", "2", "3"), "1", None)
-    assert endpoint.make_default("2") == EndpointState(("1", "2", "3"), "2", "1")
-    assert endpoint.make_default("3") == EndpointState(("1", "2", "3"), "3", "2")
-    assert endpoint.state() == EndpointState(("1", "2", "3"), "3", "2")
+    assert endpoint.make_default("1", changed_by="run") == EndpointState(("1", "2", "3"), "1", None, "run")
+    assert endpoint.make_default("2", changed_by="run") == EndpointState(("1", "2", "3"), "2", "1", "run")
+    assert endpoint.make_default("3", changed_by="run") == EndpointState(("1", "2", "3"), "3", "2", "run")
+    assert endpoint.state() == EndpointState(("1", "2", "3"), "3", "2", "run")
 
 
 def test_making_the_same_version_default_twice_keeps_the_one_before(endpoint, deployed):
     deployed("1", "2", default="1")
-    endpoint.make_default("2")
-    assert endpoint.make_default("2") == EndpointState(("1", "2"), "2", "1")
+    endpoint.make_default("2", changed_by="run")
+    assert endpoint.make_default("2", changed_by="run") == EndpointState(("1", "2"), "2", "1", "run")
 
 
 def test_going_back_and_forth_swaps_the_two(endpoint, deployed):
     deployed("1", "2", default="2", previous="1")
-    assert endpoint.make_default("1") == EndpointState(("1", "2"), "1", "2")
-    assert endpoint.make_default("2") == EndpointState(("1", "2"), "2", "1")
+    assert endpoint.make_default("1", changed_by="run") == EndpointState(("1", "2"), "1", "2", "run")
+    assert endpoint.make_default("2", changed_by="run") == EndpointState(("1", "2"), "2", "1", "run")
 
 
 def test_the_state_is_there_for_the_next_process(endpoint, deployed, tmp_path):

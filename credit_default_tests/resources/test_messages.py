@@ -17,10 +17,10 @@ RETRY = "22222222-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
 DAYS = ["2026-01-01", "2026-01-02"]
 
 
-def name(run_id: str = FIRST, root: str | None = None, step: str = "inference_data", days=tuple(DAYS)) -> str:
+def name(run_id: str = FIRST, root: str | None = None, step: str = "inference_data", days=tuple(DAYS), **intent) -> str:
     parent = {"root_run_id": root, "parent_run_id": root} if root else {}
     run = dg.DagsterRun(job_name="score_batch", run_id=run_id, **parent)
-    return job_name(SimpleNamespace(run=run), step, days)
+    return job_name(SimpleNamespace(run=run), step, days, **intent)
 
 
 def test_a_retry_of_a_run_arrives_at_the_name_of_the_first():
@@ -31,6 +31,13 @@ def test_a_retry_of_a_run_arrives_at_the_name_of_the_first():
 def test_another_step_or_another_set_of_days_is_another_job():
     names = [name(), name(step="score"), name(days=DAYS[:1]), name(days=()), name(days=[*DAYS, "2026-01-03"])]
     assert len(set(names)) == len(names)
+
+
+def test_changed_inputs_or_options_are_another_job_and_the_runs_own_id_is_not():
+    names = [name(), name(versions=["v1"]), name(versions=["v2"]), name(inputs={"model": "models/a"})]
+    names += [name(inputs={"model": "models/b"}), name(options={"trials": "8"}), name(options={"trials": "1"})]
+    assert len(set(names)) == len(names)
+    assert name(options={"run-id": FIRST}) == name(RETRY, root=FIRST, options={"run-id": RETRY})
 
 
 def test_a_name_can_be_read_and_used_as_a_folder_and_as_the_name_of_a_remote_job():

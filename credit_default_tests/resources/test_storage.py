@@ -249,3 +249,15 @@ def test_seconds_since_change_is_that_of_the_youngest(storage, day):
     assert storage.seconds_since_change("landing/day") > 1_000_000
     (day / "a.csv").write_text("now")
     assert storage.seconds_since_change("landing/day") < 60
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".clients.csv.swp", "_SUCCESS"])
+def test_hidden_files_change_no_fingerprint(storage, name):
+    day = storage.path("landing/2026-01-01")
+    day.mkdir(parents=True)
+    (day / name).write_text("left by a program")
+    assert storage.fingerprint("landing/2026-01-01") == ""
+    (day / "clients.csv").write_text("client_id\n")
+    before = storage.fingerprint("landing/2026-01-01")
+    (day / name).write_text("left again")
+    assert storage.fingerprint("landing/2026-01-01") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,9 +40,10 @@ class LocalCompute(Compute):
         inputs: Mapping[str, str],
         options: Mapping[str, str] | None = None,
         days: Sequence[str] = (),
+        versions: Sequence[str] = (),
     ) -> Iterator[Message]:
         self._tidy()
-        name = job_name(context, step, days)
+        name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
         job, fresh = self._find_or_name(name)
         messages = StepMessages(str(job.messages), lambda path: str(job.output / path), job.name)
         with open_session(context, messages) as session:
@@ -77,7 +79,10 @@ class LocalCompute(Compute):
             last = attempts[-1]
             if last.state(closed_well=_closed_well(last.messages)) in (JobState.RUNNING, JobState.COMPLETED):
                 return last, False
-        return Job(Path(self.jobs) / f"{name}-{len(attempts) + 1}"), True
+            number = last.attempt + 1
+        else:
+            number = 1
+        return Job(Path(self.jobs) / f"{name}-{number}"), True
 
     def _follow(self, job: Job, messages: StepMessages) -> Iterator[Message]:
         running = True
@@ -109,8 +114,9 @@ class LocalCompute(Compute):
             return
         oldest = time.time() - self.keep_days * 86_400
         for path in folder.iterdir():
-            if path.stat().st_mtime < oldest and not Job(path).alive():
-                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another run tidies too
+                if path.stat().st_mtime < oldest and not Job(path).alive():
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _closed_well(messages: Path) -> bool:

@@ -35,7 +35,7 @@ class LocalBatchEndpoint(BatchEndpoint):
         if not self.storage.exists(self._key):
             return EndpointState()
         kept = json.loads(self.storage.read(self._key))
-        return EndpointState(tuple(kept["deployments"]), kept["default"], kept["previous"])
+        return EndpointState(tuple(kept["deployments"]), kept["default"], kept["previous"], kept.get("changed_by"))
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         result: Mapping[str, Any] = {}
@@ -52,21 +52,24 @@ class LocalBatchEndpoint(BatchEndpoint):
                     (*(version for version in others if version in kept), model.version),
                     state.default,
                     state.previous,
+                    state.changed_by,
                 )
             )
         return result
 
-    def make_default(self, version: str) -> EndpointState:  # noqa: D102 - see the port
+    def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
         state = self.state()
         if version not in state.deployments:
             have = ", ".join(state.deployments) or "none"
             raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
         if version != state.default:
-            state = EndpointState(state.deployments, version, state.default)
+            state = EndpointState(state.deployments, version, state.default, changed_by)
             self._save(state)
         return state
 
-    def invoke(self, context: dg.AssetExecutionContext, days: Sequence[str]) -> Iterator[Message]:  # noqa: D102 - see the port
+    def invoke(  # noqa: D102 - see the port
+        self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
+    ) -> Iterator[Message]:
         version = self.state().default
         if version is None:
             raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")
@@ -82,6 +85,7 @@ class LocalBatchEndpoint(BatchEndpoint):
                 "run-id": context.run.run_id,
             },
             days=days,
+            versions=versions,
         )
 
     def _save(self, state: EndpointState) -> None:

@@ -52,6 +52,11 @@ class Job:
         return self.folder.name
 
     @property
+    def attempt(self) -> int:
+        """The number of the attempt, from 1."""
+        return int(self.name.rpartition("-")[2])
+
+    @property
     def output(self) -> Path:
         """Where the step writes."""
         return self.folder / "output"
@@ -65,7 +70,7 @@ class Job:
     def attempts(cls, jobs: Path, name: str) -> list[Job]:
         """Return every attempt at a job, oldest first."""
         found = [path for path in jobs.glob(f"{name}-*") if path.name.removeprefix(f"{name}-").isdecimal()]
-        return [cls(path) for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))]
+        return sorted((cls(path) for path in found), key=lambda job: job.attempt)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the process in its own session, with the lock in its hands."""

@@ -90,7 +90,8 @@ class LocalStorage(Storage):
         self.path(key).unlink(missing_ok=True)
 
     def fingerprint(self, key: str) -> str:  # noqa: D102 - see the port
-        found = self.entries(key)
+        # Hidden files, such as an editor or a file manager leaves, are never read and change nothing.
+        found = [entry for entry in self.entries(key) if not entry.name.startswith((".", "_"))]
         if not found:
             return ""
         digest = hashlib.sha256()

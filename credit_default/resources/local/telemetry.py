@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from credit_default.core.telemetry import TraceRecord
@@ -27,5 +28,14 @@ class LocalTelemetry(Telemetry):
             self._log = TraceLog(Path(self.folder) / "traces.jsonl")
         new = self._log.missing(records)
         # Sent before it is noted: a crash in between sends it again under the same key, which loses nothing.
-        ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
+        delivery = ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
+        if delivery.dropped:
+            dg.get_dagster_logger().error(
+                f"Application Insights refused {delivery.dropped} record(s) for good: the key may be wrong or the "
+                "quota used up. They are in traces.jsonl and nowhere else."
+            )
+        if delivery.kept:
+            dg.get_dagster_logger().warning(
+                f"Application Insights could not be reached; {delivery.kept} record(s) wait and are sent later."
+            )
         return self._log.append(new)

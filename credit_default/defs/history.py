@@ -1,0 +1,20 @@
+"""What Dagster's event log says about the newest version of an asset or of a day of it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+_DATA_VERSION = "dagster/data_version"
+
+
+def newest(instance: dg.DagsterInstance, asset: str, day: str | None = None) -> dg.EventLogRecord | None:
+    """Return the newest materialisation, or None when there is none."""
+    records = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[day] if day else None)
+    return next(iter(instance.fetch_materializations(records, limit=1).records), None)
+
+
+def data_version(instance: dg.DagsterInstance, asset: str, day: str | None = None) -> str:
+    """Return the newest data version, or nothing when there is none."""
+    record = newest(instance, asset, day)
+    made = record.asset_materialization if record is not None else None
+    return (made.tags or {}).get(_DATA_VERSION, "") if made is not None else ""
