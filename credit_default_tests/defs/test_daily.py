@@ -78,7 +78,11 @@ class ScriptedCompute(Compute):
             return {"predictions": f"predictions of {day}, edition {self.edition}"}
         if step == "performance":
             return {"performance": json.dumps({"metrics": {"roc_auc": 0.77}, "bands": [], "n_joined": 3})}
-        return {"table": f"table of {day}", **({"quarantine": "rejected"} if day == DAYS[0] else {})}
+        return {"table": f"table of {day}", **self._rejected(day)}
+
+    def _rejected(self, day: str) -> dict[str, str]:
+        """Rows of the first day are refused, until its files are mended in the second edition."""
+        return {"quarantine": "rejected"} if day == DAYS[0] and self.edition == 1 else {}
 
     def _result(self, day: str | None) -> dict[str, Any]:
         rows = 100 + int(day[-2:]) if day else 2_000
@@ -228,6 +232,14 @@ def test_rejected_rows_are_published_for_the_days_that_have_some(play, storage, 
     assert [entry.name for entry in storage.entries("quarantine/inference_data")] == [DAYS[0]]
     assert "quarantine" in made(instance, "inference_data")[DAYS[0]].metadata
     assert "quarantine" not in made(instance, "inference_data")[DAYS[1]].metadata
+
+
+def test_what_was_refused_of_files_that_are_mended_does_not_stay_in_quarantine(play, storage):
+    key = f"quarantine/inference_data/{DAYS[0]}/rejected.csv"
+    play()
+    assert storage.exists(key)
+    play(edition=2)
+    assert not storage.exists(key)
 
 
 def test_drift_is_told_to_telemetry_once_a_stored_result(play, telemetry):
