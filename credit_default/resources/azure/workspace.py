@@ -1,0 +1,114 @@
+"""The Azure ML workspace: one client and one credential, opened when they are first needed."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+    from azure.identity import DefaultAzureCredential
+
+#: Options of azure-core for every request: a call ends within about a minute, whoever polls decides what then.
+REQUEST_OPTIONS: dict[str, Any] = {
+    "retry_total": 4,
+    "retry_connect": 2,
+    "retry_backoff_max": 20,
+    "connection_timeout": 10,
+    "read_timeout": 30,
+}
+_CLOUD_VARIABLE = "AZUREML_CURRENT_CLOUD"
+
+
+class Credential:
+    """DefaultAzureCredential that can be told to forget its tokens.
+
+    It keeps a token until the moment that is written on it. When Azure refuses one earlier (a clock that is off, a
+    role that was changed), asking again would only give the same token again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: DefaultAzureCredential | None = None
+
+    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
+        """Return a token, as azure-core asks for it."""
+        return self._opened().get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
+        """Return a token, as newer versions of azure-core ask for it."""
+        return self._opened().get_token_info(*scopes, options=options)
+
+    def forget(self) -> None:
+        """Ask for fresh tokens from now on."""
+        with self._lock:
+            self._source = None
+
+    def _opened(self) -> "DefaultAzureCredential":
+        with self._lock:
+            if self._source is None:
+                from azure.identity import DefaultAzureCredential
+
+                self._source = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+            return self._source
+
+
+class AzureWorkspace(dg.ConfigurableResource[Any]):
+    """An Azure ML workspace. Nothing is imported and nobody is asked before the first use."""
+
+    subscription_id: str = Field(description="Azure subscription that the workspace belongs to.")
+    resource_group: str = Field(description="Resource group that the workspace belongs to.")
+    name: str = Field(description="Name of the workspace.")
+    _credential: Credential = PrivateAttr(default_factory=Credential)
+    _client: Any = PrivateAttr(default=None)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def arm_id(self) -> str:
+        """Azure's own name of the workspace, from the subscription down."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
+        )
+
+    def credential(self) -> Credential:
+        """Return who we are to Azure, by ``DefaultAzureCredential``; never asks a person."""
+        return self._credential
+
+    def client(self) -> "MLClient":
+        """Return the SDK's client of this workspace; it opens no connection by itself."""
+        with self._lock:
+            if self._client is None:
+                # At INFO, azure-core logs every request with its headers; urllib3 at DEBUG whole signed addresses.
+                for logger in ("azure", "urllib3", "msal"):
+                    logging.getLogger(logger).setLevel(logging.WARNING)
+                from azure.ai.ml import MLClient
+
+                with _cloud_kept():
+                    self._client = MLClient(
+                        self._credential,
+                        self.subscription_id,
+                        self.resource_group,
+                        self.name,
+                        enable_telemetry=False,
+                        show_progress=False,
+                        **REQUEST_OPTIONS,
+                    )
+            return self._client  # type: ignore[no-any-return] # a private attribute of pydantic is Any
+
+
+@contextmanager
+def _cloud_kept() -> Iterator[None]:
+    """Undo what `MLClient` writes into the environment, which every process that we start would inherit."""
+    before = os.environ.get(_CLOUD_VARIABLE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_CLOUD_VARIABLE, None)
