@@ -1,0 +1,1 @@
+"""The same five names on Azure Machine Learning and Blob Storage."""
