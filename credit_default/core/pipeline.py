@@ -44,7 +44,7 @@ def classifier(
     Parameters
     ----------
     parameters
-        One trial of `credit_default.core.search`.
+        One trial of `credit_default.core.trials`.
     features
         Its inputs; their ``monotonic`` becomes a constraint.
     trees

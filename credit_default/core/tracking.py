@@ -17,7 +17,7 @@ from filelock import FileLock
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from credit_default.core.search import CrossValidated
+    from credit_default.core.trials import CrossValidated
 
 EXPERIMENT = "credit-default"
 JOB_TAG = "credit_default.job"
@@ -68,12 +68,23 @@ def training_run(job_name: str | None, tags: Mapping[str, str]) -> Iterator[str 
         yield str(run.info.run_id)
 
 
-def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None = None) -> None:
-    """Write down a trial as a nested run of the active one."""
+def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None = None, *, alone: bool = False) -> None:
+    """Write down a trial as a nested run of the active one.
+
+    Parameters
+    ----------
+    alone
+        The job runs this trial and no other: its figures go to the active run itself, where whoever runs the search
+        looks for them.
+    """
     if run_id is None:
         return
     import mlflow
 
+    figures = {"mean_auc": result.mean_auc, "std_auc": result.std_auc}
+    if alone:
+        mlflow.log_metrics(figures)
+        return
     active = mlflow.active_run()
     assert active is not None
     with mlflow.start_run(
@@ -84,7 +95,7 @@ def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None =
         tags={JOB_TAG: job_name} if job_name else {},
     ):
         mlflow.log_params({**result.parameters, "trees": result.trees})
-        mlflow.log_metrics({"mean_auc": result.mean_auc, "std_auc": result.std_auc})
+        mlflow.log_metrics(figures)
 
 
 def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path) -> None:

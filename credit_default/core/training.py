@@ -27,7 +27,8 @@ from credit_default.core.pipeline import (
     probabilities,
 )
 from credit_default.core.schema import FEATURE_NAMES, TARGET, Feature, inputs
-from credit_default.core.search import CrossValidated, best, cross_validate, draw_trials
+from credit_default.core.search import cross_validate
+from credit_default.core.trials import CrossValidated, best, draw_trials
 from credit_default.errors import QualityError, SettingsError
 
 PROBABILITY = "probability_of_default"

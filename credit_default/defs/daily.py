@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default.code_version import code_version
 from credit_default.defs import metadata
 from credit_default.defs.history import data_version
-from credit_default.defs.recording import Metadata
+from credit_default.defs.recording import Metadata, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored
 
 
@@ -95,7 +95,7 @@ def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.Asset
     return dg.AssetMaterialization(
         asset,
         partition=stored.partition,
-        metadata={**metadata, "job": stored.job_name},
+        metadata={**metadata, **job_of(stored)},
         tags={
             "dagster/data_version": stored.data_version,
             "dagster/data_version_is_user_provided": "true",

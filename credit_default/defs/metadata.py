@@ -100,7 +100,7 @@ def quality_report(result: Result, uri: str) -> Shown:
 def trained(manifest: Result, storage: Storage, key: str) -> Shown:
     """Show a model's figures, its search and its plots."""
     test = manifest["metrics"]["test"]
-    trials = [{"trial": number, **trial} for number, trial in enumerate(manifest["trials"])]
+    trials = [{"trial": trial["number"], **trial} for trial in manifest["trials"]]
     figures = (
         "roc_auc",
         "gini",

@@ -75,13 +75,13 @@ class Deployment(dg.Config):
 def trained_model(context: dg.AssetExecutionContext, config: Training, compute: Compute, storage: Storage) -> Events:
     """Train on the newest prepared data."""
     options = {
-        "trials": str(config.trials),
         "seed": str(config.seed),
         "reference-rows": str(config.reference_rows),
         "code-version": code_version(),
         **({"protected-attributes": ""} if config.protected_attributes else {}),
     }
-    for message in compute.run(context, "train", inputs={"prepared": current_prepared(storage)}, options=options):
+    inputs = {"prepared": current_prepared(storage)}
+    for message in compute.search(context, "train", inputs=inputs, options=options, trials=config.trials):
         assert isinstance(message, Stored)
         key = f"models/{message.result['model_id']}"
         storage.publish(message.files["model"], key)

@@ -40,8 +40,13 @@ def blocked_by(stored: Stored) -> QualityError | None:
 def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any]:
     """Record an asset without partitions."""
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(stored.data_version), metadata={**metadata, "job": stored.job_name}
+        data_version=dg.DataVersion(stored.data_version), metadata={**metadata, **job_of(stored)}
     )
+
+
+def job_of(stored: Stored) -> Metadata:
+    """Tell which job made a result, and what the platform knows about it."""
+    return {"job": stored.job_name, **stored.job_metadata}
 
 
 def check_specs(asset: str, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:

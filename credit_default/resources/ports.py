@@ -33,6 +33,8 @@ class Stored:
     files: Mapping[str, str]
     checks: Sequence[Mapping[str, Any]]
     job_name: str
+    #: What a platform knows about the job besides its name: where to look at it, how long it waited and ran.
+    job_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,27 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         JobFailed
             With the step's own error, or how the process ended.
         """
+
+    def search(
+        self,
+        context: dg.AssetExecutionContext,
+        step: str,
+        *,
+        inputs: Mapping[str, str],
+        options: Mapping[str, str],
+        trials: int,
+    ) -> Iterator[Message]:
+        """Run a step that searches, and yield what its best trial stored; otherwise like :meth:`run`.
+
+        Here the step tries all of them by itself. A platform that can run the trials side by side does so: the step
+        then gets ``--only-trial`` besides ``--trials``.
+
+        Parameters
+        ----------
+        trials
+            Size of the search, given to the step as ``--trials``.
+        """
+        yield from self.run(context, step, inputs=inputs, options={**options, "trials": str(trials)})
 
 
 class Storage(dg.ConfigurableResource[Any], ABC):

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     only_trial=options.only_trial,
                 ),
                 progress=report.info,
-                on_trial=lambda trial: tracking.log_trial(run_id, trial, options.job_name),
+                on_trial=lambda trial: tracking.log_trial(
+                    run_id, trial, options.job_name, alone=options.only_trial is not None
+                ),
             )
             manifest = model_directory.save(
                 trained,

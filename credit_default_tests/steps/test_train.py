@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_every_trial_is_a_nested_run_and_the_run_tells_figures_and_plots(capsys,
     assert plots == set(result["plots"])
     # Beside the database, not in the folder that the process happens to be in.
     assert run.info.artifact_uri.startswith(tracked.parent.as_uri())
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_a_job_of_its_own_tells_its_figure_in_the_run_it_was_given(
+    capsys, prepared, tmp_path, tracked, monkeypatch
+):
+    from credit_default.core.tracking import open_client
+
+    client = open_client(os.environ["MLFLOW_TRACKING_URI"])
+    given = client.create_run(client.create_experiment("sweep"))
+    monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "sweep")
+    result = _train(capsys, prepared, tmp_path / "out", "--trials", "2", "--only-trial", "1")["result"]
+    run = client.get_run(given.info.run_id)
+    assert [trial["number"] for trial in result["trials"]] == [1]
+    assert run.data.metrics["mean_auc"] == result["trials"][0]["mean_auc"]
+    assert len(client.search_runs([run.info.experiment_id])) == 1
 
 
 @pytest.mark.slow
