@@ -46,3 +46,8 @@ def conflict(message: str) -> AzureError:
 def bad_request(message: str, code: str = "ValidationError") -> AzureError:
     """Return Azure's answer to a request that can never be right."""
     return AzureError(400, code, message)
+
+
+def not_in_emulator(message: str) -> AzureError:
+    """Return the answer to something that Azure does and the emulator does not: not a status that clients try again."""
+    return AzureError(501, "NotInTheEmulator", message)

@@ -1,0 +1,51 @@
+"""The program of a job: ``bash -c command`` in a process group of its own, which ends as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Program:
+    """A running command. What it prints, on either stream, goes to one file in the order in which it came."""
+
+    def __init__(self, command: str, *, folder: Path, environment: Mapping[str, str], log: Path) -> None:
+        self.status: int | None = None
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                ["/bin/bash", "-c", command],
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait that long at most; return the exit status as a shell tells it, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            self._end()
+        return self.status
+
+    def kill(self) -> None:
+        """Kill the whole group at once, as a node that goes away does."""
+        if self.status is None:
+            self._kill_group()
+            self._process.wait()
+            self._end()
+
+    def _end(self) -> None:
+        if self.status is None:
+            self._kill_group()  # a child that it left behind goes with it
+            code = self._process.returncode
+            self.status = 128 - code if code < 0 else code
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,126 @@
+"""What a job finds on its node, and what is kept of it: code and inputs down, outputs and log up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from azure.core.exceptions import AzureError as BlobError
+
+from credit_default_tests.azure_emulator.azure_errors import AzureError
+from credit_default_tests.azure_emulator.blobs import Blobs
+from credit_default_tests.azure_emulator.job import Job, JobError
+from credit_default_tests.azure_emulator.locations import asset, locate
+
+LOG = "user_logs/std_log.txt"
+#: Azure's limit for one block of an append blob, in the older versions of the service.
+_BLOCK = 4 * 2**20
+
+
+@dataclass
+class Staging:
+    """The folder of one attempt at a job.
+
+    Attributes
+    ----------
+    values
+        What ``${{inputs.x}}`` and ``${{outputs.x}}`` stand for on this node.
+    """
+
+    job: Job
+    blobs: Blobs
+    folder: Path
+    values: dict[str, str] = field(default_factory=dict)
+    _uploads: dict[str, Path] = field(default_factory=dict)
+    _logged: int = 0
+
+    @property
+    def code(self) -> Path:
+        """Where the program starts: its code snapshot."""
+        return self.folder / "code"
+
+    @property
+    def log(self) -> Path:
+        """What the program prints."""
+        return self.folder / "std_log.txt"
+
+    def bring(self) -> None:
+        """Bring code and inputs; raises :class:`JobError` for an input that is not there."""
+        self.code.mkdir(parents=True)
+        if code := self.job.properties.get("codeId"):
+            uri = asset(self.job.workspace, code, "codes")["properties"]["codeUri"]
+            location = locate(self.job.workspace, uri)
+            self.blobs.download(location.container, location.path, self.code)
+        for name, given in (self.job.properties.get("inputs") or {}).items():
+            self.values[f"inputs.{name}"] = self._input(name, given)
+        for name, wanted in (self.job.properties.get("outputs") or {}).items():
+            self.values[f"outputs.{name}"] = self._output(name, wanted)
+        self.values |= {f"search_space.{name}": value for name, value in self.job.parameters.items()}
+        self.log.touch()
+        self.keep_log()
+
+    def _input(self, name: str, given: Mapping[str, Any]) -> str:
+        if given["jobInputType"] == "literal":
+            return str(given["value"])
+        address = given["uri"]
+        if given.get("mode") == "Direct":
+            return str(address)
+        target = self.folder / "inputs" / name
+        try:
+            location = locate(self.job.workspace, address)
+            if given["jobInputType"] == "uri_file":
+                target /= Path(location.path).name
+            found = self.blobs.download(location.container, location.path, target)
+        except (AzureError, BlobError) as error:
+            raise JobError(f"Input '{name}' cannot be read from '{address}': {_told(error)}") from error
+        if not found:
+            raise JobError(f"Input '{name}': there is nothing at '{address}'.", inner="PathNotFound")
+        return str(target)
+
+    def _output(self, name: str, wanted: Mapping[str, Any]) -> str:
+        address = self.job.outputs[name]
+        if wanted.get("mode") == "Direct":
+            return address
+        target = self.folder / "outputs" / name
+        if wanted["jobOutputType"] == "uri_file":
+            target.mkdir(parents=True)
+            target /= Path(unquote(urlsplit(address).path)).name
+        else:
+            target.mkdir(parents=True)
+        self._uploads[name] = target
+        return str(target)
+
+    def keep_log(self) -> None:
+        """Add what the program printed since the last time to its log in the artifact store."""
+        with self.log.open("rb") as stream:
+            stream.seek(self._logged)
+            new = stream.read()
+        self._logged += len(new)
+        for start in range(0, max(len(new), 1), _BLOCK):
+            path = f"{self.job.artifacts}/{LOG}"
+            self.blobs.append(self.job.workspace.artifacts, path, new[start : start + _BLOCK])
+
+    def keep_outputs(self) -> None:
+        """Store what the program made; raises :class:`JobError` when that cannot be."""
+        for name, path in self._uploads.items():
+            if not path.exists():
+                continue
+            location = locate(self.job.workspace, self.job.outputs[name])
+            try:
+                self.blobs.upload(path, location.container, location.path)
+            except BlobError as error:
+                raise JobError(
+                    f"Output '{name}' cannot be written to '{self.job.outputs[name]}': {_told(error)}"
+                ) from error
+
+    def last_words(self, lines: int = 10) -> str:
+        """Return the end of what the program printed."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+
+
+def _told(error: Exception) -> str:
+    """Tell an error by its first line: the rest of a blob error is a list of request ids."""
+    return str(error).partition("\n")[0]
