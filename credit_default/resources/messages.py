@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster_pipes import PipesContextData, PipesDefaultMessageWriter, PipesParams
+from dagster_pipes import PipesContextData, PipesParams
 
 from credit_default.resources.ports import Message, Refused, Stored
 
@@ -43,10 +43,19 @@ class StepMessages(dg.PipesMessageReader):
     orchestrator crashed; this one reads from the beginning, whenever that was.
     """
 
-    def __init__(self, path: str, locate: Callable[[str], str], name: str) -> None:
-        self._path = path
-        self._locate = locate
+    def __init__(self, name: str, channel: PipesParams, locate: Callable[[str], str]) -> None:
+        """Read the messages of job ``name``.
+
+        Parameters
+        ----------
+        channel
+            What the step's message writer is told: where to write.
+        locate
+            Turns a path relative to ``--output`` into what :meth:`Storage.publish` takes.
+        """
         self._name = name
+        self._channel = channel
+        self._locate = locate
         self._handler: dg.PipesMessageHandler | None = None
         self.closed = False
         self.error: str | None = None
@@ -58,13 +67,18 @@ class StepMessages(dg.PipesMessageReader):
 
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
-        """Open the channel; ``path`` is where the step writes."""
+        """Open the channel; yields where the step writes."""
         self._handler = handler
-        yield {PipesDefaultMessageWriter.FILE_PATH_KEY: self._path}
+        yield self._channel
 
     def no_messages_debug_text(self) -> str:
         """Say where messages were expected."""
-        return f"Messages of job {self._name} were expected in {self._path}."
+        return f"Messages of job {self._name} were expected in {json.dumps(self._channel)}."
+
+    def start_over(self) -> None:
+        """Forget how the step ended: its platform started it anew."""
+        self.closed = False
+        self.error = None
 
     def feed(self, line: str) -> Message | None:
         """Handle one line; logs go to the run's page, results come back."""

@@ -11,9 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dagster_pipes
+from dagster_pipes import (
+    DAGSTER_PIPES_CONTEXT_ENV_VAR,
+    PipesContext,
+    PipesDefaultMessageWriter,
+    PipesEnvVarParamsLoader,
+    PipesMessageWriter,
+    open_dagster_pipes,
+)
 
 from credit_default.errors import CreditDefaultError
+from credit_default.steps import azure_messages
 
 
 @dataclass(frozen=True)
@@ -112,10 +120,16 @@ class TerminalReporter(Reporter):
 def reporting() -> Iterator[Reporter]:
     """Open the channel to whoever started this step; an error inside is told before the process ends with 1."""
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
-        with open_dagster_pipes() as context:
+        with open_dagster_pipes(message_writer=_message_writer()) as context:
             yield PipesReporter(context)
         return
     try:
         yield TerminalReporter()
     except CreditDefaultError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _message_writer() -> PipesMessageWriter[Any]:
+    """Write messages where whoever started the step said it would read them."""
+    params = PipesEnvVarParamsLoader().load_messages_params()  # type: ignore[no-untyped-call] # dagster's own omission
+    return azure_messages.AzureMessageWriter() if azure_messages.wanted(params) else PipesDefaultMessageWriter()

@@ -50,7 +50,7 @@ def read(tmp_path):
     """Feed lines to the messages of a job inside a real run; returns what came of them, and the messages."""
 
     def feed(*bodies: dict):
-        messages = StepMessages(str(tmp_path / "messages"), lambda path: f"/output/{path}", "a-job-1")
+        messages = StepMessages("a-job-1", {"path": str(tmp_path / "messages")}, lambda path: f"/output/{path}")
         arrived = []
 
         @dg.asset

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster_pipes import PipesDefaultMessageWriter
 from pydantic import Field
 
 from credit_default.errors import JobFailed
@@ -45,7 +46,8 @@ class LocalCompute(Compute):
         self._tidy()
         name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
         job, fresh = self._find_or_name(name)
-        messages = StepMessages(str(job.messages), lambda path: str(job.output / path), job.name)
+        channel = {PipesDefaultMessageWriter.FILE_PATH_KEY: str(job.messages)}
+        messages = StepMessages(job.name, channel, lambda path: str(job.output / path))
         with open_session(context, messages) as session:
             if fresh:
                 command = [
