@@ -48,7 +48,8 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
     from credit_default.core.scoring import score_file
 
     registered = ports["registry"].get(version)
-    model = load(ports["storage"].path(registered.key), expected_sha256=registered.sha256)
+    with ports["storage"].on_disk(registered.key) as folder:
+        model = load(folder, expected_sha256=registered.sha256)
 
     accepted = accept([file], dataset="inference")
     quarantine = out.with_name(f"{out.name}.rejected.csv")

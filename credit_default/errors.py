@@ -14,6 +14,7 @@
     │   ├── UntrustedType      the file holds a type that is not on our allow-list
     │   └── SmokeTestFailed    golden rows do not score as they did in training
     ├── NotThere               something that this step needs was never made
+    ├── StorageError           storage cannot be reached, or refuses us
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
     │   └── JobCancelled       somebody stopped it
@@ -70,6 +71,10 @@ class SmokeTestFailed(ModelError):
 
 class NotThere(CreditDefaultError):
     """Something that is needed was never made: no model, no prepared data, no such version."""
+
+
+class StorageError(CreditDefaultError):
+    """Storage cannot be reached, refuses us, or did not finish in time."""
 
 
 class JobError(CreditDefaultError):

@@ -82,13 +82,18 @@ def look(
             days.append(entry.name)
         elif not entry.name.startswith((".", "_")):
             found.unusable[entry.name] = problem
-    for day in _in_turn(days):
-        fingerprint = storage.fingerprint(f"{folder}/{day}")
-        if not fingerprint or day in busy or seen.get(day) == fingerprint:
-            if seen.get(day) == fingerprint:
-                found.seen[day] = fingerprint
+    looked_at = _in_turn(days)
+    changes = storage.changes(folder, looked_at)
+    for day in looked_at:
+        change = changes.get(day)
+        if change is None:
             continue
-        if storage.seconds_since_change(f"{folder}/{day}") < settling_seconds:
+        fingerprint = change.fingerprint
+        if seen.get(day) == fingerprint:
+            found.seen[day] = fingerprint
+        elif day in busy:
+            continue
+        elif change.seconds_ago < settling_seconds:
             found.settling.append(day)
         elif _dealt_with(instance, asset, chain, day, fingerprint):
             found.seen[day] = fingerprint

@@ -11,8 +11,10 @@ Assets ask for a port by its class and never for an implementation, so the same 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -56,6 +58,14 @@ class Entry:
     name: str
     is_folder: bool
     size: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the files of a folder are now: a hash that changes when they do, and how long ago the last one changed."""
+
+    fingerprint: str
+    seconds_ago: float
 
 
 @dataclass(frozen=True)
@@ -185,8 +195,25 @@ class Storage(dg.ConfigurableResource[Any], ABC):
         """
 
     @abstractmethod
-    def seconds_since_change(self, key: str) -> float:
-        """Return how long ago a folder or a file directly in it last changed."""
+    def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:
+        """Return what many sub-folders of a folder hold now, asking as little as possible.
+
+        Those without files are left out. The fingerprint is that of :meth:`fingerprint`.
+        """
+
+    @abstractmethod
+    def on_disk(self, key: str) -> AbstractContextManager[Path]:
+        """Hold a file or folder on this machine's disk while it is read; nobody may change it there.
+
+        Raises :class:`~credit_default.errors.NotThere`.
+        """
+
+    def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: ARG002 - for those that have one
+        """Enter a table into the platform's data catalogue as an immutable version of ``name``.
+
+        Returns the version, or None where there is no catalogue. What is there already is not entered again.
+        """
+        return None
 
 
 class ModelRegistry(dg.ConfigurableResource[Any], ABC):

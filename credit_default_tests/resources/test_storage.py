@@ -241,14 +241,14 @@ def test_odd_entries_are_listed_and_part_of_the_fingerprint(storage, day, odd):
     assert not entries["a.csv"].is_folder
     assert entries["a.csv"].size == len("a.csv")
     assert storage.fingerprint("landing/day") != before
-    assert storage.seconds_since_change("landing/day") < 60
+    assert storage.changes("landing", ["day"])["day"].seconds_ago < 60
 
 
 def test_seconds_since_change_is_that_of_the_youngest(storage, day):
     os.utime(day, (1_700_000_000, 1_700_000_000))
-    assert storage.seconds_since_change("landing/day") > 1_000_000
+    assert storage.changes("landing", ["day"])["day"].seconds_ago > 1_000_000
     (day / "a.csv").write_text("now")
-    assert storage.seconds_since_change("landing/day") < 60
+    assert storage.changes("landing", ["day"])["day"].seconds_ago < 60
 
 
 @pytest.mark.parametrize("name", [".DS_Store", ".clients.csv.swp", "_SUCCESS"])

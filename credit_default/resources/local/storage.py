@@ -7,12 +7,14 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field
 
 from credit_default.errors import NotThere
-from credit_default.resources.ports import Entry, Storage
+from credit_default.resources.ports import Change, Entry, Storage
 
 
 class LocalStorage(Storage):
@@ -46,7 +48,7 @@ class LocalStorage(Storage):
         try:
             return self.path(key).read_bytes()
         except FileNotFoundError as error:
-            raise NotThere(f"{key} is not in storage ({self.root}); materialise the asset that makes it") from error
+            raise self._not_there(key) from error
 
     def write(self, key: str, content: bytes) -> None:  # noqa: D102 - see the port
         target = self.path(key)
@@ -101,12 +103,29 @@ class LocalStorage(Storage):
             digest.update(f"{entry.name}\0{told}\n".encode())
         return digest.hexdigest()[:16]
 
-    def seconds_since_change(self, key: str) -> float:  # noqa: D102 - see the port
+    def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:  # noqa: D102 - see the port
+        found = ((name, self.fingerprint(f"{key}/{name}")) for name in names)
+        return {
+            name: Change(fingerprint, self._seconds_ago(f"{key}/{name}")) for name, fingerprint in found if fingerprint
+        }
+
+    @contextmanager
+    def on_disk(self, key: str) -> Iterator[Path]:  # noqa: D102 - see the port
+        path = self.path(key)
+        if not path.exists():
+            raise self._not_there(key)
+        yield path
+
+    def _seconds_ago(self, key: str) -> float:
+        """Return how long ago a folder or a file directly in it last changed."""
         folder = self.path(key)
         paths = [folder, *(folder / entry.name for entry in self.entries(key))]
         now = time.time()
         # Absolute: files of a machine whose clock runs ahead must not look new until that moment comes.
         return min((abs(now - status.st_mtime) for path in paths if (status := _status(path))), default=0.0)
+
+    def _not_there(self, key: str) -> NotThere:
+        return NotThere(f"{key} is not in storage ({self.root}); materialise the asset that makes it")
 
     def _temporary_for(self, target: Path) -> Path:
         """Return a fresh path in the same file system, within which ``os.replace`` is atomic.
