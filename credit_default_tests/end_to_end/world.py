@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,8 +28,8 @@ from credit_default.core.schema import CATEGORIES, CLIENT_ID, FEATURE_NAMES, TAR
 from credit_default.instance import prepare
 
 CHECKOUT = Path(credit_default.__file__).parents[1]
-#: Enough of everything for tests of faults: one trial, four days.
-SMALL_DEMO = ("demo", "--trials", "1", "--days", "4", "--rows", "2000")
+#: Enough of everything for tests of faults: two trials, four days.
+SMALL_DEMO = ("demo", "--trials", "2", "--days", "4", "--rows", "2000")
 #: The two queries that the scenario publishes.
 OVERALL_DRIFT = """traces
 | where message has 'credit-card-default' and message has 'OverallDriftMetrics'
@@ -41,7 +41,7 @@ FEATURE_DRIFT = """traces
 | mv-expand data
 | evaluate bag_unpack(data)"""
 #: Variables of the caller that would make a test's home another one.
-_OURS = ("CREDIT_DEFAULT_", "APPLICATIONINSIGHTS_", "DAGSTER_", "MLFLOW_")
+_OURS = ("CREDIT_DEFAULT_", "APPLICATIONINSIGHTS_", "AZURE_", "DAGSTER_", "MLFLOW_")
 
 Found = TypeVar("Found")
 
@@ -68,15 +68,16 @@ def until(look: Callable[[], Found], *, seconds: float, what: str, every: float 
 class World:
     """A home, and what can be done with it and seen in it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings_of_it: Mapping[str, str] | None = None) -> None:
         self.home = home
         self.lake = home / "lake"
         self.landing = self.lake / "landing"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        self.settings = settings.read({"CREDIT_DEFAULT_HOME": str(home)})
+        told = {"CREDIT_DEFAULT_HOME": str(home), **(settings_of_it or {})}
+        self.settings = settings.read(told)
         prepared = prepare(self.settings)
         ours = {name: prepared[name] for name in ("CREDIT_DEFAULT_HOME", "DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY")}
-        self.environment = {**kept, **ours}
+        self.environment = {**kept, **told, **ours}
 
     def copy_to(self, home: Path) -> World:
         """Copy everything, sharing no file with the original."""

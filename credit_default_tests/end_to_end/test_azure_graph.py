@@ -1,0 +1,154 @@
+"""The whole graph in `development`, on the emulator and Azurite: the same rows and figures as on this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from credit_default_tests.end_to_end.azure_world import AzureWorld
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+TRIALS = 2  # as in the small demo
+ASSETS = {
+    *("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model", "batch_deployment"),
+    *("inference_data", "batch_predictions", "drift_metrics", "outcomes", "model_performance"),
+}
+#: Each is one job, however many days it is for.
+STEPS = (
+    *("curated-data", "prepared-data", "data-quality-report", "train", "smoke-test"),
+    *("inference-data", "score", "drift", "outcomes", "performance"),
+)
+#: What two fits of one model, or two runs, cannot share: files of models are never the same twice.
+OF_THE_FIT = {"model_sha256", "model_id", "mlflow_run_id", "files", "predictions_data_version"}
+OF_THE_RUN = ["prediction_id", "model_sha256", "run_id", "scored_at"]
+
+
+@pytest.fixture(scope="module")
+def azure(small_home, emulator, tmp_path_factory) -> AzureWorld:
+    """What the small demo did on this machine, done in `development` with the same files."""
+    world = AzureWorld(tmp_path_factory.mktemp("azure") / "home", emulator, emulator.workspace())
+    world.land_all(small_home.landing)
+    days = sorted(small_home.made_days("inference_data"))
+    judged = sorted(small_home.made_days("outcomes"))
+    trials = json.dumps({"ops": {"trained_model": {"config": {"trials": TRIALS}}}})
+    for job, first, last, more in (
+        ("train_model", None, None, ("--config", trials)),
+        ("deploy_model", None, None, ()),
+        ("score_batch", days[0], days[-1], ()),
+        ("judge_predictions", judged[0], judged[-1], ()),
+    ):
+        done = world.run_job(job, first, last, *more)
+        assert done.returncode == 0, done.stderr[-6000:]
+    world.pull()
+    return world
+
+
+def differences(here: Any, there: Any, path: str = "") -> Iterator[str]:
+    """Name each place where two results differ; figures differ from 1e-9 on."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        for name in sorted({*here, *there} - OF_THE_FIT):
+            yield from differences(here.get(name), there.get(name), f"{path}/{name}")
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        for number, pair in enumerate(zip(here, there, strict=True)):
+            yield from differences(*pair, f"{path}/{number}")
+    elif isinstance(here, float) and isinstance(there, float):
+        if not math.isclose(here, there, rel_tol=0, abs_tol=1e-9):
+            yield f"{path}: {here} here, {there} there"
+    elif here != there:
+        yield f"{path}: {here} here, {there} there"
+
+
+def test_every_asset_was_made_there_by_the_same_jobs(azure, small_home):
+    with azure.instance() as instance:
+        assert {key.to_user_string() for key in instance.all_asset_keys()} == ASSETS
+    assert {run.status for run in azure.runs()} == {dg.DagsterRunStatus.SUCCESS}
+    assert [run.job_name for run in azure.runs()] == [run.job_name for run in small_home.runs()]
+
+
+def test_the_same_rows_are_predicted_the_same(azure, small_home):
+    for day in sorted(small_home.made_days("batch_predictions")):
+        here, there = small_home.predictions(day), azure.predictions(day)
+        assert here.schema == there.schema
+        assert here.num_rows > 0
+        probabilities = zip(
+            here["probability_of_default"].to_pylist(), there["probability_of_default"].to_pylist(), strict=True
+        )
+        assert max(abs(a - b) for a, b in probabilities) <= 1e-9
+        own = [*OF_THE_RUN, "probability_of_default"]
+        assert here.drop_columns(own).equals(there.drop_columns(own))
+
+
+@pytest.mark.parametrize("table", ["inference_data", "outcomes"])
+def test_the_same_rows_are_taken_in(azure, small_home, table):
+    for day in sorted(small_home.made_days(table)):
+        assert tables_of(small_home, f"{table}/{day}").equals(tables_of(azure, f"{table}/{day}"))
+
+
+def tables_of(world: Any, folder: str) -> pa.Table:
+    (path,) = (world.lake / folder).iterdir()
+    return pq.read_table(path)
+
+
+def test_curated_and_prepared_data_have_the_same_content(azure, small_home):
+    for asset in ("curated_data", "prepared_data"):
+        (here,), (there,) = small_home.made(asset), azure.made(asset)
+        assert here.tags["dagster/data_version"] == there.tags["dagster/data_version"]
+
+
+def test_drift_and_performance_have_the_same_figures(azure, small_home):
+    for asset, file in (
+        ("drift_metrics", "drift/{}/drift.json"),
+        ("model_performance", "performance/{}/performance.json"),
+    ):
+        for day in sorted(small_home.made_days(asset)):
+            here, there = (json.loads((world.lake / file.format(day)).read_text()) for world in (small_home, azure))
+            assert list(differences(here, there)) == []
+            assert here
+
+
+def test_the_model_is_the_same_though_its_trials_were_jobs_of_their_own(azure, small_home):
+    here, there = small_home.live(), azure.live()
+    assert here["content_hash"] == there["content_hash"]
+    assert list(differences(here["metrics"], there["metrics"])) == []
+    assert (here["best_trial"], here["parameters"]) == (there["best_trial"], there["parameters"])
+    (sweep,) = azure.jobs("train")
+    assert sweep["type"].lower() == "sweep"
+    trials = [job for job in azure.emulator.jobs(azure.workspace.name) if job["parent"] == sweep["name"]]
+    assert [job["status"] for job in trials] == ["Completed"] * TRIALS
+
+
+def test_one_intent_was_one_job(azure):
+    names = [job["name"] for job in azure.jobs()]
+    assert len(names) == len(set(names))
+    assert sorted(name.rsplit("-", 3)[0] for name in names) == sorted(STEPS)
+    assert {job["status"] for job in azure.jobs()} == {"Completed"}
+
+
+def test_an_assets_page_leads_to_the_job_on_azure(azure):
+    for asset in ASSETS - {"registered_model", "batch_deployment"}:
+        for event in azure.made(asset):
+            metadata = event.metadata
+            url = next(value.value for value in metadata.values() if isinstance(value, dg.UrlMetadataValue))
+            assert url.startswith("https://ml.azure.com/runs/")
+            assert azure.workspace.name in url
+            assert any(name.endswith("run_seconds") for name in metadata), sorted(metadata)
+
+
+def test_data_assets_are_registered_once_for_each_content(azure):
+    (curated,) = azure.made("curated_data")
+    assert curated.metadata["data_asset"].value
+    days = azure.made_days("inference_data")
+    assert len({event.metadata["data_asset"].value for event in days.values()}) == len(days)
+
+
+def test_nothing_was_asked_of_azure_that_is_not_known(azure):
+    assert azure.emulator.unknown() == []
+    assert azure.emulator.refused_hosts() == []
