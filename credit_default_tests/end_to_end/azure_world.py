@@ -53,15 +53,19 @@ class AzureWorld(World):
             "proxies": {"https": emulator.environment["HTTPS_PROXY"]},
             "connection_verify": emulator.environment["REQUESTS_CA_BUNDLE"],
         }
-        credential = ClientSecretCredential(
+        self._here = here
+        self._credential = ClientSecretCredential(
             emulator.environment["AZURE_TENANT_ID"],
             emulator.environment["AZURE_CLIENT_ID"],
             emulator.environment["AZURE_CLIENT_SECRET"],
             **here,
         )
-        self.container = ContainerClient(
-            f"https://{workspace.account}.blob.core.windows.net", workspace.container, credential, **here
-        )
+        self.container = self.container_named(workspace.container)
+
+    def container_named(self, name: str) -> ContainerClient:
+        """Open a container of the workspace's storage account."""
+        account = f"https://{self.workspace.account}.blob.core.windows.net"
+        return ContainerClient(account, name, self._credential, **self._here)
 
     def land(self, day: str, name: str, content: str | bytes | pa.Table, *, under: str = "inference/batch") -> Path:
         """Upload a file to where files of a day arrive."""

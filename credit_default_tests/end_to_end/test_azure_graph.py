@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default_tests.end_to_end.azure_world import AzureWorld
+from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -152,3 +155,46 @@ def test_data_assets_are_registered_once_for_each_content(azure):
 def test_nothing_was_asked_of_azure_that_is_not_known(azure):
     assert azure.emulator.unknown() == []
     assert azure.emulator.refused_hosts() == []
+
+
+#: In a client's id, in a refused field, and as an amount: nobody else may ever say them.
+PERSONAL = ("SENTINEL-7c41e9", "SENTINEL-refused", "8675309.25")
+
+
+def test_no_secret_and_no_value_of_a_row_is_told_anywhere(azure):
+    day = ago(50)
+    rows = new_clients(30)
+    rows[0] |= {"client_id": PERSONAL[0], "bill_amount_1": PERSONAL[2]}
+    rows[1] |= {"sex": PERSONAL[1]}
+    azure.land(day, "clients.csv", csv_text(rows))
+    done = azure.run_job("score_batch", day)
+    assert done.returncode == 0, done.stderr[-6000:]
+
+    told = {**azure.told(), **everything_told_on_azure(azure), "run_job": done.stdout + done.stderr}
+    assert any(day in text for text in told.values())
+    assert any("user_logs" in name for name in told)
+    secret = azure.emulator.environment["AZURE_CLIENT_SECRET"]
+    for name, text in told.items():
+        for value in (*PERSONAL, secret):
+            assert value not in text, f"{value} in {name}"
+        # What every bearer token and every shared access signature begins with.
+        assert not re.search(r"eyJ[A-Za-z0-9_-]{20}|[?&]sig=[A-Za-z0-9%]{8}|AccountKey=", text), name
+    azure.pull()
+    assert azure.predictions(day).num_rows == 29  # the sentinels did arrive
+
+
+def everything_told_on_azure(azure: AzureWorld) -> dict[str, str]:
+    """Requests of jobs, the lake but for its tables, and the logs that Azure ML keeps."""
+    emulator = azure.emulator
+    told = {
+        "jobs": json.dumps(emulator.jobs(azure.workspace.name)),
+        "addresses": "\n".join(f"{one['host']}{one['path']}?{one.get('query', '')}" for one in emulator.journal()),
+    }
+    for name in azure.names():
+        if name.startswith(("dagster/", "jobs/")) and "/output/" not in name:
+            told[name] = azure.container.download_blob(name).readall().decode("utf-8", "replace")
+    artifacts = azure.container_named(azure.workspace.artifacts)
+    for name in artifacts.list_blob_names():
+        if "logs" in name:
+            told[name] = artifacts.download_blob(name).readall().decode("utf-8", "replace")
+    return told
