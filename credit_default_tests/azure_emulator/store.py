@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from credit_default_tests.azure_emulator.blobs import Blobs
     from credit_default_tests.azure_emulator.faults import Faults
     from credit_default_tests.azure_emulator.identity import Identity
+    from credit_default_tests.azure_emulator.tracking import Tracking
 
 SUBSCRIPTION = "5f3a1c9e-7b42-4d0a-9c36-2e8f4b6d1a70"
 RESOURCE_GROUP = "credit-default"
@@ -94,8 +95,10 @@ class State:
     ----------
     home
         The emulator's folder; each part keeps its files in a folder of its own below it.
+    tracking
+        The MLflow server that jobs log to.
     urls
-        Where the parts listen on loopback: ``proxy``, ``control``, ``msi``, ``azurite``, ``mlflow``.
+        Where the parts listen on loopback: ``proxy``, ``control``, ``azurite``.
     journal
         Every request that was answered.
     unknown
@@ -113,6 +116,7 @@ class State:
     identity: "Identity"
     faults: "Faults"
     blobs: "Blobs"
+    tracking: "Tracking | None" = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     urls: dict[str, str] = field(default_factory=dict)
     workspaces: dict[str, Workspace] = field(default_factory=dict)

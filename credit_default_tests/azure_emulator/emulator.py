@@ -1,0 +1,170 @@
+"""The emulator as a test sees it: start it, ask things of it, stop it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace with a storage account, a lake, a default datastore and two clusters."""
+
+    name: str
+    account: str
+    container: str
+    subscription: str
+    resource_group: str
+    artifacts: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of an Azure environment that uses this workspace."""
+        return {
+            "AZURE_SUBSCRIPTION_ID": self.subscription,
+            "AZURE_RESOURCE_GROUP": self.resource_group,
+            "AZURE_ML_WORKSPACE": self.name,
+            "AZURE_ML_REGISTRY": "credit-default-models",
+            "AZURE_STORAGE_ACCOUNT": self.account,
+            "AZURE_STORAGE_CONTAINER": self.container,
+            "AZURE_LOG_ANALYTICS_WORKSPACE_ID": "8a1f6f0e-53a0-4b8e-9d55-0f6c2b7a9e11",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                "InstrumentationKey=3b0c9a52-7f3d-4a55-8a6e-1c2d3e4f5a6b;"
+                "IngestionEndpoint=https://westeurope-0.in.applicationinsights.azure.com/"
+            ),
+            "CREDIT_DEFAULT_COMPUTE": "cpu-cluster",
+        }
+
+
+class Emulator:
+    """A running emulator.
+
+    Attributes
+    ----------
+    environment
+        What a process needs so that the Azure SDK in it reaches the emulator and nothing else.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
+        self.environment: dict[str, str] = ready["environment"]
+        self.process = process
+        self._control = httpx.Client(base_url=ready["control"], trust_env=False, timeout=60)
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, home: Path) -> Iterator["Emulator"]:
+        """Start the emulator in a process of its own, and stop it at the end."""
+        home.mkdir(parents=True, exist_ok=True)
+        log = home / "emulator.log"
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", __package__, "--home", str(home), "--until-stdin-closes"],
+                cwd=Path(__file__).parents[2],
+                env=_own_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert process.stdin
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"The emulator did not start:\n{log.read_text()[-3000:]}")
+            emulator = cls(process, json.loads(line))
+            try:
+                yield emulator
+            finally:
+                emulator._control.close()
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+            finally:
+                process.stdout.close()
+
+    def workspace(self, name: str | None = None) -> Workspace:
+        """Make a workspace."""
+        return Workspace(**self._ask("workspaces", {"name": name}))
+
+    def fault(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int | None = None,
+        times: int = 1,
+        retry_after: float | None = None,
+        drop: bool = False,
+        delay: float | None = None,
+        host: str | None = None,
+    ) -> None:
+        """Let the next `times` requests that match fail; see `faults.Fault`."""
+        asked = {"method": method, "path": path, "status": status, "times": times, "retry_after": retry_after}
+        self._ask("faults", asked | {"drop": drop, "delay": delay, "host": host})
+
+    def job_fault(
+        self,
+        name: str,
+        *,
+        state: str | None = None,
+        preempt: int = 0,
+        requeue: bool = False,
+        kill: bool = False,
+        queue_seconds: float = 0,
+        hold: bool = False,
+    ) -> None:
+        """Let jobs whose name matches fare badly; see `faults.JobFault`."""
+        asked = {"name": name, "state": state, "preempt": preempt, "requeue": requeue, "kill": kill}
+        self._ask("job-faults", asked | {"queue_seconds": queue_seconds, "hold": hold})
+
+    def clear_faults(self) -> None:
+        """Forget every fault that is still waiting."""
+        self._ask("clear-faults")
+
+    def expire_tokens(self) -> None:
+        """Accept none of the tokens that were handed out so far."""
+        self._ask("expire-tokens")
+
+    def jobs(self, workspace: str | None = None) -> list[dict[str, Any]]:
+        """List jobs: name, status, type, parent, compute, and when each PUT of it came."""
+        return self._ask("jobs", {"workspace": workspace})
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return every request so far."""
+        return self._ask("journal")
+
+    def refused_hosts(self) -> list[str]:
+        """Return the hosts that somebody wanted and that are no part of the emulator."""
+        return self._ask("refused-hosts")
+
+    def unknown(self) -> list[dict[str, Any]]:
+        """Return the routes, api-versions and wire names that were seen and are not known."""
+        return self._ask("unknown")
+
+    def _ask(self, what: str, body: dict[str, Any] | None = None) -> Any:
+        return self._control.post(f"/{what}", json=body or {}).raise_for_status().json()
+
+
+def _own_environment() -> dict[str, str]:
+    """Return the environment of the emulator itself: without what points other processes at an emulator."""
+    leaves_out = ("AZURE", "CREDIT_DEFAULT_", "MLFLOW_", "DAGSTER_", "COV_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(leaves_out) and not name.upper().endswith("_PROXY")
+    }

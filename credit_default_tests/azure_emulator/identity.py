@@ -1,0 +1,172 @@
+"""Microsoft Entra ID: tokens for the orchestrator and for jobs."""
+
+import base64
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+
+from credit_default_tests.azure_emulator.azure_errors import AzureError
+from credit_default_tests.azure_emulator.routes import Answer, Call, Route
+from credit_default_tests.azure_emulator.store import State
+
+LOGIN_HOST = "login.microsoftonline.com"
+TOKEN_SECONDS = 3600
+# Asks for a token that is newer than some moment, as Azure does once it no longer accepts one before its time.
+_CLAIMS_CHALLENGE = base64.b64encode(b'{"access_token":{"nbf":{"essential":true,"value":"0"}}}').decode()
+
+
+@dataclass
+class Identity:
+    """A tenant with one service principal, the orchestrator, and one managed identity, the compute's."""
+
+    tenant: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    managed_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    managed_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    generation: int = 0
+    _key: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    def token(self, audience: str, client_id: str) -> str:
+        """Return a signed token that is made out to `audience`."""
+        moment = int(time.time())
+        return jwt.encode(
+            {
+                "aud": audience.rstrip("/"),
+                "iss": f"https://sts.windows.net/{self.tenant}/",
+                "iat": moment,
+                "nbf": moment - 5,
+                "exp": moment + TOKEN_SECONDS,
+                "appid": client_id,
+                "oid": client_id,
+                "sub": client_id,
+                "tid": self.tenant,
+                "ver": "1.0",
+                "emulator_generation": self.generation,
+            },
+            self._key,
+            algorithm="HS256",
+        )
+
+    def expire(self) -> None:
+        """Accept none of the tokens that were handed out so far."""
+        self.generation += 1
+
+    def check(self, authorization: str | None, audiences: tuple[str, ...]) -> dict[str, Any]:
+        """Return the claims of a bearer token.
+
+        Raises
+        ------
+        AzureError
+            401: there is none, it is not ours, has expired, or is made out to somebody else.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise self.challenge("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        try:
+            claims = jwt.decode(token, self._key, algorithms=["HS256"], audience=list(audiences))
+        except jwt.ExpiredSignatureError:
+            raise self.challenge("ExpiredAuthenticationToken", "The access token has expired.") from None
+        except jwt.InvalidAudienceError:
+            raise self.challenge(
+                "InvalidAuthenticationTokenAudience",
+                f"The access token has been obtained for the wrong audience or resource. It should match {audiences}.",
+            ) from None
+        except jwt.InvalidTokenError:
+            raise self.challenge("InvalidAuthenticationToken", "The access token is invalid.") from None
+        if claims["emulator_generation"] < self.generation:
+            raise self.challenge("ExpiredAuthenticationToken", "The access token has expired.")
+        return claims
+
+    def challenge(self, code: str, message: str) -> AzureError:
+        """Return a 401 that tells the client to get a fresh token."""
+        header = (
+            f'Bearer realm="", authorization_uri="https://{LOGIN_HOST}/{self.tenant}/oauth2/authorize", '
+            f'error="insufficient_claims", claims="{_CLAIMS_CHALLENGE}"'
+        )
+        return AzureError(401, code, message, {"WWW-Authenticate": header})
+
+
+def routes(state: State) -> list[Route]:
+    """Return what ``login.microsoftonline.com`` serves."""
+    del state
+
+    def route(method: str, path: str, handler: Any, versions: tuple[str, ...] = ()) -> Route:
+        return Route(method, path, handler, versions, host=LOGIN_HOST, audiences=())
+
+    return [
+        route("GET", "/common/discovery/instance", _instance, ("1.0", "1.1")),
+        route("GET", "/{tenant}/v2.0/.well-known/openid-configuration", _configuration),
+        route("POST", "/{tenant}/oauth2/v2.0/token", _token),
+    ]
+
+
+def _instance(call: Call) -> Answer:
+    hosts = {"preferred_network": LOGIN_HOST, "preferred_cache": "login.windows.net", "aliases": [LOGIN_HOST]}
+    tenant = call.state.identity.tenant
+    return Answer(
+        {
+            "tenant_discovery_endpoint": f"https://{LOGIN_HOST}/{tenant}/v2.0/.well-known/openid-configuration",
+            "api-version": "1.1",
+            "metadata": [hosts],
+        }
+    )
+
+
+def _configuration(call: Call) -> Answer:
+    tenant = _known_tenant(call)
+    root = f"https://{LOGIN_HOST}/{tenant}"
+    return Answer(
+        {
+            "issuer": f"{root}/v2.0",
+            "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
+            "token_endpoint": f"{root}/oauth2/v2.0/token",
+            "jwks_uri": f"{root}/discovery/v2.0/keys",
+        }
+    )
+
+
+def _token(call: Call) -> Answer:
+    identity = call.state.identity
+    _known_tenant(call)
+    form = {name: values[0] for name, values in parse_qs(call.raw.decode()).items()}
+    if form.get("grant_type") != "client_credentials":
+        return _refused("unsupported_grant_type", f"AADSTS70003: The grant type {form.get('grant_type')} is unsupported.")
+    if form.get("client_id") != identity.client_id:
+        return _refused("unauthorized_client", "AADSTS700016: Application was not found in the directory.")
+    if form.get("client_secret") != identity.client_secret:
+        return _refused("invalid_client", "AADSTS7000215: Invalid client secret provided.")
+    scope = form.get("scope", "").split(" ")[0]
+    if not scope.endswith("/.default"):
+        return _refused("invalid_scope", f"AADSTS1002012: The provided value for scope {scope} is not valid.")
+    token = identity.token(scope.removesuffix("/.default"), identity.client_id)
+    lasts = {"expires_in": TOKEN_SECONDS, "ext_expires_in": TOKEN_SECONDS}
+    return Answer({"token_type": "Bearer", "access_token": token, **lasts})
+
+
+def _known_tenant(call: Call) -> str:
+    tenant = call.params["tenant"]
+    if tenant != call.state.identity.tenant:
+        raise AzureError(400, "invalid_tenant", f"AADSTS90002: Tenant '{tenant}' not found.")
+    return tenant
+
+
+def _refused(error: str, description: str) -> Answer:
+    status = 401 if error == "invalid_client" else 400
+    return Answer({"error": error, "error_description": description, "error_codes": []}, status)
+
+
+def managed_identity(identity: Identity, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    """Answer ``MSI_ENDPOINT``, which a job asks for its compute's tokens."""
+    if headers.get("secret") != identity.managed_secret:
+        return Answer({"error": {"code": "Unauthorized", "message": "The secret header is wrong."}}, 401)
+    resource = query.get("resource", "").removesuffix("/.default")
+    token = identity.token(resource, identity.managed_id)
+    expires = str(int(time.time()) + TOKEN_SECONDS)
+    return Answer({"access_token": token, "expires_on": expires, "resource": resource, "token_type": "Bearer"})
