@@ -40,7 +40,9 @@ class Settings:
     environment
         Which set of resources is used.
     home
-        Folder of the local state: ``dagster/``, ``lake/``, ``mlflow/``, ``jobs/``, ``telemetry/``.
+        Folder of the local state: ``dagster/``, ``lake/``, ``mlflow/``, ``jobs/``, ``telemetry/``. By default
+        ``.credit_default/``, and below it one for each Azure environment: ``.credit_default/development/``. There it
+        holds the Dagster instance and a copy of the telemetry; tables and models are in Azure.
     start
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     """
@@ -107,9 +109,14 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     if start > today:
         problems.append(f"{START_VARIABLE} is {written!r}; expected a first day that is not after today, {today} (UTC)")
 
-    home = Path(environ.get(HOME_VARIABLE, "").strip() or ".credit_default").expanduser().absolute()
+    home = Path(environ.get(HOME_VARIABLE, "").strip() or _default_home(environment)).expanduser().absolute()
     if home.exists() and not home.is_dir():
         problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(environment=environment, home=home, start=start)
+
+
+def _default_home(environment: Environment) -> str:
+    """Return a folder of its own for each environment, so that no two of them share a Dagster instance."""
+    return ".credit_default" if environment is Environment.LOCAL else f".credit_default/{environment.value}"

@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default.code_version import code_version
 from credit_default.defs import metadata
 from credit_default.defs.history import data_version
-from credit_default.defs.recording import Metadata, job_of
+from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored
 
 
@@ -65,10 +65,18 @@ def versions_of(context: dg.AssetExecutionContext, asset: str, days: Iterable[st
 
 
 def take_in(
-    context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, *, asset: str, landing: str
+    context: dg.AssetExecutionContext,
+    days: Days,
+    compute: Compute,
+    storage: Storage,
+    *,
+    asset: str,
+    landing: str,
+    in_catalogue: bool = False,
 ) -> Iterator[dg.AssetMaterialization]:
     """Turn landed files into a typed table a day, and keep what breaks the contract in quarantine.
 
+    With `in_catalogue`, each table becomes a version in the platform's data catalogue too.
     The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
     changed and is made again.
     """
@@ -84,7 +92,8 @@ def take_in(
             storage.remove(rejected)  # what an earlier version of the files had refused
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        yield materialised_day(asset, stored, {**about, "landing_fingerprint": fingerprints[day]})
+        entered = catalogued(storage, asset, table, stored) if in_catalogue else {}
+        yield materialised_day(asset, stored, {**about, **entered, "landing_fingerprint": fingerprints[day]})
 
 
 def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:

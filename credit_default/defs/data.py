@@ -10,7 +10,7 @@ from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.defs import columns, metadata
 from credit_default.defs.history import data_version
 from credit_default.defs.policies import spec
-from credit_default.defs.recording import Events, blocked_by, check_specs, checks_of, materialised
+from credit_default.defs.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
 from credit_default.resources.ports import Compute, Storage, Stored
 
 PREPARED_POINTER = "prepared/current.json"
@@ -55,7 +55,8 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
             key = "curated_data/curated_data.parquet"
             storage.publish(message.files["table"], key)
             where = storage.uri(quarantine) if quarantine else None
-            yield materialised(message, metadata.curated(message.result, storage.uri(key), where))
+            about = metadata.curated(message.result, storage.uri(key), where)
+            yield materialised(message, {**about, **catalogued(storage, "curated_data", key, message)})
     if blocked is not None:
         raise blocked
 

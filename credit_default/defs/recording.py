@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default.errors import QualityError
-from credit_default.resources.ports import Stored
+from credit_default.resources.ports import Storage, Stored
 
 Metadata = Mapping[str, Any]
 
@@ -47,6 +47,16 @@ def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any
 def job_of(stored: Stored) -> Metadata:
     """Tell which job made a result, and what the platform knows about it."""
     return {"job": stored.job_name, **stored.job_metadata}
+
+
+def catalogued(storage: Storage, asset: str, key: str, stored: Stored) -> Metadata:
+    """Enter a table into the platform's data catalogue, where there is one, and return its version to be shown.
+
+    The version is made of the content's, so that the same content is the same version. Azure ML takes 30 characters.
+    """
+    version = "-".join(filter(None, (stored.partition, stored.data_version[:16])))
+    entered = storage.catalogue(asset, key, version=version)
+    return {"data_asset": f"{asset}:{entered}"} if entered is not None else {}
 
 
 def check_specs(asset: str, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:

@@ -74,7 +74,7 @@ def score_days(
     """Take the selected assets through the run's days, each day on its own."""
     days = Days(context)
     if days.wanted("inference_data"):
-        yield from take_in(context, days, compute, storage, asset="inference_data", landing=LANDING)
+        yield from take_in(context, days, compute, storage, asset="inference_data", landing=LANDING, in_catalogue=True)
     if days.wanted("batch_predictions"):
         yield from _predict(context, days, endpoint, storage)
     if days.wanted("drift_metrics"):

@@ -41,6 +41,6 @@ def test_a_port_can_be_called_as_it_is_declared(provided, name):
 def test_every_path_of_the_local_ports_is_below_home(provided, tmp_path):
     home = str(tmp_path / "home")
     assert provided["compute"].jobs.startswith(home)
-    assert provided["compute"].lake == provided["storage"].root == provided["registry"].lake == f"{home}/lake"
+    assert provided["compute"].lake == provided["storage"].root == provided["registry"].storage.root == f"{home}/lake"
     assert provided["registry"].tracking_uri.startswith(f"sqlite:///{home}/")
     assert provided["telemetry"].folder.startswith(home)

@@ -20,7 +20,7 @@ def local_resources(settings: Settings) -> dict[str, Any]:
     lake = str(settings.lake)
     compute = LocalCompute(jobs=str(settings.jobs), lake=lake, tracking_uri=settings.tracking_uri)
     storage = LocalStorage(root=lake)
-    registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, lake=lake)
+    registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, storage=storage)
     # An EnvVar shows its name in the UI and not the instrumentation key in its value.
     watched = CONNECTION_STRING_VARIABLE in os.environ
     connection = {"connection_string": dg.EnvVar(CONNECTION_STRING_VARIABLE)} if watched else {}

@@ -1,4 +1,4 @@
-"""A batch endpoint on this machine: a small file says which version answers, and a step scores."""
+"""A batch endpoint without a service of its own: a small file says which version answers, and a step scores."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +10,16 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere
-from credit_default.resources.local.compute import LocalCompute
-from credit_default.resources.local.registry import LocalModelRegistry
-from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.ports import BatchEndpoint, EndpointState, Message, ModelVersion, Stored
+from credit_default.resources.ports import (
+    BatchEndpoint,
+    Compute,
+    EndpointState,
+    Message,
+    ModelRegistry,
+    ModelVersion,
+    Storage,
+    Stored,
+)
 
 #: How many versions stay deployed beside the default and the one before it.
 _KEEP_DEPLOYED = 5
@@ -23,9 +29,9 @@ class LocalBatchEndpoint(BatchEndpoint):
     """Deployments side by side, one of them the default."""
 
     name: str = Field(description="Name of the endpoint.")
-    compute: dg.ResourceDependency[LocalCompute]
-    storage: dg.ResourceDependency[LocalStorage]
-    registry: dg.ResourceDependency[LocalModelRegistry]
+    compute: dg.ResourceDependency[Compute]
+    storage: dg.ResourceDependency[Storage]
+    registry: dg.ResourceDependency[ModelRegistry]
 
     @property
     def _key(self) -> str:

@@ -1,15 +1,14 @@
-"""The model registry of a local MLflow."""
+"""The model registry of an MLflow: a database of this machine, or a server."""
 
-from __future__ import annotations
-
+import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere
-from credit_default.resources.ports import ModelRegistry, ModelVersion
+from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +22,7 @@ class LocalModelRegistry(ModelRegistry):
 
     name: str = Field(description="Name of the registered model.")
     tracking_uri: str = Field(description="MLflow tracking URI; its store holds the registry too.")
-    lake: str = Field(description="Folder below which storage keys are paths.")
+    storage: dg.ResourceDependency[Storage]
 
     def register(self, key: str, *, sha256: str, tags: Mapping[str, str]) -> ModelVersion:  # noqa: D102 - see the port
         for known in self.versions():
@@ -31,13 +30,17 @@ class LocalModelRegistry(ModelRegistry):
                 return known
         client = self._client()
         self._ensure_model(client)
-        made = client.create_model_version(
+        client.create_model_version(
             self.name,
-            source=(Path(self.lake) / key / "mlflow").absolute().as_uri(),
+            source=self._source(f"{key}/mlflow"),
             run_id=tags.get("mlflow_run_id") or None,
             tags={**tags, _KEY: key, _SHA256: sha256},
         )
-        return self.get(str(made.version))
+        # MLflow's client asks again when an answer is lost, and another run may register the same file meanwhile.
+        *twins, first = (version for version in self.versions() if version.sha256 == sha256)
+        for twin in twins:
+            self._remove(client, twin.version)
+        return first
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
         for known in self.versions():
@@ -66,7 +69,17 @@ class LocalModelRegistry(ModelRegistry):
     def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
         self._client().set_registered_model_alias(self.name, alias, version)
 
-    def _ensure_model(self, client: MlflowClient) -> None:
+    def _source(self, key: str) -> str:
+        """Return the address under which MLflow finds a folder of storage."""
+        return self.storage.uri(key)
+
+    def _remove(self, client: "MlflowClient", version: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        with contextlib.suppress(MlflowException):  # the other one removes it too
+            client.delete_model_version(self.name, version)
+
+    def _ensure_model(self, client: "MlflowClient") -> None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -75,7 +88,7 @@ class LocalModelRegistry(ModelRegistry):
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _client(self) -> MlflowClient:
+    def _client(self) -> "MlflowClient":
         # MLflow takes seconds to import: only a run that needs the registry pays for it.
         from credit_default.core.tracking import open_client
 
