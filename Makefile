@@ -32,10 +32,10 @@ demo: .venv/.project  ## train, deploy, score and watch a model on real data, a 
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
-test: .venv/.project chromium  ## run every test
+test: .venv/.project node_modules/.installed chromium  ## run every test
 	$(PYTEST)
 
-test-fast: .venv/.project  ## run the tests that take no more than a few seconds each
+test-fast: .venv/.project node_modules/.installed  ## run the tests that take no more than a few seconds each
 	$(PYTEST) -m "not slow"
 
 lint: .venv/.project  ## check style and types
@@ -48,7 +48,7 @@ format: .venv/.project  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## remove what make made; keeps .credit_default, which holds your data and models
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find credit_default credit_default_tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew from the lock, so that a half-made or outdated environment is mended by running make again.
@@ -64,6 +64,12 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 
 .venv/.project: .venv/.requirements pyproject.toml
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Azurite, the blob store of the tests. Made anew from its lock, as .venv is; nothing in it needs a script at install.
+node_modules/.installed: package.json package-lock.json .npmrc
+	@command -v npm >/dev/null || { echo "npm is missing, which the tests' blob store needs: install Node.js 22 (20 works too)." >&2; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 chromium:  # a browser for the tests of the UI

@@ -40,7 +40,9 @@ class Azurite:
         node = shutil.which("node")
         if not node or not PROGRAM.is_file():
             missing = "node" if not node else str(PROGRAM.relative_to(CHECKOUT))
-            raise RuntimeError(f"{missing} is missing, which the blob store needs: install Node.js, then `make azurite`.")
+            raise RuntimeError(
+                f"{missing} is missing, which the blob store needs: install Node.js, then `make node_modules/.installed`."
+            )
         home.mkdir(parents=True, exist_ok=True)
         port = free_port()
         # fmt: off
