@@ -84,6 +84,12 @@ chromium:  # a browser for the tests of the UI
 COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
+# The environments of Azure ML jobs: linux on x86_64, whatever this is.
+JOB_ENVIRONMENTS := credit_default/resources/azure/environments
+JOB_KINDS := train drift score
+COMPILE_JOB := uv pip compile -c requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--generate-hashes --no-annotate --no-emit-index-url --no-header
+
 lock:  ## resolve pyproject.toml into requirements.lock again
 	@command -v uv >/dev/null || { echo "uv is missing, which resolves the lock: pip install uv" >&2; exit 1; }
 	if [ -e requirements.lock ]; then cp requirements.lock requirements.lock.new; fi
@@ -93,3 +99,10 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 		echo "#      --no-emit-index-url --no-header -o requirements.lock      (make lock)"; \
 		cat requirements.lock.new; } > requirements.lock
 	rm requirements.lock.new
+	for kind in $(JOB_KINDS); do \
+		$(COMPILE_JOB) -q -o $(JOB_ENVIRONMENTS)/$$kind.new $(JOB_ENVIRONMENTS)/$$kind.in; \
+		{ echo "# What a job of the kind $$kind needs, with hashes: the versions of requirements.lock. Made with:"; \
+			echo "#   $(COMPILE_JOB) $$kind.in      (make lock)"; \
+			cat $(JOB_ENVIRONMENTS)/$$kind.new; } > $(JOB_ENVIRONMENTS)/$$kind.txt; \
+		rm $(JOB_ENVIRONMENTS)/$$kind.new; \
+	done

@@ -1,1 +1,70 @@
 """The same five names on Azure Machine Learning and Blob Storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from credit_default.resources.azure import settings as azure_settings
+from credit_default.resources.azure.registry import AzureModelRegistry
+from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.local.endpoint import LocalBatchEndpoint
+from credit_default.resources.local.telemetry import LocalTelemetry
+from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
+
+
+def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the five ports on Azure. Nothing of Azure is imported or asked yet.
+
+    The endpoint is a file of the lake, and telemetry keeps a copy at home of what it sends.
+
+    Raises
+    ------
+    SettingsError
+        Naming every variable that is missing or malformed.
+    """
+    from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
+
+    found = azure_settings.read(environ)
+    workspace = AzureWorkspace(
+        subscription_id=found.subscription_id, resource_group=found.resource_group, name=found.workspace
+    )
+    storage = AzureStorage(
+        account=found.account, container=found.container, time_limit=found.upload_limit, workspace=workspace
+    )
+    compute = AzureCompute(
+        environment=settings.environment.value,
+        targets={kind.value: ComputeTarget(**asdict(target)) for kind, target in found.targets.items()},
+        poll_seconds=found.poll_seconds,
+        queue_limit=found.queue_limit,
+        run_limit=found.run_limit,
+        unreachable_limit=found.unreachable_limit,
+        not_responding_limit=found.not_responding_limit,
+        paused_limit=found.paused_limit,
+        upload_limit=found.upload_limit,
+        spot_attempts=found.spot_attempts,
+        workspace=workspace,
+        storage=storage,
+    )
+    registry = AzureModelRegistry(
+        name=MODEL_NAME,
+        tracking_uri=found.tracking_uri,
+        account=found.account,
+        container=found.container,
+        storage=storage,
+    )
+    return {
+        "compute": compute,
+        "storage": storage,
+        "registry": registry,
+        "endpoint": LocalBatchEndpoint(name=ENDPOINT_NAME, compute=compute, storage=storage, registry=registry),
+        # An EnvVar shows its name in the UI and not the instrumentation key in its value.
+        "telemetry": LocalTelemetry(
+            folder=str(settings.telemetry), connection_string=dg.EnvVar(CONNECTION_STRING_VARIABLE)
+        ),
+    }

@@ -1,0 +1,229 @@
+"""Compute on Azure ML: each step is a job, each search a sweep."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.errors import JobCancelled, JobFailed
+from credit_default.resources.azure.attempts import Attempts
+from credit_default.resources.azure.command import Place, Task
+from credit_default.resources.azure.history import RunHistory
+from credit_default.resources.azure.job import Ending, JobWatch, Limits, TakenAway, metadata_of
+from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of
+from credit_default.resources.azure.patience import Patience, Unreachable
+from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.azure.submission import Submission
+from credit_default.resources.azure.sweep import best_of
+from credit_default.resources.azure.targets import kind_of
+from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.messages import StepMessages, job_name, open_session
+from credit_default.resources.ports import Compute, Message, Stored
+
+#: How much longer than we wait Azure lets a job run, so that none runs on when nobody watches.
+_MARGIN_SECONDS = 600.0
+
+
+class ComputeTarget(dg.Config):
+    """Where a kind of step runs; see :class:`credit_default.resources.azure.targets.Target`."""
+
+    compute: str
+    spot_compute: str | None = None
+    instance_type: str | None = None
+    spot: bool = False
+    instance_count: int = 1
+
+
+class AzureCompute(Compute):
+    """Runs steps as jobs that outlive the run which started them, and finds them again.
+
+    What a step reported is handed on once its job is completed: only then are its files all there. What it logs and
+    prints arrives while it runs.
+    """
+
+    workspace: dg.ResourceDependency[AzureWorkspace]
+    storage: dg.ResourceDependency[AzureStorage]
+    environment: str = Field(description="Name of the environment, a tag of every job.")
+    targets: dict[str, ComputeTarget] = Field(description="Where each kind of step runs: train, score, drift.")
+    poll_seconds: float = Field(default=10.0, description="How often a job is looked at.")
+    queue_limit: float = Field(default=7200.0, description="Seconds that a job may wait for a machine.")
+    run_limit: float = Field(default=14400.0, description="Seconds that a job may run.")
+    unreachable_limit: float = Field(default=900.0, description="Seconds that Azure may fail to answer.")
+    not_responding_limit: float = Field(default=1800.0, description="Seconds that a job may be NotResponding.")
+    paused_limit: float = Field(default=1800.0, description="Seconds that a job may be Paused.")
+    upload_limit: float = Field(default=600.0, description="Seconds that an upload may take.")
+    spot_attempts: int = Field(default=2, description="How often a job is tried on machines that may be taken away.")
+    steps: str = Field(default="credit_default.steps", description="Package that the steps are modules of.")
+    sources: list[str] = Field(default=["credit_default"], description="Packages that are the code of a job.")
+
+    def run(  # noqa: D102 - see the port
+        self,
+        context: dg.AssetExecutionContext,
+        step: str,
+        *,
+        inputs: Mapping[str, str],
+        options: Mapping[str, str] | None = None,
+        days: Sequence[str] = (),
+        versions: Sequence[str] = (),
+    ) -> Iterator[Message]:
+        name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
+        yield from self._carry_out(context, name, step, inputs, options=options or {}, days=days)
+
+    def search(  # noqa: D102 - see the port
+        self,
+        context: dg.AssetExecutionContext,
+        step: str,
+        *,
+        inputs: Mapping[str, str],
+        options: Mapping[str, str],
+        trials: int,
+    ) -> Iterator[Message]:
+        if trials == 1:
+            # A sweep would only wrap the one job in another.
+            yield from super().search(context, step, inputs=inputs, options=options, trials=trials)
+            return
+        name = job_name(context, step, inputs=inputs, options={**options, "trials": str(trials)})
+        yield from self._carry_out(context, name, step, inputs, options=options, trials=trials)
+
+    def _carry_out(
+        self,
+        context: dg.AssetExecutionContext,
+        name: str,
+        step: str,
+        inputs: Mapping[str, str],
+        *,
+        options: Mapping[str, str],
+        days: Sequence[str] = (),
+        trials: int | None = None,
+    ) -> Iterator[Message]:
+        client, history = self.workspace.client(), RunHistory(self.workspace)
+        patience = Patience(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
+        attempts = Attempts(client, history, self.storage, patience)
+        submission = Submission(client, self.storage, attempts, self.sources, self.upload_limit)
+        preemptions = 0
+        while True:
+            attempt = attempts.newest(name)
+            preemptions = max(preemptions, attempt.preemptions)
+            place = self._place(step, preemptions)
+            with ExitStack() as stack:
+                messages, variables = self._open(stack, context, attempt.name, trials)
+                watch = JobWatch(
+                    client=client,
+                    history=history,
+                    patience=patience,
+                    name=attempt.name,
+                    log=context.log,
+                    messages=messages,
+                    limits=Limits(self.queue_limit, self.run_limit, self.not_responding_limit, self.paused_limit),
+                    poll_seconds=self.poll_seconds,
+                    most_requeued=self.spot_attempts - preemptions - 1 if place.spot else None,
+                )
+                if attempt.there:
+                    context.log.info(f"Found job {attempt.name}, which an earlier run had started; going on with it.")
+                else:
+                    addresses, types = patience.ask("looking for the inputs", lambda: submission.addresses(inputs))
+                    tags = {"step": step, "dagster_run": context.run.run_id, "environment": self.environment}
+                    task = Task(f"{self.steps}.{step}", step, addresses, types, options, days, trials, tags)
+                    self._submit(submission, task, watch, place=place, variables=variables)
+                    context.log.info(f"Started job {attempt.name} on {place.compute}.")
+                try:
+                    ending = watch.until_it_ends()
+                except TakenAway as taken:
+                    preemptions += taken.times
+                    context.log.warning(f"The machine of job {attempt.name} was taken away {taken.times} time(s).")
+                    continue
+                if ending.preempted:
+                    preemptions += 1
+                    context.log.warning(f"Job {attempt.name} lost its machine; it is tried again.")
+                    continue
+                found = list(self._results(context, watch, ending, trials))
+                about = metadata_of(ending, preemptions=preemptions + ending.requeued)
+                for message in found:
+                    if isinstance(message, Stored):
+                        yield dataclasses.replace(message, job_metadata={**message.job_metadata, **about})
+                    else:
+                        yield message
+            # Read by the caller up to here, so published and recorded.
+            attempts.settle(attempt.name)
+            return
+
+    def _place(self, step: str, preemptions: int) -> Place:
+        """Return where the next attempt runs: on machines that may be taken away as long as that is worth a try."""
+        target = self.targets[kind_of(step)]
+        spot = preemptions < self.spot_attempts and (target.spot or target.spot_compute is not None)
+        compute = target.spot_compute if spot and target.spot_compute else target.compute
+        return Place(compute, spot, target.instance_type, target.instance_count)
+
+    def _open(
+        self, stack: ExitStack, context: dg.AssetExecutionContext, name: str, trials: int | None
+    ) -> tuple[list[JobMessages], dict[str, str]]:
+        """Open a channel for each process that reports; return them and what the job's environment holds."""
+        channel = channel_of(name, self.storage, interval=self.poll_seconds)
+        folders = [""] if trials is None else [f"/trial-{number}" for number in range(trials)]
+        opened, variables = [], {}
+        for folder in folders:
+            output = f"{folder_of(name)}/output{folder}"
+            messages = StepMessages(name, channel, partial(_below, output))
+            variables = stack.enter_context(open_session(context, messages))
+            opened.append(JobMessages(self.storage, messages, f"{folder_of(name)}/messages{folder}"))
+        return opened, {
+            **variables,
+            "CREDIT_DEFAULT_JOB": name,
+            "PYTHONUNBUFFERED": "1",
+            # Nothing calls home: these are the switches of evidently and MLflow, which also looks for git.
+            "DO_NOT_TRACK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "GIT_PYTHON_REFRESH": "quiet",
+        }
+
+    def _submit(
+        self, submission: Submission, task: Task, watch: JobWatch, *, place: Place, variables: Mapping[str, str]
+    ) -> None:
+        try:
+            time_limit = self.run_limit + _MARGIN_SECONDS
+            submission.submit(task, watch.name, place=place, variables=variables, time_limit=time_limit)
+        except BaseException as error:
+            # Interrupted, or never answered: the job may be there all the same.
+            if isinstance(error, Unreachable) or not isinstance(error, JobFailed):
+                watch.cancel()
+            raise
+
+    def _results(
+        self, context: dg.AssetExecutionContext, watch: JobWatch, ending: Ending, trials: int | None
+    ) -> Iterator[Message]:
+        """Yield what the job reported.
+
+        Raises
+        ------
+        JobFailed
+            With the step's own error, or Azure's and what the program printed last.
+        JobCancelled
+            Somebody else stopped it.
+        """
+        good = [messages for messages in watch.messages if messages.closed and not messages.error]
+        errors = [messages.error for messages in watch.messages if messages.error]
+        if ending.status == "Canceled":
+            told = f" ({ending.details.error})" if ending.details and ending.details.error else ""
+            raise JobCancelled(
+                f"Job {watch.name} was cancelled in Azure ML{told}, by somebody else or by its time limit; "
+                "run this again to start it anew"
+            )
+        if ending.status != "Completed" or not good:
+            if errors:
+                raise JobFailed(errors[0])
+            told = (ending.details.error if ending.details else None) or "its program ended without saying how"
+            raise JobFailed(f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip())
+        if trials is None:
+            yield from good[0].arrived
+            return
+        for number, messages in enumerate(watch.messages):
+            if messages not in good:
+                context.log.warning(f"Trial {number} failed: {messages.error or 'it ended without saying how'}.")
+        yield best_of([message for messages in good for message in messages.arrived if isinstance(message, Stored)])
+
+
+def _below(output: str, path: str) -> str:
+    return f"{output}/{path}"

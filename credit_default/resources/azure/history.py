@@ -1,0 +1,122 @@
+"""Run history: when a job started and ended, why it failed, and where its logs are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from credit_default.resources.azure.workspace import REQUEST_OPTIONS, AzureWorkspace
+
+if TYPE_CHECKING:
+    from azure.core import PipelineClient
+    from azure.core.rest import HttpResponse
+
+_SCOPE = "https://ml.azure.com/.default"
+_OK, _PARTIAL, _NOTHING_NEW = 200, 206, 416
+#: Nobody has written down how Azure names it; these are the words that its documentation uses.
+_PREEMPTION = ("preempt", "pre-empt", "evict")
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What run history tells about a job."""
+
+    started: datetime | None
+    ended: datetime | None
+    error: str | None
+    #: Name to signed address, which is a secret: it is never shown.
+    logs: Mapping[str, str] = field(repr=False)
+    #: Every code and message of the error, for whoever looks for a word in it.
+    reasons: str = ""
+
+    @property
+    def preempted(self) -> bool:
+        """Whether the job failed because its machine was taken away."""
+        told = self.reasons.lower()
+        return any(word in told for word in _PREEMPTION)
+
+    @property
+    def run_seconds(self) -> float | None:
+        """How long the job ran."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+
+class RunHistory:
+    """Asks a workspace's run history service, which the workspace itself says where to find."""
+
+    def __init__(self, workspace: AzureWorkspace) -> None:
+        self._workspace = workspace
+        self._service = ""
+        self._asking: PipelineClient[Any, Any] | None = None
+        self._reading: PipelineClient[Any, Any] | None = None
+
+    def details(self, name: str) -> RunDetails:
+        """Return what is known about a job now."""
+        from azure.core.rest import HttpRequest
+
+        if not self._service:
+            address = self._workspace.client().workspaces.get(self._workspace.name).discovery_url
+            self._service = json.loads(_body(self._plain().send_request(HttpRequest("GET", address))))["api"]
+        url = f"{self._service}/history/v1.0{self._workspace.arm_id}/runs/{name}/details"
+        told = json.loads(_body(self._authorised().send_request(HttpRequest("GET", url))))
+        error = (told.get("error") or {}).get("error") or {}
+        return RunDetails(
+            started=_moment(told.get("startTimeUtc")),
+            ended=_moment(told.get("endTimeUtc")),
+            error=str(error.get("message") or error.get("code")) if error else None,
+            logs=told.get("logFiles") or {},
+            reasons=json.dumps(error),
+        )
+
+    def read(self, address: str, start: int) -> bytes:
+        """Return what a log holds from byte ``start`` on; its address is signed, so no token goes with it."""
+        from azure.core.rest import HttpRequest
+
+        request = HttpRequest("GET", address, headers={"Range": f"bytes={start}-"})
+        response = self._plain().send_request(request)
+        if response.status_code == _NOTHING_NEW:
+            return b""
+        body = _body(response)
+        return body if response.status_code == _PARTIAL else body[start:]
+
+    def _authorised(self) -> PipelineClient[Any, Any]:
+        if self._asking is None:
+            from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+
+            self._asking = _client([BearerTokenCredentialPolicy(self._workspace.credential(), _SCOPE)])
+        return self._asking
+
+    def _plain(self) -> PipelineClient[Any, Any]:
+        if self._reading is None:
+            self._reading = _client([])
+        return self._reading
+
+
+def _client(policies: list[Any]) -> PipelineClient[Any, Any]:
+    from azure.core import PipelineClient
+    from azure.core.pipeline.policies import RetryPolicy
+    from azure.core.pipeline.transport import RequestsTransport
+
+    return PipelineClient(
+        "",
+        policies=[RetryPolicy(**REQUEST_OPTIONS), *policies],
+        transport=RequestsTransport(**REQUEST_OPTIONS),
+    )
+
+
+def _body(response: HttpResponse) -> bytes:
+    """Return the body of a good answer; an error says nothing of the address, which may be signed."""
+    from azure.core.exceptions import HttpResponseError
+
+    if response.status_code not in (_OK, _PARTIAL):
+        told = HttpResponseError(f"run history answered with status {response.status_code}")
+        told.status_code = response.status_code
+        raise told
+    return bytes(response.content)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

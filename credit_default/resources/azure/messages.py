@@ -1,0 +1,82 @@
+"""Reading what a job reports: chunks of Pipes messages below a prefix that follows from the job's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagster_pipes import PipesParams
+
+from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.messages import StepMessages
+from credit_default.resources.ports import Message
+from credit_default.steps import azure_messages
+
+_WRITTEN_EVERY_SECONDS = 5.0
+
+
+def folder_of(job: str) -> str:
+    """Return the folder of everything that a job leaves behind."""
+    return f"jobs/{job}"
+
+
+def channel_of(job: str, storage: AzureStorage, *, interval: float) -> PipesParams:
+    """Return what the message writer of a job's step is told."""
+    return {
+        azure_messages.ACCOUNT_URL: storage.blobs.address,
+        azure_messages.CONTAINER: storage.container,
+        azure_messages.KEY_PREFIX: f"{folder_of(job)}/messages",
+        azure_messages.INTERVAL: str(min(interval, _WRITTEN_EVERY_SECONDS)),
+    }
+
+
+class JobMessages:
+    """Messages of one step, from the first on, however often they were read before.
+
+    When Azure starts a job anew on another machine, the step starts anew as well: what the earlier start had reported
+    is forgotten, and the messages of the newest one are read.
+    """
+
+    def __init__(self, storage: AzureStorage, messages: StepMessages, folder: str) -> None:
+        self._storage = storage
+        self._messages = messages
+        self._folder = folder
+        self._start = ""
+        self._read_to = 0
+        #: What the step reported so far.
+        self.arrived: list[Message] = []
+        #: How often the step was started.
+        self.starts = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the step said that it has ended."""
+        return self._messages.closed
+
+    @property
+    def error(self) -> str | None:
+        """The error that the step ended with, in its own words."""
+        return self._messages.error
+
+    def read(self) -> None:
+        """Handle everything that was reported since the last time."""
+        starts = [entry.name for entry in self._storage.entries(self._folder) if entry.is_folder]
+        self.starts = len(starts)
+        if not starts:
+            return
+        if starts[-1] != self._start:
+            self._start, self._read_to = starts[-1], 0
+            self.arrived.clear()
+            self._messages.start_over()
+        for line in self._new_lines():
+            message = self._messages.feed(line)
+            if message is not None:
+                self.arrived.append(message)
+
+    def _new_lines(self) -> Iterator[str]:
+        folder = f"{self._folder}/{self._start}"
+        there = {entry.name for entry in self._storage.entries(folder)}
+        while (name := f"{self._read_to + 1}.json") in there:
+            chunk = self._storage.read(f"{folder}/{name}").decode()
+            # Counted before its lines are handled: none of them may be handled twice.
+            self._read_to += 1
+            yield from chunk.splitlines()

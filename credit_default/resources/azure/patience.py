@@ -1,0 +1,102 @@
+"""How long Azure is borne with: answers that fail are asked for again, for a bounded time; uploads have a limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from credit_default.errors import JobFailed, StorageError
+from credit_default.resources.azure.workspace import Credential
+
+_Result = TypeVar("_Result")
+
+_UNAUTHORISED = 401
+_TRANSIENT = frozenset({_UNAUTHORISED, 408, 429, 500, 502, 503, 504})
+
+
+class Unreachable(JobFailed):
+    """Azure gave no usable answer for longer than it may."""
+
+
+@dataclass
+class Patience:
+    """Asks again what failed, as long as Azure answered anything within the last ``limit`` seconds.
+
+    azure-core itself repeats a request a few times and obeys Retry-After; this begins where that ends.
+    """
+
+    credential: Credential
+    limit: float
+    pause: float
+
+    def ask(self, what: str, question: Callable[[], _Result]) -> _Result:
+        """Return the answer to ``question``.
+
+        Raises
+        ------
+        Unreachable
+            There was none in time; ``what`` tells what was wanted.
+        """
+        deadline = time.monotonic() + self.limit
+        while True:
+            try:
+                return question()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                if _status(error) == _UNAUTHORISED:
+                    self.credential.forget()
+                if time.monotonic() + self.pause > deadline:
+                    raise Unreachable(
+                        f"Azure gave no usable answer for {self.limit:g} s while {what} "
+                        f"({type(error).__name__}, status {_status(error) or 'none'}); check the network and "
+                        "Azure's service health, or raise CREDIT_DEFAULT_UNREACHABLE_LIMIT"
+                    ) from error
+            time.sleep(self.pause)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same question may well be answered a little later."""
+    from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
+
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError, StorageError)):
+        return True
+    return _status(error) in _TRANSIENT
+
+
+def _status(error: Exception) -> int | None:
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def within(seconds: float, work: Callable[[], _Result], late: Callable[[], Exception]) -> _Result:
+    """Do something that may never end, and raise ``late()`` when it takes too long.
+
+    The SDK waits for ever when it uploads into a container that is not there. Its thread cannot be stopped and is
+    left behind; it ends with the process.
+    """
+    outcome: list[_Result] = []
+    failure: list[BaseException] = []
+
+    def carry_out() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again below, by whoever waits
+            failure.append(error)
+
+    thread = threading.Thread(target=carry_out, daemon=True)
+    thread.start()
+    try:
+        thread.join(seconds)
+    except BaseException:
+        # Whoever waits was interrupted: let the work come to its end, so that what it made can be found and undone.
+        thread.join(seconds)
+        raise
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise late()
+    return outcome[0]

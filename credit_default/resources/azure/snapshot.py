@@ -1,0 +1,28 @@
+"""The project's sources as a folder of their own: what a job's code is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@contextmanager
+def snapshot(packages: Sequence[str]) -> Iterator[Path]:
+    """Copy packages to a temporary folder from which ``python -m`` finds them.
+
+    An installed wheel gives the same folder as a checkout does, and the same sources give the same content, by whose
+    hash the SDK knows whether it was uploaded before.
+    """
+    with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
+        for package in packages:
+            spec = find_spec(package)
+            if spec is None or not spec.submodule_search_locations:
+                raise ModuleNotFoundError(f"{package} is no package that can be imported")
+            shutil.copytree(spec.submodule_search_locations[0], Path(folder, *package.split(".")), ignore=_LEFT_OUT)
+        yield Path(folder)
