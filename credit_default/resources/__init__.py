@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default.errors import SettingsError
-from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
+from credit_default.settings import Environment, Settings
 
 
 def resources_for(settings: Settings) -> dict[str, Any]:
@@ -14,13 +13,12 @@ def resources_for(settings: Settings) -> dict[str, Any]:
     Raises
     ------
     SettingsError
-        When the environment has no resources in this version.
+        The settings of an Azure environment are missing or malformed.
     """
-    if settings.environment is not Environment.LOCAL:
-        raise SettingsError(
-            f"{ENVIRONMENT_VARIABLE} is {settings.environment.value!r}, an Azure environment, and this version "
-            f"runs locally only; unset it or set it to {Environment.LOCAL.value!r}"
-        )
-    from credit_default.resources.local import local_resources
+    if settings.environment is Environment.LOCAL:
+        from credit_default.resources.local import local_resources
 
-    return local_resources(settings)
+        return local_resources(settings)
+    from credit_default.resources.azure import azure_resources
+
+    return azure_resources(settings)

@@ -36,6 +36,8 @@ _OPTIONS: dict[str, Any] = {
 }
 _RETRIES: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_total": 4, "random_jitter_range": 1}
 _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+#: How Azure says that a blob, or the source of a copy, is not there.
+_NO_BLOB = ("BlobNotFound", "CannotVerifyCopySource")
 
 
 class BlobContainer:
@@ -168,7 +170,7 @@ class BlobContainer:
         where = f"container {self._name} of storage account {self._account}"
         if code == "ContainerNotFound":
             return StorageError(f"There is no {where}; make it, or set AZURE_STORAGE_CONTAINER to one that is there")
-        if error.status_code == _NOT_FOUND:
+        if error.status_code == _NOT_FOUND and code in _NO_BLOB:
             return NotThere(f"{key} is not in storage ({where}); materialise the asset that makes it")
         if error.status_code in (_UNAUTHORISED, _FORBIDDEN):
             return StorageError(
