@@ -12,8 +12,7 @@ from credit_default_tests.azure_emulator.bindings import substitute
 from credit_default_tests.azure_emulator.store import Workspace, now
 
 TERMINAL = ("Completed", "Failed", "Canceled")
-#: Where a workspace keeps what its jobs logged, beside its default datastore and in the same container.
-ARTIFACT_STORE = "workspaceartifactstore"
+#: Where an output goes that was given no path.
 DEFAULT_STORE = "workspaceblobstore"
 
 

@@ -44,7 +44,6 @@ class Jobs:
             job = Job(workspace, name, properties.get("jobType", ""), properties, compute_of(workspace, properties))
             work = self._checked(job)
             workspace.tables["jobs"][name] = job
-        job.place_outputs()
         answer = Answer(job.resource(), 201)
         self._runner.start(job, work)
         return answer
@@ -55,9 +54,12 @@ class Jobs:
         for given in (properties.get("inputs") or {}).values():
             if given.get("jobInputType") != "literal" and given.get("mode") != "Direct":
                 locate(job.workspace, given["uri"])  # the datastore or asset; the path is looked at later, as on Azure
-        for wanted in (properties.get("outputs") or {}).values():
-            if address := wanted.get("uri"):
-                locate(job.workspace, address)
+        try:
+            job.place_outputs()
+        except bindings.UnknownBinding as error:
+            raise bad_request(f"The path of an output: {error}.") from error
+        for address in job.outputs.values():
+            locate(job.workspace, address)
         if job.kind == "Command":
             check_command(job.workspace, properties, properties)
             return self._runner.run_command

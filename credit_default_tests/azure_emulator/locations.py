@@ -7,7 +7,6 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from credit_default_tests.azure_emulator.azure_errors import bad_request, not_found
-from credit_default_tests.azure_emulator.job import ARTIFACT_STORE
 from credit_default_tests.azure_emulator.store import Workspace
 
 _DATASTORE = re.compile(
@@ -39,8 +38,6 @@ def locate(workspace: Workspace, address: str) -> Location:
 
 def container_of(workspace: Workspace, datastore: str) -> str:
     """Return the container that a datastore stands for; Azure's 404 when there is no such datastore."""
-    if datastore == ARTIFACT_STORE:
-        return workspace.artifacts
     found = workspace.tables["datastores"].get(datastore)
     if found is None:
         raise not_found("Datastore", datastore)

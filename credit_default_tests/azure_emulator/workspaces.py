@@ -5,10 +5,12 @@ from typing import Any
 
 from credit_default_tests.azure_emulator.azure_errors import bad_request, not_found
 from credit_default_tests.azure_emulator.names import check_name
-from credit_default_tests.azure_emulator.routes import Answer, Call, Route, ml_route
+from credit_default_tests.azure_emulator.routes import Answer, Call, Route
 from credit_default_tests.azure_emulator.store import API_HOST, REGION, State, Workspace
 
 DEFAULT_DATASTORE = "workspaceblobstore"
+# Where the logs of jobs are; Azure shows it in no list of datastores.
+ARTIFACT_STORE = "workspaceartifactstore"
 DEDICATED = "cpu-cluster"
 SPOT = "cpu-spot"
 
@@ -19,7 +21,7 @@ def routes(state: State) -> list[Route]:
     datastore = "{ws}/datastores/{name}"
     return [
         Route("GET", "{ws}", _workspace, ("2024-10-01-preview",), answer="Workspace"),
-        ml_route("GET", "/discovery", _discovery),
+        Route("GET", "/discovery", _discovery, host=API_HOST, audiences=()),  # asked without a token
         Route("GET", "{ws}/datastores", _datastores, ("2024-10-01-preview",)),
         Route("GET", datastore, _datastore, ("2024-10-01-preview",), answer="Datastore"),
         Route("PUT", datastore, _put_datastore, ("2024-10-01-preview",), request="Datastore", answer="Datastore"),
@@ -37,25 +39,26 @@ def create(state: State, name: str | None = None) -> Workspace:
         state.blobs.create_container(container)
     with state.lock:
         state.workspaces[name.lower()] = workspace
-    workspace.tables["datastores"][DEFAULT_DATASTORE] = workspace.resource(
-        f"datastores/{DEFAULT_DATASTORE}",
-        {
-            "datastoreType": "AzureBlob",
-            "accountName": workspace.account,
-            "containerName": workspace.artifacts,
-            "endpoint": "core.windows.net",
-            "protocol": "https",
-            "credentials": {"credentialsType": "AccountKey"},
-            "isDefault": True,
-            "serviceDataAccessAuthIdentity": "None",
-            "tags": {},
-            "properties": {},
-        },
-    )
+    for datastore in (DEFAULT_DATASTORE, ARTIFACT_STORE):
+        workspace.tables["datastores"][datastore] = workspace.resource(
+            f"datastores/{datastore}",
+            {
+                "datastoreType": "AzureBlob",
+                "accountName": workspace.account,
+                "containerName": workspace.artifacts,
+                "endpoint": "core.windows.net",
+                "protocol": "https",
+                "credentials": {"credentialsType": "AccountKey"},
+                "isDefault": datastore == DEFAULT_DATASTORE,
+                "serviceDataAccessAuthIdentity": "None",
+                "tags": {},
+                "properties": {},
+            },
+        )
     for cluster, priority in ((DEDICATED, "Dedicated"), (SPOT, "LowPriority")):
-        workspace.tables["computes"][cluster] = workspace.resource(
-            f"computes/{cluster}", _cluster(priority)
-        ) | {"location": REGION}
+        workspace.tables["computes"][cluster] = workspace.resource(f"computes/{cluster}", _cluster(priority)) | {
+            "location": REGION
+        }
     return workspace
 
 
@@ -74,7 +77,7 @@ def _cluster(priority: str) -> dict[str, Any]:
             "vmSize": "Standard_D4s_v5",
             "vmPriority": priority,
             "osType": "Linux",
-            "scaleSettings": {"minNodeCount": 0, "maxNodeCount": 4, "nodeIdleTimeBeforeScaleDown": "PT2M"},
+            "scaleSettings": {"minNodeCount": 0, "maxNodeCount": 2, "nodeIdleTimeBeforeScaleDown": "PT2M"},
             "allocationState": "Steady",
             "currentNodeCount": 0,
             "targetNodeCount": 0,
@@ -125,10 +128,10 @@ def _discovery(call: Call) -> Answer:
 
 def _datastores(call: Call) -> Answer:
     wanted_default = call.query.get("isDefault", "").lower()
-    stored = call.workspace.tables["datastores"].values()
+    stored = [one for one in call.workspace.tables["datastores"].values() if one["name"] != ARTIFACT_STORE]
     if wanted_default in ("true", "false"):
         stored = [one for one in stored if one["properties"]["isDefault"] is (wanted_default == "true")]
-    return Answer({"value": list(stored)})
+    return Answer({"value": stored})
 
 
 def _datastore(call: Call) -> Answer:
