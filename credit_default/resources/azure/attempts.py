@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from credit_default.resources.azure.command import SPOT_TAG
 from credit_default.resources.azure.history import RunHistory
+from credit_default.resources.azure.job import status_of
 from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.storage import AzureStorage
@@ -58,7 +59,7 @@ class Attempts:
             job = self.find(attempt)
             if job is None:
                 return Attempt(attempt, number, there=False, preemptions=preemptions)
-            if job.status in _OVER:
+            if status_of(job) in _OVER:
                 preemptions += self._preempted(job)
             elif not self.settled(attempt):
                 return Attempt(attempt, number, there=True, preemptions=preemptions)

@@ -114,7 +114,7 @@ class JobWatch:
                 if not asked:
                     self.client.jobs.begin_cancel(self.name)
                     asked = True
-                status = self.client.jobs.get(self.name).status
+                status = status_of(self.client.jobs.get(self.name))
                 if status in ENDED:
                     self.log.info(f"Job {self.name} is {status}.")
                     return
@@ -130,12 +130,12 @@ class JobWatch:
     def _follow(self) -> Ending:
         status, since, requeued = "", time.monotonic(), 0
         for job in self._looks():
-            if job.status != status:
-                if status in _RUNNING and job.status not in _RUNNING | ENDED | _STUCK.keys() | {"CancelRequested"}:
+            before, status = status, status_of(job)
+            if status != before:
+                if before in _RUNNING and status not in _RUNNING | ENDED | _STUCK.keys() | {"CancelRequested"}:
                     requeued += 1
-                if _phase(job.status) != _phase(status):
+                if _phase(status) != _phase(before):
                     since = time.monotonic()
-                status = str(job.status)
                 self.log.info(f"Job {self.name} is {status}.")
             restarts = max(requeued, *(messages.starts - 1 for messages in self.messages))
             if status in ENDED:
@@ -155,7 +155,7 @@ class JobWatch:
         job: Job = self.client.jobs.get(self.name)
         for messages in self.messages:
             messages.read()
-        if job.status in _RUNNING | ENDED:
+        if status_of(job) in _RUNNING | ENDED:
             self._gently(lambda: self.logs.forward(self.history.details(self.name).logs))
         return job
 
@@ -182,7 +182,7 @@ class JobWatch:
         started = details.started if details else None
         waited = (started - created).total_seconds() if started and isinstance(created, datetime) else None
         return Ending(
-            status=str(job.status),
+            status=status_of(job),
             details=details,
             studio_url=job.studio_url,
             compute=str(getattr(job, "compute", None) or "serverless").rpartition("/")[2],
@@ -215,7 +215,12 @@ def metadata_of(ending: Ending, *, preemptions: int) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _phase(status: str | None) -> str:
+def status_of(job: Job) -> str:
+    """Return the state of a job by Azure's name; the SDK gives an enumeration for some kinds of jobs."""
+    return str(getattr(job.status, "value", job.status))
+
+
+def _phase(status: str) -> str:
     if status in _STUCK:
-        return str(status)
+        return status
     return "run" if status in _RUNNING else "queue"

@@ -19,10 +19,12 @@ def snapshot(packages: Sequence[str]) -> Iterator[Path]:
     An installed wheel gives the same folder as a checkout does, and the same sources give the same content, by whose
     hash the SDK knows whether it was uploaded before.
     """
-    with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        # Azure shows the folder's own name as that of the code.
+        folder = Path(temporary, "credit-default")
         for package in packages:
             spec = find_spec(package)
             if spec is None or not spec.submodule_search_locations:
                 raise ModuleNotFoundError(f"{package} is no package that can be imported")
             shutil.copytree(spec.submodule_search_locations[0], Path(folder, *package.split(".")), ignore=_LEFT_OUT)
-        yield Path(folder)
+        yield folder

@@ -88,6 +88,8 @@ class AzureWorkspace(dg.ConfigurableResource[Any]):
                 # At INFO, azure-core logs every request with its headers; urllib3 at DEBUG whole signed addresses.
                 for logger in ("azure", "urllib3", "msal"):
                     logging.getLogger(logger).setLevel(logging.WARNING)
+                # It names classes of the SDK's own that are "experimental", used or not.
+                logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
                 from azure.ai.ml import MLClient
 
                 with _cloud_kept():
