@@ -7,7 +7,9 @@ the job's) is as on Azure ML.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -61,6 +63,7 @@ class Tracking:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def stop(self) -> None:
@@ -68,12 +71,12 @@ class Tracking:
         self._client.close()
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # The command starts the server as a child: both go together.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self._process.pid, number)
+                self._process.wait(10)
+                return
 
     def wait_until_ready(self) -> None:
         """Come back when the server answers; raises :class:`TrackingUnavailable`."""
