@@ -117,11 +117,22 @@ def routes(state: State) -> list[Route]:
     """Return the routes of this module."""
     history = History(state)
     run = "/history/v1.0{ws}/runs/{name}"
-    resolved = "/data/v1.0{ws}/dataversion/batchGetResolvedUris"
     return [
         ml_route("GET", f"{run}/details", history.details, answer="runhistory.RunDetails"),
         ml_route("GET", run, history.run, answer="runhistory.Run"),
         ml_route("GET", f"{run}/children", history.children, answer="runhistory.PaginatedRunList"),
-        ml_route("POST", "/history/v1.0{ws}/rundata", history.data, answer="runhistory.GetRunDataResult"),
-        ml_route("POST", resolved, history.resolved, answer="dataset_dataplane.BatchDataUriResponse"),
+        ml_route(
+            "POST",
+            "/history/v1.0{ws}/rundata",
+            history.data,
+            request="runhistory.GetRunDataRequest",
+            answer="runhistory.GetRunDataResult",
+        ),
+        ml_route(
+            "POST",
+            "/data/v1.0{ws}/dataversion/batchGetResolvedUris",
+            history.resolved,
+            request="dataset_dataplane.BatchGetResolvedURIs",
+            answer="dataset_dataplane.BatchDataUriResponse",
+        ),
     ]

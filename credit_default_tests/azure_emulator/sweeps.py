@@ -71,7 +71,8 @@ def run_sweep(runner: Runner, job: Job) -> None:
         raise JobCanceled
     _tell_best(runner, job)
     if all(child.status != "Completed" for child in job.children):
-        raise JobError("Every trial of the sweep failed; see the errors of its children.")
+        first = next((child.error for child in job.children if child.error), JobError("it told nothing"))
+        raise JobError(f"Every trial of the sweep failed. The first: {first.message}", first.code, first.inner)
 
 
 def _wait(job: Job, limit: float | None) -> None:

@@ -55,6 +55,28 @@ def test_a_job_gets_its_code_and_inputs_and_leaves_its_output(client, azure, tmp
     assert ended.outputs["made"].path == folder_on(azure, "somewhere/made")
 
 
+def test_a_version_of_a_data_asset_is_an_input(client, tmp_path):
+    from azure.ai.ml import Input
+    from azure.ai.ml.entities import Data
+
+    (tmp_path / "words.txt").write_text("of an asset\n")
+    client.data.create_or_update(Data(name="words", version="3", type="uri_file", path=str(tmp_path / "words.txt")))
+
+    given = Input(type="uri_file", path="azureml:words:3")
+    ended = run(client, job("cat ${{inputs.words}}", inputs={"words": given}))
+
+    assert log(client, ended.name, tmp_path / "log") == "of an asset\n"
+
+
+def test_an_input_that_is_handed_over_directly_is_its_address(client, azure, tmp_path):
+    from azure.ai.ml import Input
+
+    given = Input(type="uri_folder", path=folder_on(azure, "anywhere"), mode="direct")
+    ended = run(client, job("echo ${{inputs.x}}", inputs={"x": given}))
+
+    assert log(client, ended.name, tmp_path) == folder_on(azure, "anywhere") + "\n"
+
+
 def test_an_output_without_a_path_goes_below_the_default_datastore(client, tmp_path):
     from azure.ai.ml import Output
 
@@ -93,6 +115,7 @@ def test_a_job_reads_the_blob_store_as_its_managed_identity(client, azure, tmp_p
     assert ended.status == "Completed"
 
 
+@pytest.mark.slow
 def test_logs_are_streamed_while_the_job_runs(client, capsys):
     submitted = client.jobs.create_or_update(job("echo first; sleep 3; echo last"))
     wait(client, submitted.name, "Running")
@@ -255,6 +278,7 @@ def test_a_killed_program_fails_the_job(client, emulator):
     assert "status code 137" in details(client, ended.name).error.error.message
 
 
+@pytest.mark.slow
 def test_a_preempted_job_fails_on_spot_only(client, emulator):
     emulator.job_fault("-spot-", preempt=2)
 
@@ -266,6 +290,7 @@ def test_a_preempted_job_fails_on_spot_only(client, emulator):
     assert (error.inner_error.code, "preempted" in error.message) == ("Preempted", True)
 
 
+@pytest.mark.slow
 def test_a_preempted_job_may_start_again_by_itself(client, emulator, tmp_path):
     submitted = job("echo begun; sleep 1; echo done", compute="cpu-spot")
     emulator.job_fault(submitted.name, preempt=1, requeue=True)
