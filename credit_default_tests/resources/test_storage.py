@@ -1,83 +1,148 @@
-"""What storage promises: whole or not at all, nothing lost, and no entry so odd that it stops anybody."""
+"""What storage promises wherever it is: whole or not at all, nothing lost, nothing that stops anybody."""
 
 from __future__ import annotations
 
-import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from credit_default.errors import NotThere
-from credit_default.resources.local.storage import LocalStorage
+from credit_default_tests.platforms import platforms, storage_of
+
+
+@pytest.fixture(params=platforms())
+def platform(request) -> str:
+    return request.param
 
 
 @pytest.fixture
-def storage(tmp_path) -> LocalStorage:
-    return LocalStorage(root=str(tmp_path / "lake"))
+def lake(platform, tmp_path, request) -> Path:
+    """Where the local storage is; on Azure, this process's environment says so."""
+    if platform == "azure":
+        request.getfixturevalue("azure")
+    return tmp_path / "lake"
 
 
 @pytest.fixture
-def staged(tmp_path):
-    """A job's output file."""
+def storage(platform, lake):
+    return storage_of(platform, lake)
 
-    def make(content: bytes, name: str = "staged") -> str:
-        path = tmp_path / "jobs" / f"{name}-{len(list(tmp_path.glob('jobs/*')))}"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-        return str(path)
+
+@pytest.fixture
+def root(platform, storage) -> str:
+    """A folder of this test's own: a real lake has other things in it."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    yield name
+    if platform == "workspace":
+        for prefix in (f"{name}/", f".published/{name}/"):
+            for blob in storage._list(prefix):
+                storage.remove(blob.name)
+
+
+@pytest.fixture
+def staged(platform, storage, root, tmp_path):
+    """The output of a job: a file, or a folder of files with one of them nested."""
+
+    def make(content: bytes | dict[str, bytes]) -> str:
+        name = f"jobs/{uuid.uuid4().hex[:8]}/output/made"
+        files = content if isinstance(content, dict) else {"": content}
+        for file, what in files.items():
+            path = f"{name}/{file}".rstrip("/")
+            if platform == "local":
+                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / path).write_bytes(what)
+            else:
+                storage.write(f"{root}/{path}", what)
+        return str(tmp_path / name) if platform == "local" else f"{root}/{name}"
 
     return make
 
 
-@pytest.fixture
-def staged_folder(tmp_path):
-    def make(name: str, **files: bytes) -> str:
-        folder = tmp_path / name
-        (folder / "nested").mkdir(parents=True)
-        for file, content in files.items():
-            (folder / "nested" / file).write_bytes(content)
-        return str(folder)
-
-    return make
+def names(storage, key: str) -> list[str]:
+    return [entry.name for entry in storage.entries(key)]
 
 
-def nothing_is_left_over(storage) -> bool:
-    return storage.entries(".staging") == []
+def test_written_files_are_there_at_once(storage, root):
+    storage.write(f"{root}/endpoints/e.json", b"{}")
+    assert storage.exists(f"{root}/endpoints/e.json")
+    assert storage.exists(f"{root}/endpoints")
+    assert storage.read(f"{root}/endpoints/e.json") == b"{}"
+    storage.write(f"{root}/endpoints/e.json", b"")
+    assert storage.read(f"{root}/endpoints/e.json") == b""
 
 
-def test_a_published_file_replaces_what_was_there_and_leaves_the_jobs_output_whole(storage, staged):
+@pytest.mark.parametrize("name", ["a b.csv", "ü.csv", "100%.csv", "a%20b.csv", "q?x=#y.csv", "it's.csv"])
+def test_a_name_may_hold_what_file_names_hold(storage, root, staged, name):
+    storage.write(f"{root}/in/{name}", b"content")
+    assert storage.read(f"{root}/in/{name}") == b"content"
+    assert names(storage, f"{root}/in") == [name]
+    storage.publish(staged({name: b"of a folder"}), f"{root}/out")
+    assert storage.read(f"{root}/out/{name}") == b"of a folder"
+
+
+def test_reading_what_is_not_there_names_it_and_says_what_to_do(storage, root):
+    with pytest.raises(NotThere, match=r"prepared/current\.json is not in storage.*materialise the asset"):
+        storage.read(f"{root}/prepared/current.json")
+    assert not storage.exists(f"{root}/prepared/current.json")
+    assert not storage.exists(f"{root}/prepared")
+    assert storage.entries(f"{root}/prepared") == []
+
+
+def test_a_folder_lists_what_is_directly_in_it_by_name(storage, root):
+    for name in ("b.csv", "a/deep/x.csv", "_SUCCESS", "a.csv"):
+        storage.write(f"{root}/folder/{name}", name.encode())
+    storage.write(f"{root}/folderish/other.csv", b"a neighbour whose name begins alike")
+    found = {entry.name: entry for entry in storage.entries(f"{root}/folder")}
+    assert list(found) == ["_SUCCESS", "a", "a.csv", "b.csv"]
+    assert [name for name, entry in found.items() if entry.is_folder] == ["a"]
+    assert found["a.csv"].size == len("a.csv")
+    assert storage.entries(f"{root}/folder/b.csv") == []
+
+
+def test_removing_a_file_twice_is_no_error(storage, root):
+    storage.write(f"{root}/a", b"x")
+    storage.remove(f"{root}/a")
+    storage.remove(f"{root}/a")
+    assert not storage.exists(f"{root}/a")
+
+
+def test_a_published_file_replaces_what_was_there_and_leaves_the_jobs_output_whole(storage, root, staged):
     first, second = staged(b"first"), staged(b"second")
-    storage.publish(first, "predictions/2026-01-01/predictions.parquet")
-    storage.publish(second, "predictions/2026-01-01/predictions.parquet")
-    assert storage.read("predictions/2026-01-01/predictions.parquet") == b"second"
+    for made in (first, second, second):
+        storage.publish(made, f"{root}/predictions/2026-01-01/predictions.parquet")
+    assert storage.read(f"{root}/predictions/2026-01-01/predictions.parquet") == b"second"
+    assert names(storage, f"{root}/predictions/2026-01-01") == ["predictions.parquet"]
     # A run that crashed before it recorded the day publishes again from there.
-    assert Path(second).read_bytes() == b"second"
-    assert Path(first).read_bytes() == b"first"
-    assert [entry.name for entry in storage.entries("predictions/2026-01-01")] == ["predictions.parquet"]
-    assert nothing_is_left_over(storage)
+    storage.publish(first, f"{root}/again")
+    storage.publish(second, f"{root}/and-again")
+    assert (storage.read(f"{root}/again"), storage.read(f"{root}/and-again")) == (b"first", b"second")
 
 
-def test_the_same_file_may_be_published_twice(storage, staged):
-    file = staged(b"content")
-    storage.publish(file, "a/b")
-    storage.publish(file, "a/b")
-    assert storage.read("a/b") == b"content"
-    assert nothing_is_left_over(storage)
+def test_publishing_what_no_job_made_is_refused(storage, root, tmp_path, platform):
+    nothing = str(tmp_path / "nothing") if platform == "local" else f"{root}/nothing"
+    with pytest.raises((NotThere, FileNotFoundError)):
+        storage.publish(nothing, f"{root}/table")
+    assert not storage.exists(f"{root}/table")
 
 
 @pytest.mark.parametrize("way", ["publish", "write"])
-def test_a_reader_never_misses_a_file_and_never_sees_half_of_one(storage, staged, way):
+def test_a_reader_never_misses_a_file_and_never_sees_half_of_one(storage, root, staged, platform, way):
     size = 300_000
     contents = [bytes([65 + number]) * size for number in range(4)]
     files = [staged(content) for content in contents]
-    storage.publish(files[0], "table")
+    storage.publish(files[0], f"{root}/table")
     seen, problems, stop = set(), [], threading.Event()
 
     def look() -> None:
         while not stop.is_set():
             try:
-                content = storage.read("table")
+                content = storage.read(f"{root}/table")
             except NotThere as error:
                 problems.append(error)
                 continue
@@ -87,36 +152,40 @@ def test_a_reader_never_misses_a_file_and_never_sees_half_of_one(storage, staged
 
     reader = threading.Thread(target=look)
     reader.start()
-    for number in range(400 if way == "publish" else 80):  # a write waits for the disk
+    rounds = {"publish": 400, "write": 80}[way] if platform == "local" else 20  # a write waits for the disk
+    for number in range(rounds):
         if way == "publish":
-            storage.publish(files[number % 4], "table")
+            storage.publish(files[number % 4], f"{root}/table")
         else:
-            storage.write("table", contents[number % 4])
+            storage.write(f"{root}/table", contents[number % 4])
     stop.set()
     reader.join()
     assert problems == []
     assert len(seen) > 1  # it did look while the file changed
 
 
-def test_a_folder_is_published_whole_and_a_second_time_changes_nothing(storage, staged_folder):
-    storage.publish(staged_folder("one", model=b"first"), "models/abc")
-    before = storage.path("models/abc/nested/model").stat().st_mtime_ns
-    storage.publish(staged_folder("two", model=b"second", more=b"more"), "models/abc")
-    assert storage.read("models/abc/nested/model") == b"first"
-    assert [entry.name for entry in storage.entries("models/abc/nested")] == ["model"]
-    assert storage.path("models/abc/nested/model").stat().st_mtime_ns == before
-    assert nothing_is_left_over(storage)
+def test_a_folder_is_published_whole_and_a_second_time_changes_nothing(storage, root, staged):
+    storage.publish(staged({"nested/model": b"first", "manifest": b"{}"}), f"{root}/models/abc")
+    before = storage.fingerprint(f"{root}/models/abc/nested")
+    assert storage.exists(f"{root}/models/abc")
+    storage.publish(staged({"nested/model": b"second", "nested/more": b"more"}), f"{root}/models/abc")
+    assert storage.read(f"{root}/models/abc/nested/model") == b"first"
+    assert names(storage, f"{root}/models/abc/nested") == ["model"]
+    assert names(storage, f"{root}/models/abc") == ["manifest", "nested"]
+    assert storage.fingerprint(f"{root}/models/abc/nested") == before
 
 
-def test_a_folder_that_two_runs_publish_at_once_is_one_of_both(storage, staged_folder):
-    folders = [staged_folder(f"run{number}", **{f"file{n}": bytes([number]) for n in range(40)}) for number in range(2)]
+def test_a_folder_that_two_runs_publish_at_once_is_one_of_both(storage, root, staged):
+    # Each has a file that the other has not.
+    made = [{f"nested/{n}": bytes([run]) for n in range(12)} | {f"only-{run}": b"x"} for run in range(2)]
+    folders = [staged(files) for files in made]
     barrier, errors = threading.Barrier(2), []
 
     def publish(folder: str) -> None:
         barrier.wait()
         try:
-            storage.publish(folder, "models/abc")
-        except OSError as error:
+            storage.publish(folder, f"{root}/models/abc")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
             errors.append(error)
 
     threads = [threading.Thread(target=publish, args=(folder,)) for folder in folders]
@@ -125,139 +194,120 @@ def test_a_folder_that_two_runs_publish_at_once_is_one_of_both(storage, staged_f
     for thread in threads:
         thread.join()
     assert errors == []
-    contents = {storage.read(f"models/abc/nested/file{n}") for n in range(40)}
+    contents = {storage.read(f"{root}/models/abc/nested/{n}") for n in range(12)}
     assert len(contents) == 1
-    assert nothing_is_left_over(storage)
+    assert names(storage, f"{root}/models/abc") == ["nested", f"only-{contents.pop()[0]}"]
 
 
-def test_what_a_crash_left_in_staging_is_no_table(storage, staged, monkeypatch):
-    storage.publish(staged(b"old"), "predictions/day/table")
-
-    def power_cut(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(storage.path("x")), "replace", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            storage.publish(staged(b"new"), "predictions/day/table")
-    assert storage.read("predictions/day/table") == b"old"
-    assert [entry.name for entry in storage.entries("predictions/day")] == ["table"]
-    storage.publish(staged(b"new"), "predictions/day/table")
-    assert storage.read("predictions/day/table") == b"new"
+PUBLISH = """
+import sys
+from pathlib import Path
+from credit_default_tests.platforms import storage_of
+storage_of(sys.argv[1], Path(sys.argv[2])).publish(sys.argv[3], sys.argv[4])
+"""
 
 
-def test_a_file_that_is_replaced_can_be_preserved_under_a_name_of_its_content(storage, staged):
-    storage.preserve("p/table.parquet", into="superseded")  # nothing there yet
-    assert storage.entries("superseded") == []
+@pytest.mark.slow
+def test_a_publisher_that_is_killed_leaves_no_folder_that_passes_for_whole(storage, root, staged, platform, lake):
+    files = {f"{n:04}": b"first" for n in range(3_000 if platform == "local" else 60)}
+    first, key = staged(files), f"{root}/models/abc"
+    underway = ".staging" if platform == "local" else key
+    child = subprocess.Popen(
+        [sys.executable, "-c", PUBLISH, platform, str(lake), first, key], cwd=Path(__file__).parents[2]
+    )
+    while child.poll() is None and not storage.entries(underway):
+        time.sleep(0.01)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL, "it was done before it could be killed"
+    assert not storage.exists(key)
+    storage.publish(staged(dict.fromkeys(files, b"second")), key)
+    assert storage.exists(key)
+    assert names(storage, key) == sorted(files)
+    # One of both, and never a mixture.
+    assert len({storage.read(f"{key}/{name}") for name in list(files)[:: len(files) // 60]}) == 1
+
+
+def test_a_file_that_is_replaced_can_be_preserved_under_a_name_of_its_content(storage, root, staged):
+    table, kept = f"{root}/p/table.parquet", f"{root}/superseded"
+    storage.preserve(table, into=kept)  # nothing there yet
+    assert storage.entries(kept) == []
     for content in (b"first", b"second", b"third"):
-        storage.publish(staged(content), "p/table.parquet")
-        storage.preserve("p/table.parquet", into="superseded")
-        storage.preserve("p/table.parquet", into="superseded")
-    storage.publish(staged(b"fourth"), "p/table.parquet")
-    kept = storage.entries("superseded")
-    assert {storage.read(f"superseded/{entry.name}") for entry in kept} == {b"first", b"second", b"third"}
-    assert all(entry.name.endswith(".parquet") for entry in kept)
+        storage.publish(staged(content), table)
+        storage.preserve(table, into=kept)
+        storage.preserve(table, into=kept)
+    storage.publish(staged(b"fourth"), table)
+    assert {storage.read(f"{kept}/{name}") for name in names(storage, kept)} == {b"first", b"second", b"third"}
+    assert all(len(name) == len("0123456789abcdef.parquet") for name in names(storage, kept))
 
 
-def test_reading_what_is_not_there_names_it_and_says_what_to_do(storage):
-    with pytest.raises(NotThere, match=r"prepared/current\.json is not in storage.*materialise the asset"):
-        storage.read("prepared/current.json")
-    assert not storage.exists("prepared/current.json")
-    assert storage.entries("prepared") == []
+@pytest.mark.parametrize("nested", ["", "nested/"])
+def test_a_folder_or_a_file_can_be_held_on_disk(storage, root, nested):
+    storage.write(f"{root}/models/abc/{nested}model", b"content")
+    with storage.on_disk(f"{root}/models/abc") as folder:
+        assert (folder / f"{nested}model").read_bytes() == b"content"
+    with storage.on_disk(f"{root}/models/abc/{nested}model") as file:
+        assert file.read_bytes() == b"content"
+    with pytest.raises(NotThere, match="models/none"), storage.on_disk(f"{root}/models/none"):
+        pass
 
 
-def test_written_files_are_there_at_once(storage):
-    storage.write("endpoints/e.json", b"{}")
-    assert storage.exists("endpoints/e.json")
-    assert storage.read("endpoints/e.json") == b"{}"
+def test_a_fingerprint_stays_until_the_files_change(storage, root):
+    def fingerprint() -> str:
+        return storage.fingerprint(f"{root}/day")
 
-
-def test_an_address_is_a_file_uri(storage):
-    assert storage.uri("a b/c.parquet").startswith("file:///")
-    assert storage.uri("a b/c.parquet").endswith("/lake/a%20b/c.parquet")
-
-
-@pytest.fixture
-def day(storage):
-    folder = storage.path("landing/day")
-    folder.mkdir(parents=True)
-    for name in ("a.csv", "b.csv"):
-        (folder / name).write_text(name)
-        os.utime(folder / name, (1_700_000_000, 1_700_000_000))
-    return folder
-
-
-def test_a_fingerprint_stays_until_the_files_change(storage, day):
-    before = storage.fingerprint("landing/day")
-    assert before
-    assert storage.fingerprint("landing/day") == before
-
-
-def test_a_missing_or_empty_folder_has_no_fingerprint(storage, day):
-    assert storage.fingerprint("landing/other") == ""
-    (storage.path("landing/empty")).mkdir()
-    assert storage.fingerprint("landing/empty") == ""
-
-
-def test_a_fingerprint_changes_with_every_change_of_the_files(storage, day):
-    prints = [storage.fingerprint("landing/day")]
+    assert fingerprint() == ""
+    storage.write(f"{root}/day/a.csv", b"a")
+    prints = [fingerprint()]
+    assert prints[0]
+    assert fingerprint() == prints[0]
 
     def changed() -> bool:
-        prints.append(storage.fingerprint("landing/day"))
+        prints.append(fingerprint())
         return prints[-1] not in prints[:-1]
 
-    (day / "c.csv").write_text("c")
+    storage.write(f"{root}/day/b.csv", b"b")
     assert changed()
-    (day / "c.csv").write_text("another size")
+    storage.write(f"{root}/day/b.csv", b"another size")
     assert changed()
-    os.utime(day / "b.csv", (1_700_000_001, 1_700_000_001))
+    storage.write(f"{root}/day/b.csv", b"another text")
     assert changed()
-    (day / "a.csv").rename(day / "d.csv")
+    storage.write(f"{root}/day/c.csv", b"another text")
+    storage.remove(f"{root}/day/b.csv")
     assert changed()
-    (day / "d.csv").unlink()
+    storage.remove(f"{root}/day/a.csv")
     assert changed()
-
-
-def test_a_fingerprint_follows_a_link_to_the_file_that_changes(storage, day, tmp_path):
-    (tmp_path / "elsewhere.csv").write_text("x")
-    (day / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
-    before = storage.fingerprint("landing/day")
-    (tmp_path / "elsewhere.csv").write_text("a longer content")
-    assert storage.fingerprint("landing/day") != before
-
-
-@pytest.mark.parametrize("odd", ["a dangling link", "a link to itself", "a folder"])
-def test_odd_entries_are_listed_and_part_of_the_fingerprint(storage, day, odd):
-    before = storage.fingerprint("landing/day")
-    path = day / "x.csv"
-    if odd == "a dangling link":
-        path.symlink_to(day / "nowhere")
-    elif odd == "a link to itself":
-        path.symlink_to(path)
-    else:
-        path.mkdir()
-    entries = {entry.name: entry for entry in storage.entries("landing/day")}
-    assert entries["x.csv"].is_folder == (odd == "a folder")
-    assert not entries["a.csv"].is_folder
-    assert entries["a.csv"].size == len("a.csv")
-    assert storage.fingerprint("landing/day") != before
-    assert storage.changes("landing", ["day"])["day"].seconds_ago < 60
-
-
-def test_seconds_since_change_is_that_of_the_youngest(storage, day):
-    os.utime(day, (1_700_000_000, 1_700_000_000))
-    assert storage.changes("landing", ["day"])["day"].seconds_ago > 1_000_000
-    (day / "a.csv").write_text("now")
-    assert storage.changes("landing", ["day"])["day"].seconds_ago < 60
+    storage.remove(f"{root}/day/c.csv")
+    assert fingerprint() == ""
 
 
 @pytest.mark.parametrize("name", [".DS_Store", ".clients.csv.swp", "_SUCCESS"])
-def test_hidden_files_change_no_fingerprint(storage, name):
-    day = storage.path("landing/2026-01-01")
-    day.mkdir(parents=True)
-    (day / name).write_text("left by a program")
-    assert storage.fingerprint("landing/2026-01-01") == ""
-    (day / "clients.csv").write_text("client_id\n")
-    before = storage.fingerprint("landing/2026-01-01")
-    (day / name).write_text("left again")
-    assert storage.fingerprint("landing/2026-01-01") == before
+def test_hidden_files_change_no_fingerprint(storage, root, name):
+    storage.write(f"{root}/day/{name}", b"left by a program")
+    assert storage.fingerprint(f"{root}/day") == ""
+    assert storage.changes(root, ["day"]) == {}
+    storage.write(f"{root}/day/clients.csv", b"client_id\n")
+    before = storage.fingerprint(f"{root}/day")
+    storage.write(f"{root}/day/{name}", b"left again")
+    assert storage.fingerprint(f"{root}/day") == before
+
+
+def test_many_folders_are_looked_at_together_with_the_same_fingerprints(storage, root):
+    days = ["2025-12-31", "2026-01-01", "2026-01-02", "2026-02-01"]
+    for day in days:
+        storage.write(f"{root}/landing/{day}/clients.csv", day.encode())
+    storage.write(f"{root}/landing/2026-01-03", b"a file in place of a folder")
+    storage.write(f"{root}/landing/2026-01-021/clients.csv", b"a neighbour whose name begins alike")
+    found = storage.changes(f"{root}/landing", [*days[:3], "2026-01-04"])
+    assert set(found) == set(days[:3])
+    for day, change in found.items():
+        assert change.fingerprint == storage.fingerprint(f"{root}/landing/{day}")
+        assert change.seconds_ago < 60
+    assert storage.changes(f"{root}/landing", []) == {}
+
+
+def test_what_changed_last_counts(storage, root):
+    storage.write(f"{root}/landing/day/a.csv", b"a")
+    time.sleep(2.1)  # Azure tells whole seconds
+    assert storage.changes(f"{root}/landing", ["day"])["day"].seconds_ago >= 1
+    storage.write(f"{root}/landing/day/b.csv", b"b")
+    assert storage.changes(f"{root}/landing", ["day"])["day"].seconds_ago < 2

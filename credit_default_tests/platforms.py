@@ -1,0 +1,86 @@
+"""The platforms that the suites of the ports run on, and their storage.
+
+``local`` is this machine, ``azure`` a new workspace in the emulator. ``workspace`` is a real one: it is among them
+when ``CREDIT_DEFAULT_TEST_WORKSPACE=1`` and its settings are in the environment, and is not collected otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from credit_default.errors import SettingsError
+from credit_default.resources.azure import settings as azure_settings
+from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
+from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.azure.targets import read_targets
+from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.local.compute import LocalCompute
+from credit_default.resources.local.storage import LocalStorage
+from credit_default.resources.ports import Compute, Storage
+
+
+def platforms() -> list[str]:
+    """The names of the platforms that can be tested here."""
+    return ["local", "azure", *(["workspace"] if _workspace_is_given() else [])]
+
+
+def _workspace_is_given() -> bool:
+    if os.environ.get("CREDIT_DEFAULT_TEST_WORKSPACE") != "1":
+        return False
+    try:
+        azure_settings.read()
+    except SettingsError as error:
+        raise SettingsError(f"CREDIT_DEFAULT_TEST_WORKSPACE is 1, which tests a real workspace. {error}") from error
+    return True
+
+
+def azure_workspace() -> AzureWorkspace:
+    """The workspace that the environment names."""
+    return AzureWorkspace(
+        subscription_id=os.environ["AZURE_SUBSCRIPTION_ID"],
+        resource_group=os.environ["AZURE_RESOURCE_GROUP"],
+        name=os.environ["AZURE_ML_WORKSPACE"],
+    )
+
+
+def azure_storage(**changed: object) -> AzureStorage:
+    """The lake that the environment names."""
+    named = {"account": os.environ["AZURE_STORAGE_ACCOUNT"], "container": os.environ["AZURE_STORAGE_CONTAINER"]}
+    return AzureStorage(**{**named, "workspace": azure_workspace(), **changed})
+
+
+def storage_of(platform: str, folder: Path) -> Storage:
+    """The storage of a platform; the local one is in a folder."""
+    return LocalStorage(root=str(folder)) if platform == "local" else azure_storage()
+
+
+#: The package of steps that are made for tests.
+EXAMPLE_STEPS = "credit_default_tests.resources.example_steps"
+
+
+def azure_compute(**changed: object) -> AzureCompute:
+    """Compute in the workspace that the environment names, which runs the example steps and does not wait long."""
+    targets, _ = read_targets(os.environ)
+    usual = {
+        "workspace": azure_workspace(),
+        "storage": azure_storage(),
+        "environment": "test",
+        "targets": {kind.value: ComputeTarget(**asdict(target)) for kind, target in targets.items()},
+        "poll_seconds": 0.3,
+        "unreachable_limit": 30.0,
+        "upload_limit": 120.0,
+        "steps": EXAMPLE_STEPS,
+        "sources": ["credit_default", EXAMPLE_STEPS],
+    }
+    return AzureCompute(**{**usual, **changed})
+
+
+def compute_of(platform: str, folder: Path) -> Compute:
+    """The compute of a platform, which runs the example steps; the local one keeps all it has in a folder."""
+    if platform != "local":
+        return azure_compute()
+    return LocalCompute(
+        jobs=str(folder / "jobs"), lake=str(folder / "lake"), tracking_uri="", grace_seconds=1.0, steps=EXAMPLE_STEPS
+    )
