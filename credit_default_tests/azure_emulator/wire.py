@@ -12,6 +12,8 @@ from typing import Any
 
 _RESTCLIENT = "azure.ai.ml._restclient"
 _DEFAULT = "arm_ml_service"
+#: Fields that the SDK sends on purpose though its newest models lost them (`SweepJob._to_rest_object` says so).
+_SENT_ALL_THE_SAME = {"SweepJob": {"resources": "JobResourceConfiguration"}}
 
 
 def unknown_names(model: str, body: Any) -> list[str]:
@@ -90,7 +92,8 @@ def _fields(model: type) -> dict[str, Any]:
     package = importlib.import_module(model.__module__.rpartition(".")[0])
     hints = typing.get_type_hints(model, localns={"_models": package, "_types": package})
     declared = {name: field for kind in reversed(model.__mro__) for name, field in vars(kind).items()}
-    return {
+    lost = {name: _model(kind) for name, kind in _SENT_ALL_THE_SAME.get(model.__name__, {}).items()}
+    return lost | {
         field._rest_name_input or name: hints.get(name, Any)
         for name, field in declared.items()
         if hasattr(field, "_rest_name_input")
