@@ -105,8 +105,8 @@ class Submission:
             return key, "uri_folder"
         if self.storage.exists(key):
             return key, "uri_file"
-        if not self.storage.exists(f"{_EMPTY}/nothing"):
-            self.storage.write(f"{_EMPTY}/nothing", b"")
+        if not self.storage.exists(f"{_EMPTY}/.keep"):
+            self.storage.write(f"{_EMPTY}/.keep", b"")
         return _EMPTY, "uri_folder"
 
     def _late(self, name: str) -> JobFailed:

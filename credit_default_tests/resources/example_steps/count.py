@@ -12,6 +12,12 @@ from credit_default.errors import InputError
 from credit_default.steps.reporting import reporting
 
 
+def read(source):
+    if source.is_file():
+        return source.read_text()
+    return sorted(path.name for path in source.glob("*") if not path.name.startswith("."))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=Path)
@@ -19,6 +25,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--fail")
     parser.add_argument("--started", type=Path, help="a line is added for each process that starts")
+    parser.add_argument("--source", type=Path, help="a file or folder that is read")
     given = parser.parse_args()
     if given.started:
         with given.started.open("a") as stream:
@@ -33,7 +40,8 @@ def main():
             (given.output / day / "count.txt").write_text(f"{day}\n")
             report.info(f"counted {day}")
             files = {"count": f"{day}/count.txt"}
-            report.stored(partition=day, data_version=f"v-{day}", result={"rows": 1}, files=files)
+            result = {"rows": 1, "read": read(given.source) if given.source else None}
+            report.stored(partition=day, data_version=f"v-{day}", result=result, files=files)
         print("printed by the step")
         if given.fail == "raise":
             raise InputError("columns age: missing")
