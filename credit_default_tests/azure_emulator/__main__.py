@@ -14,10 +14,13 @@ def main() -> None:
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop as well when standard input ends: for a parent process"
     )
+    parser.add_argument(
+        "--shell", type=Path, metavar="FILE", help="write a file that, sourced, points a shell at a new workspace"
+    )
     options = parser.parse_args()
     home = options.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
-    asyncio.run(run(home, until_stdin_closes=options.until_stdin_closes))
+    asyncio.run(run(home, until_stdin_closes=options.until_stdin_closes, shell=options.shell))
 
 
 if __name__ == "__main__":

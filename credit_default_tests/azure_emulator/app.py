@@ -85,11 +85,15 @@ class Application:
             raw = await request.body()
             return _sent(await run_in_threadpool(self._answer, request, host, raw))
         except AzureError as refusal:
+            if self._storage.serves(host):
+                return self._storage.refused(refusal)
             return _sent(Answer(refusal.body(), refusal.status, refusal.headers))
 
     def _injected(self, fault: Fault) -> AzureError:
         if fault.status == 401:
-            return self._state.identity.challenge("ExpiredAuthenticationToken", "Injected: the access token has expired.")
+            return self._state.identity.challenge(
+                "ExpiredAuthenticationToken", "Injected: the access token has expired."
+            )
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         code = {429: "TooManyRequests", 503: "ServiceUnavailable"}.get(fault.status or 0, "InternalServerError")
         return AzureError(fault.status or 500, code, "Injected by a test.", headers)
@@ -154,5 +158,3 @@ def _sent(answer: Answer) -> Response:
     if answer.body is None or isinstance(answer.body, str | bytes):
         return Response(answer.body, answer.status, {"Content-Type": "text/plain; charset=utf-8"} | answer.headers)
     return Response(json.dumps(answer.body), answer.status, {"Content-Type": "application/json"} | answer.headers)
-
-

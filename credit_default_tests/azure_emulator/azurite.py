@@ -41,9 +41,8 @@ class Azurite:
         if not node or not PROGRAM.is_file():
             missing = "node" if not node else str(PROGRAM.relative_to(CHECKOUT))
             raise RuntimeError(
-                f"{missing} is missing, which the blob store needs: install Node.js, then `make node_modules/.installed`."
+                f"{missing} is missing, which the blob store needs: install Node.js, then make node_modules/.installed"
             )
-        home.mkdir(parents=True, exist_ok=True)
         port = free_port()
         # fmt: off
         command = [
@@ -81,7 +80,9 @@ class Azurite:
                 writer.close()
                 return
             await asyncio.sleep(0.05)
-        raise RuntimeError(f"Azurite ended with code {self._process.returncode}: see azurite.log in the emulator's home.")
+        raise RuntimeError(
+            f"Azurite ended with code {self._process.returncode}: see azurite.log in the emulator's home."
+        )
 
     async def stop(self) -> None:
         """End the process."""

@@ -38,6 +38,11 @@ def control(state: State) -> Starlette:
             held = [one for one in state.workspaces.values() if wanted in (None, one.name)]
             return [job for workspace in held for job in summaries(workspace)]
 
+    def forget(body: dict[str, Any]) -> None:
+        del body
+        state.unknown.clear()
+        state.refused_hosts.clear()
+
     return Starlette(
         routes=[
             Route("/identity", identity),
@@ -50,6 +55,7 @@ def control(state: State) -> Starlette:
             command("/journal", lambda _: state.journal),
             command("/refused-hosts", lambda _: state.refused_hosts),
             command("/unknown", lambda _: state.unknown),
+            command("/forget", forget),
         ]
     )
 

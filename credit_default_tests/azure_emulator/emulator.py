@@ -52,10 +52,13 @@ class Emulator:
     ----------
     environment
         What a process needs so that the Azure SDK in it reaches the emulator and nothing else.
+    job_environment
+        What a job is given instead: the managed identity of its compute.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
         self.environment: dict[str, str] = ready["environment"]
+        self.job_environment: dict[str, str] = ready["job_environment"]
         self.process = process
         self._control = httpx.Client(base_url=ready["control"], trust_env=False, timeout=60)
 
@@ -155,6 +158,10 @@ class Emulator:
     def unknown(self) -> list[dict[str, Any]]:
         """Return the routes, api-versions and wire names that were seen and are not known."""
         return self._ask("unknown")
+
+    def forget(self) -> None:
+        """Forget what was unknown and refused so far: for a test that asks for it on purpose."""
+        self._ask("forget")
 
     def _ask(self, what: str, body: dict[str, Any] | None = None) -> Any:
         return self._control.post(f"/{what}", json=body or {}).raise_for_status().json()

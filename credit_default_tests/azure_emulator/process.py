@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -21,7 +22,8 @@ from credit_default_tests.azure_emulator.app import Application
 from credit_default_tests.azure_emulator.azurite import Azurite, free_port
 from credit_default_tests.azure_emulator.blobs import Blobs
 from credit_default_tests.azure_emulator.certificates import Certificates, make_certificates
-from credit_default_tests.azure_emulator.control import control
+from credit_default_tests.azure_emulator.control import control, shown
+from credit_default_tests.azure_emulator.emulator import Workspace
 from credit_default_tests.azure_emulator.faults import Faults
 from credit_default_tests.azure_emulator.proxy import Proxy
 from credit_default_tests.azure_emulator.storage import StorageFront
@@ -32,8 +34,18 @@ from credit_default_tests.azure_emulator.tracking import Tracking
 ROUTE_MODULES = (identity, workspaces, assets, jobs, history)
 
 
-async def run(home: Path, *, until_stdin_closes: bool) -> None:
-    """Run the emulator until it is told to stop; announce it with one line of JSON on stdout."""
+async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:
+    """Run the emulator until it is told to stop; announce it with one line of JSON on stdout.
+
+    Parameters
+    ----------
+    home
+        Folder for its files.
+    until_stdin_closes
+        Stop as well when standard input ends.
+    shell
+        Where to write what points a shell at the emulator and a new workspace in it.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for told in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +54,11 @@ async def run(home: Path, *, until_stdin_closes: bool) -> None:
         # Whoever started this process holds the other end: when that process is gone, so is the emulator.
         watcher = threading.Thread(target=_wait_for_end, args=(loop, stopped), daemon=True)
         watcher.start()
-    async with _emulator(home) as ready:
+    async with _emulator(home) as state:
+        ready = _announcement(state)
+        if shell:
+            settings = Workspace(**shown(await asyncio.to_thread(workspaces.create, state))).settings
+            _write_exports(shell, {**ready["environment"], **settings, "CREDIT_DEFAULT_ENV": "development"})
         print(json.dumps(ready), flush=True)
         await stopped.wait()
 
@@ -53,12 +69,12 @@ def _wait_for_end(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> No
 
 
 @contextlib.asynccontextmanager
-async def _emulator(home: Path) -> AsyncIterator[dict[str, Any]]:
+async def _emulator(home: Path) -> AsyncIterator[State]:
     async with contextlib.AsyncExitStack() as stack:
         certificates = make_certificates(home / "tls")
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         models = asyncio.create_task(asyncio.to_thread(wire.load))
-        azurite = await Azurite.started(home / "azurite", certificates, ACCOUNT, key)
+        azurite = await Azurite.started(home, certificates, ACCOUNT, key)
         stack.push_async_callback(azurite.stop)
         state = State(
             home=home,
@@ -77,7 +93,7 @@ async def _emulator(home: Path) -> AsyncIterator[dict[str, Any]]:
         port = await stack.enter_async_context(_served(Application(state, routes, front), certificates))
         proxy = Proxy(port, state.refused_hosts.append)
         state.urls["proxy"] = await proxy.start()
-        stack.callback(proxy.stop)
+        stack.push_async_callback(proxy.stop)
         control_port = await stack.enter_async_context(_served(control(state)))
         state.urls |= {"control": f"http://127.0.0.1:{control_port}", "azurite": azurite.url}
         state.job_environment |= {
@@ -87,22 +103,30 @@ async def _emulator(home: Path) -> AsyncIterator[dict[str, Any]]:
             "MSI_ENDPOINT": f"{state.urls['control']}/identity",
             "MSI_SECRET": state.identity.managed_secret,
         }
-        yield _announcement(state, certificates)
+        yield state
 
 
-def _announcement(state: State, certificates: Certificates) -> dict[str, Any]:
+def _announcement(state: State) -> dict[str, Any]:
+    reached_by = ("HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
     return {
         "control": state.urls["control"],
+        "job_environment": state.job_environment,
         "environment": {
-            "HTTPS_PROXY": state.urls["proxy"],
-            "REQUESTS_CA_BUNDLE": str(certificates.bundle),
-            "SSL_CERT_FILE": str(certificates.bundle),
+            **{name: state.job_environment[name] for name in reached_by},
             "AZURE_TENANT_ID": state.identity.tenant,
             "AZURE_CLIENT_ID": state.identity.client_id,
             "AZURE_CLIENT_SECRET": state.identity.client_secret,
             "MLFLOW_TRACKING_URI": state.tracking.uri if state.tracking else "",
         },
     }
+
+
+def _write_exports(file: Path, variables: dict[str, str]) -> None:
+    """Write a file for ``source``, whole or not at all: its being there says that the emulator is ready."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.touch(mode=0o600)
+    partial.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+    partial.replace(file)
 
 
 def _stop_parts(state: State) -> None:

@@ -27,18 +27,26 @@ class Proxy:
         self._port = port
         self._refused = refused
         self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None] | None] = set()
 
     async def start(self) -> str:
         """Listen; return the proxy's URL."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def stop(self) -> None:
-        """Stop listening; open tunnels end with the servers behind them."""
+    async def stop(self) -> None:
+        """Stop listening, and close every tunnel."""
         if self._server:
             self._server.close()
+        for writer in list(self._open):
+            writer.close()
+        await asyncio.gather(*(task for task in list(self._tasks) if task))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        self._open.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await reader.readuntil(b"\r\n\r\n")
             method, target = head.decode("latin-1").split(" ", 2)[:2]
@@ -50,6 +58,8 @@ class Proxy:
                 writer.write(b"HTTP/1.1 403 Host is no part of the emulator\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
         writer.close()
+        self._open.discard(writer)
+        self._tasks.discard(task)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._port)

@@ -1,11 +1,11 @@
 """The hosts of the blob store: a thin front that passes everything on to Azurite.
 
-It is there so that requests for blobs appear in the journal, can be given faults, and stop being accepted when tokens
-expire before their time.
+It is there so that requests for blobs appear in the journal, can be given faults, and come with a token that we signed.
 """
 
 import ssl
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import httpx
 from starlette.background import BackgroundTask
@@ -54,13 +54,13 @@ class StorageFront:
         Raises
         ------
         AzureError
-            The account does not exist, or the token is no longer accepted.
+            The account does not exist, or the token is not accepted.
         """
         if host.removesuffix(SUFFIX) != self._state.blobs.account:
             raise AzureError(404, "AccountNotFound", f"The storage account of {host} does not exist.")
         if request.headers.get("authorization", "").lower().startswith("bearer"):
-            account = f"https://{host}"
-            self._state.identity.check(request.headers["authorization"], (*AUDIENCES, account))
+            audiences = (*AUDIENCES, f"https://{host}")
+            self._state.identity.check(request.headers["authorization"], audiences, continuous=False)
         query = request.scope["query_string"]
         target = httpx.URL(raw_path=request.scope["raw_path"] + (b"?" + query if query else b""))
         passed = [(name, value) for name, value in request.headers.raw if name != b"connection"]
@@ -70,6 +70,12 @@ class StorageFront:
         return StreamingResponse(
             answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose)
         )
+
+    def refused(self, error: AzureError) -> Response:
+        """Return an error as Azure Storage words it."""
+        body = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+        headers = {"Content-Type": "application/xml", "x-ms-error-code": error.code}
+        return Response(f'<?xml version="1.0" encoding="utf-8"?>{body}', error.status, headers | error.headers)
 
     async def close(self) -> None:
         """Close the connections to Azurite."""

@@ -1,0 +1,135 @@
+"""Versioned assets, seen through the real SDK."""
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from credit_default_tests.emulator.clients import client_of
+
+
+@pytest.fixture
+def client(azure):
+    return client_of(azure)
+
+
+def data(version, path, **options):
+    from azure.ai.ml.entities import Data
+
+    address = f"azureml://datastores/workspaceblobstore/paths/{path}"
+    return Data(name="table", version=version, type="uri_file", path=address, **options)
+
+
+class TestData:
+    def test_it_is_found_by_version_and_as_the_latest(self, client):
+        client.data.create_or_update(data("1", "first.csv"))
+        client.data.create_or_update(data("2", "second.csv", tags={"rows": "7"}))
+
+        assert client.data.get("table", version="1").path.endswith("/first.csv")
+        latest = client.data.get("table", label="latest")
+        assert (latest.version, latest.tags) == ("2", {"rows": "7"})
+        assert [one.version for one in client.data.list("table")] == ["2", "1"]
+
+    def test_a_file_is_uploaded(self, azure, client, tmp_path):
+        import obstore
+        from azure.ai.ml.entities import Data
+        from obstore.store import AzureStore
+
+        file = tmp_path / "table.csv"
+        file.write_text("client_id\n")
+
+        made = client.data.create_or_update(Data(name="uploaded", version="1", type="uri_file", path=str(file)))
+
+        store = AzureStore(account_name=azure.account, container_name=azure.artifacts, credential_provider=bearer)
+        stored = made.path.partition("/paths/")[2]
+        assert bytes(obstore.get(store, stored).bytes()) == b"client_id\n"
+
+    def test_a_version_is_not_changed_but_for_its_tags(self, client):
+        client.data.create_or_update(data("1", "first.csv"))
+
+        assert client.data.create_or_update(data("1", "first.csv", tags={"seen": "twice"})).tags == {"seen": "twice"}
+        with pytest.raises(HttpResponseError, match="dataUri cannot be changed") as refused:
+            client.data.create_or_update(data("1", "other.csv"))
+        assert refused.value.status_code == 409
+        assert client.data.get("table", version="1").path.endswith("/first.csv")
+
+    def test_what_was_never_made_is_not_found(self, client):
+        with pytest.raises(ResourceNotFoundError, match="table:9"):
+            client.data.get("table", version="9")
+
+    def test_a_malformed_name_is_refused(self, client):
+        from azure.ai.ml.entities import Data
+
+        with pytest.raises(HttpResponseError, match="does not fit") as refused:
+            client.data.create_or_update(Data(name="ta ble", version="1", type="uri_file", path=data("1", "x").path))
+        assert refused.value.status_code == 400
+
+
+class TestEnvironments:
+    def test_an_image_with_packages(self, client, tmp_path):
+        from azure.ai.ml.entities import Environment
+
+        conda = tmp_path / "conda.yaml"
+        conda.write_text("name: it\ndependencies: [python=3.11]\n")
+        client.environments.create_or_update(
+            Environment(name="packed", version="1", image="ubuntu:24.04", conda_file=str(conda))
+        )
+
+        found = client.environments.get("packed", version="1")
+        assert (found.image, found.conda_file["dependencies"]) == ("ubuntu:24.04", ["python=3.11"])
+
+    def test_a_folder_to_build_is_uploaded_once(self, emulator, azure, client, tmp_path):
+        from azure.ai.ml.entities import BuildContext, Environment
+
+        (tmp_path / "Dockerfile").write_text("FROM ubuntu:24.04\n")
+
+        def make():
+            build = BuildContext(path=str(tmp_path))
+            return client.environments.create_or_update(Environment(name="built", version="abc123", build=build))
+
+        first = make()
+        uploads = len(puts(emulator, azure))
+        second = make()
+
+        assert first.build.path == second.build.path
+        assert uploads > 0
+        assert len(puts(emulator, azure)) == uploads
+        assert client.environments.get("built", label="latest").version == "abc123"
+
+    def test_a_version_is_not_changed(self, client):
+        from azure.ai.ml.entities import Environment
+
+        with pytest.raises(HttpResponseError, match="image cannot be changed") as refused:
+            client.environments.create_or_update(Environment(name="plain", version="1", image="ubuntu:24.04"))
+        assert refused.value.status_code == 409
+
+
+def test_a_component_is_made_once(client):
+    from azure.ai.ml import command
+
+    def make(line):
+        step = command(name="step", version="1", command=line, environment="plain:1", compute="cpu-cluster")
+        return client.components.create_or_update(step.component, version="1")
+
+    make("echo one")
+    assert make("echo one").command == "echo one"
+    assert client.components.get("step", version="1").command == "echo one"
+    with pytest.raises(HttpResponseError, match="its componentSpec"):
+        make("echo two")
+
+
+def bearer():
+    """Give the object store a token of the orchestrator."""
+    from datetime import UTC, datetime
+
+    from azure.identity import DefaultAzureCredential
+
+    token = DefaultAzureCredential().get_token("https://storage.azure.com/.default")
+    return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
+
+
+def puts(emulator, workspace):
+    """Return the journal's uploads into the workspace's own container."""
+    return [
+        one
+        for one in emulator.journal()
+        if one["method"] == "PUT" and one["path"].startswith(f"/{workspace.artifacts}/")
+    ]
