@@ -37,9 +37,11 @@ def main() -> None:
 @click.option("--rows", type=click.IntRange(30), help="Sample rows in all; every arrival by default.")
 def demo(trials: int, days: int, rows: int | None) -> None:
     """Play the whole life of a model on real data: a few minutes, through real Dagster runs."""
+    settings = settings_of.read()
+    settings_of.must_be_local(settings, "The demo plays on this machine")
     from credit_default.demo import play
 
-    sys.exit(play(settings_of.read(), trials=trials, days=days, rows=rows))
+    sys.exit(play(settings, trials=trials, days=days, rows=rows))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -67,10 +69,13 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
     """
     from credit_default.core.sample import write_sample
 
-    folder = landing or settings_of.read().landing
-    made = write_sample(folder, until=_day(until), days=days, shift_from_day=shift_from_day)
+    if landing is None:
+        settings = settings_of.read()
+        settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
+        landing = settings.landing
+    made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
-        f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {folder}; "
+        f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {landing}; "
         f"{made.outcomes:,} outcomes; amounts in NT$ on {len(made.shifted_days)} days"
         + (f" from {made.shifted_days[0]}" if made.shifted_days else "")
         + f". {len(made.written)} files written, {len(made.unchanged)} unchanged."

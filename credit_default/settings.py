@@ -82,6 +82,21 @@ class Settings:
         return f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
 
+def must_be_local(settings: Settings, what: str) -> None:
+    """Refuse what only makes sense on this machine.
+
+    Raises
+    ------
+    SettingsError
+        The environment is one on Azure.
+    """
+    if settings.environment is not Environment.LOCAL:
+        raise SettingsError(
+            f"{what}, and {ENVIRONMENT_VARIABLE} is {settings.environment.value!r}, an Azure environment; "
+            f"unset it or set it to {Environment.LOCAL.value!r}"
+        )
+
+
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and validate the settings.
 

@@ -18,6 +18,7 @@ from credit_default import __version__
 from credit_default.cli import main
 from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.traces import TraceLog
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 COMMANDS = sorted(main.commands)
 
@@ -189,10 +190,15 @@ def test_help_needs_no_settings(call, monkeypatch):
     assert call("demo", "--help").exit_code == 0
 
 
-def test_commands_that_need_resources_refuse_an_azure_environment(call, monkeypatch):
+@pytest.mark.parametrize("arguments", [("models",), ("score", "a.csv", "b.parquet")])
+def test_commands_that_need_an_azure_environment_name_every_setting_that_is_missing(call, monkeypatch, arguments):
+    for name in AZURE_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
-    for arguments in (("models",), ("score", "a.csv", "b.parquet")):
-        assert "SettingsError: CREDIT_DEFAULT_ENV is 'production', an Azure environment" in told(call(*arguments))
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert "SettingsError: 10 setting(s) of this Azure environment are missing or malformed" in result.stderr
+    assert all(f"- {name} is not set" in result.stderr for name in AZURE_SETTINGS)
 
 
 @pytest.mark.slow
@@ -210,3 +216,18 @@ def test_the_installed_command_tells_a_wrong_environment_in_one_line(tmp_path, n
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: SettingsError: CREDIT_DEFAULT_ENV is ")
+
+
+@pytest.mark.parametrize("command", [["demo"], ["sample-data"]])
+def test_what_only_makes_sense_on_this_machine_is_refused_in_an_azure_environment(call, monkeypatch, home, command):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "staging")
+    line = told(call(*command))
+    assert "on this machine" in line
+    assert "CREDIT_DEFAULT_ENV is 'staging', an Azure environment; unset it" in line
+    assert not home.exists()
+
+
+def test_sample_data_can_be_written_anywhere_in_an_azure_environment(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "staging")
+    assert call("sample-data", "--landing", tmp_path / "sample", "--days", "2").exit_code == 0
+    assert any((tmp_path / "sample").rglob("*.csv"))

@@ -81,3 +81,13 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
 
 def test_settings_can_be_read_where_the_folder_cannot_be_looked_at(tmp_path):
     assert read({"CREDIT_DEFAULT_HOME": str(tmp_path / "missing" / "deep")}).home == Path(tmp_path / "missing" / "deep")
+
+
+def test_each_azure_environment_has_a_home_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    homes = {read({"CREDIT_DEFAULT_ENV": name}).home for name in Environment}
+    assert homes == {
+        tmp_path / ".credit_default",
+        *(tmp_path / ".credit_default" / name for name in ("development", "staging", "production")),
+    }
+    assert read({"CREDIT_DEFAULT_ENV": "staging", "CREDIT_DEFAULT_HOME": "mine"}).home == tmp_path / "mine"

@@ -13,38 +13,53 @@ import sys
 import tempfile
 import time
 
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
+
 TARGET = 1.2
 PAIRS = 15
 
 
-def seconds(statement: str, home: str) -> float:
+#: What is timed, and the environment that it is timed in.
+CASES = (
+    ("import dagster", "local"),
+    ("import credit_default.definitions", "local"),
+    ("import credit_default.definitions", "development"),
+)
+
+
+def seconds(statement: str, environment: str, home: str) -> float:
     """Time a fresh process that runs one statement."""
+    settings = {**AZURE_SETTINGS, "CREDIT_DEFAULT_HOME": home, "CREDIT_DEFAULT_ENV": environment}
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True, env={**os.environ, "CREDIT_DEFAULT_HOME": home})
+    subprocess.run([sys.executable, "-c", statement], check=True, env={**os.environ, **settings})
     return time.perf_counter() - start
 
 
-def measure(pairs: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of `import dagster` and of loading the definitions, pair by pair."""
-    statements = ("import dagster", "import credit_default.definitions")
-    times: dict[str, list[float]] = {statement: [] for statement in statements}
+def measure(pairs: int) -> list[list[float]]:
+    """Return the seconds of each case, in rounds that take turns."""
+    times: dict[tuple[str, str], list[float]] = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory() as home:
-        for statement in statements:
-            seconds(statement, home)  # fills the caches of the file system and of byte code
+        for case in CASES:
+            seconds(*case, home)  # fills the caches of the file system and of byte code
         for number in range(pairs):
-            for statement in statements if number % 2 else statements[::-1]:
-                times[statement].append(seconds(statement, home))
-    return times[statements[0]], times[statements[1]]
+            for case in CASES if number % 2 else CASES[::-1]:
+                times[case].append(seconds(*case, home))
+    return list(times.values())
 
 
 def main() -> None:
-    dagster, ours = measure(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)
-    ratios = sorted(mine / theirs for mine, theirs in zip(ours, dagster, strict=True))
-    ratio = statistics.median(ratios)
+    dagster, *ours = measure(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)
     print(f"import dagster                     {statistics.median(dagster):.2f} s (median of {len(dagster)})")
-    print(f"import credit_default.definitions  {statistics.median(ours):.2f} s")
-    print(f"ratio, median of the pairs         {ratio:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}); target {TARGET}")
-    sys.exit(0 if ratio <= TARGET else 1)
+    worst = 0.0
+    for environment, mine in zip(("local", "development"), ours, strict=True):
+        ratios = sorted(own / theirs for own, theirs in zip(mine, dagster, strict=True))
+        ratio = statistics.median(ratios)
+        worst = max(worst, ratio)
+        print(
+            f"import credit_default.definitions  {statistics.median(mine):.2f} s in {environment}; "
+            f"ratio, median of the pairs: {ratio:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}); target {TARGET}"
+        )
+    sys.exit(0 if worst <= TARGET else 1)
 
 
 if __name__ == "__main__":

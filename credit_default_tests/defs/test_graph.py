@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 
 from credit_default.definitions import defs
-from credit_default.errors import SettingsError
 from credit_default.resources import resources_for
 from credit_default.settings import read
 
@@ -181,12 +180,6 @@ def test_every_resource_that_an_asset_asks_for_is_provided(tmp_path):
     assert set(provided) == {"compute", "storage", "registry", "endpoint", "telemetry"}
     for job in defs.resolve_all_job_defs():
         assert job.get_required_resource_defs().keys() - {"io_manager"} <= set(provided)
-
-
-def test_resources_of_an_azure_environment_are_refused_in_words(tmp_path):
-    for name in ("development", "staging", "production"):
-        with pytest.raises(SettingsError, match=f"{name}.*an Azure environment.*locally only.*'local'"):
-            resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path), "CREDIT_DEFAULT_ENV": name}))
 
 
 def test_the_connection_string_is_shown_by_its_name_only(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from credit_default.resources import resources_for
 from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Telemetry
 from credit_default.settings import read
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 PORTS = {
     "compute": Compute,
@@ -19,9 +20,11 @@ PORTS = {
 }
 
 
-@pytest.fixture
-def provided(tmp_path):
-    return resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path / "home")}))
+@pytest.fixture(params=["local", "development"])
+def provided(request, tmp_path, monkeypatch):
+    for name, value in AZURE_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    return resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path / "home"), "CREDIT_DEFAULT_ENV": request.param}))
 
 
 def test_making_the_ports_connects_to_nothing_and_makes_no_folder(provided, tmp_path):
@@ -38,7 +41,24 @@ def test_a_port_can_be_called_as_it_is_declared(provided, name):
         assert list(inspect.signature(getattr(type(made), method)).parameters) == list(declared), method
 
 
-def test_every_path_of_the_local_ports_is_below_home(provided, tmp_path):
+def test_no_port_shows_a_secret(provided):
+    assert "00000000000c" not in "".join(f"{port!r}{port._resolved_config_dict}" for port in provided.values())
+
+
+def test_the_azure_ports_are_told_what_the_settings_say(tmp_path, monkeypatch):
+    for name, value in {**AZURE_SETTINGS, "CREDIT_DEFAULT_UPLOAD_LIMIT": "42"}.items():
+        monkeypatch.setenv(name, value)
+    made = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path), "CREDIT_DEFAULT_ENV": "staging"}))
+    assert (made["storage"].account, made["storage"].container) == ("stcreditdefault", "lake")
+    assert made["storage"].time_limit == made["compute"].upload_limit == 42
+    assert made["compute"].environment == "staging"
+    assert made["compute"].targets["train"].compute == "cpu-cluster"
+    assert made["registry"].tracking_uri == "https://mlflow.example:5000/sub"
+    assert made["storage"].uri("a/b") == "https://stcreditdefault.blob.core.windows.net/lake/a/b"
+
+
+def test_every_path_of_the_local_ports_is_below_home(tmp_path):
+    provided = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path / "home")}))
     home = str(tmp_path / "home")
     assert provided["compute"].jobs.startswith(home)
     assert provided["compute"].lake == provided["storage"].root == provided["registry"].storage.root == f"{home}/lake"

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default.resources.azure import settings as azure_settings
+from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.workspace import AzureWorkspace
@@ -28,8 +29,6 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
     SettingsError
         Naming every variable that is missing or malformed.
     """
-    from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
-
     found = azure_settings.read(environ)
     workspace = AzureWorkspace(
         subscription_id=found.subscription_id, resource_group=found.resource_group, name=found.workspace
