@@ -37,14 +37,22 @@ def test_the_mlflow_run_of_a_job_ends_as_the_job_does(client, emulator, line, st
 
 @pytest.mark.slow
 def test_what_a_job_logs_to_mlflow_is_in_the_run_that_it_was_given(client, emulator):
-    program = 'import mlflow; mlflow.log_metric("gini", 0.5); mlflow.log_param("depth", 3)'
+    program = (
+        'import mlflow; mlflow.log_metric("gini", 0.5); mlflow.log_param("depth", 3); '
+        'mlflow.log_text("words", "note.txt")'
+    )
 
     ended = run(client, job(f"echo $MLFLOW_RUN_ID; {python(program)}", environment_variables=QUIET))
 
     assert ended.status == "Completed"
-    data = tracked(emulator, text_of_log(client, ended.name).split()[0])["data"]
+    told = tracked(emulator, text_of_log(client, ended.name).split()[0])
+    data = told["data"]
     assert [(one["key"], one["value"]) for one in data["metrics"]] == [("gini", 0.5)]
     assert [(one["key"], one["value"]) for one in data["params"]] == [("depth", "3")]
+    stored = told["info"]["artifact_uri"].replace(
+        "mlflow-artifacts:", f"{emulator.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow-artifacts/artifacts"
+    )
+    assert httpx.get(f"{stored}/note.txt").text == "words"
 
 
 def test_the_address_of_a_log_opens_that_log_and_nothing_else(client):
