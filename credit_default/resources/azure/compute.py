@@ -135,7 +135,7 @@ class AzureCompute(Compute):
                     preemptions += taken.times
                     context.log.warning(f"The machine of job {attempt.name} was taken away {taken.times} time(s).")
                     continue
-                if ending.preempted:
+                if ending.preempted or self._lost_a_trial(watch, ending, trials):
                     preemptions += 1
                     context.log.warning(f"Job {attempt.name} lost its machine; it is tried again.")
                     continue
@@ -190,6 +190,13 @@ class AzureCompute(Compute):
             if isinstance(error, Unreachable) or not isinstance(error, JobFailed):
                 watch.cancel()
             raise
+
+    def _lost_a_trial(self, watch: JobWatch, ending: Ending, trials: int | None) -> bool:
+        """Whether a trial is missing for no fault of its own: without it, the search may find another model."""
+        if trials is None or not ending.spot or all(messages.closed for messages in watch.messages):
+            return False
+        name = watch.name
+        return watch.patience.ask(f"looking at the trials of {name}", lambda: watch.history.lost_a_child(name))
 
     def _results(
         self, context: dg.AssetExecutionContext, watch: JobWatch, ending: Ending, trials: int | None

@@ -35,8 +35,7 @@ class RunDetails:
     @property
     def preempted(self) -> bool:
         """Whether the job failed because its machine was taken away."""
-        told = self.reasons.lower()
-        return any(word in told for word in _PREEMPTION)
+        return _is_preemption(self.reasons)
 
     @property
     def run_seconds(self) -> float | None:
@@ -55,14 +54,8 @@ class RunHistory:
 
     def details(self, name: str) -> RunDetails:
         """Return what is known about a job now."""
-        from azure.core.rest import HttpRequest
-
-        if not self._service:
-            address = self._workspace.client().workspaces.get(self._workspace.name).discovery_url
-            self._service = json.loads(_body(self._plain().send_request(HttpRequest("GET", address))))["api"]
-        url = f"{self._service}/history/v1.0{self._workspace.arm_id}/runs/{name}/details"
-        told = json.loads(_body(self._authorised().send_request(HttpRequest("GET", url))))
-        error = (told.get("error") or {}).get("error") or {}
+        told = self._ask(f"runs/{name}/details")
+        error = _error(told)
         return RunDetails(
             started=_moment(told.get("startTimeUtc")),
             ended=_moment(told.get("endTimeUtc")),
@@ -70,6 +63,11 @@ class RunHistory:
             logs=told.get("logFiles") or {},
             reasons=json.dumps(error),
         )
+
+    def lost_a_child(self, name: str) -> bool:
+        """Whether a job below this one failed because its machine was taken away."""
+        children = self._ask(f"runs/{name}/children")["value"]
+        return any(child.get("status") == "Failed" and _is_preemption(json.dumps(_error(child))) for child in children)
 
     def read(self, address: str, start: int) -> bytes:
         """Return what a log holds from byte ``start`` on; its address is signed, so no token goes with it."""
@@ -81,6 +79,16 @@ class RunHistory:
             return b""
         body = _body(response)
         return body if response.status_code == _PARTIAL else body[start:]
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        from azure.core.rest import HttpRequest
+
+        if not self._service:
+            address = self._workspace.client().workspaces.get(self._workspace.name).discovery_url
+            self._service = json.loads(_body(self._plain().send_request(HttpRequest("GET", address))))["api"]
+        url = f"{self._service}/history/v1.0{self._workspace.arm_id}/{what}"
+        answer: dict[str, Any] = json.loads(_body(self._authorised().send_request(HttpRequest("GET", url))))
+        return answer
 
     def _authorised(self) -> PipelineClient[Any, Any]:
         if self._asking is None:
@@ -120,3 +128,12 @@ def _body(response: HttpResponse) -> bytes:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _error(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    error: Mapping[str, Any] = (run.get("error") or {}).get("error") or {}
+    return error
+
+
+def _is_preemption(told: str) -> bool:
+    return any(word in told.lower() for word in _PREEMPTION)

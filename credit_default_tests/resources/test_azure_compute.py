@@ -1,0 +1,282 @@
+"""Compute on Azure ML when things go wrong, against the real SDK: what is borne, what is said, and what it costs."""
+
+import re
+import shlex
+import subprocess
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from credit_default.resources.azure import job as job_module
+from credit_default.resources.azure.command import Task, command_line
+from credit_default.resources.azure.compute import ComputeTarget
+from credit_default.resources.azure.patience import within
+from credit_default_tests.platforms import azure_compute
+from credit_default_tests.resources.running import DAYS, Running
+
+ONE_DAY = DAYS[:1]
+
+
+@pytest.fixture
+def jobs(azure, emulator):
+    """The jobs of this test's workspace, as the emulator knows them."""
+    return lambda: emulator.jobs(azure.name)
+
+
+def statuses(jobs) -> list[tuple[str, str]]:
+    return [(job["name"].rpartition("-")[2], job["status"]) for job in jobs()]
+
+
+def test_what_a_value_looks_like_changes_nothing_of_what_the_step_gets():
+    values = ["plain", "two words", "$HOME", "${{inputs.a}}", "$[[x]]", "a'b", "`id`", "7"]
+    task = Task("program", "step", {}, {}, {f"option-{number}": value for number, value in enumerate(values)})
+    line = command_line(task, "job-1").replace("python -m program", "printf '%s\\n'")
+    assert not re.search(r"\$\{\{(?!outputs\.output)", line)
+    assert "$[[" not in line
+    line = line.replace("${{outputs.output}}", "out")
+    shown = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert shown[3::2] == values
+
+
+def test_a_flag_is_given_without_a_value():
+    task = Task("program", "step", {}, {}, {"flag": "", "other": "1"}, days=("2026-01-01", "2026-01-02"))
+    words = shlex.split(command_line(task, "job-1"))
+    assert words[-5:] == ["--flag", "--other", "1", "--days", "2026-01-01,2026-01-02"]
+
+
+def test_work_that_never_ends_is_left_behind():
+    with pytest.raises(TimeoutError, match="late"):
+        within(0.1, threading.Event().wait, lambda: TimeoutError("late"))
+
+
+def test_an_error_of_the_work_is_raised_and_its_result_returned():
+    assert within(5, lambda: 7, TimeoutError) == 7
+    with pytest.raises(ZeroDivisionError):
+        within(5, lambda: 1 / 0, TimeoutError)
+
+
+@pytest.mark.slow
+def test_code_and_environment_go_up_once_and_the_lake_is_reached_without_a_credential(azure, emulator, jobs):
+    running = Running(azure_compute())
+    outcomes = [running.run(days=ONE_DAY), running.run(days=DAYS[1:2])]
+    assert all(outcome.success for outcome in outcomes), outcomes
+    puts = Counter(
+        kind
+        for entry in emulator.journal()
+        if entry["method"] == "PUT" and azure.name in entry["path"]
+        for kind in ("codes", "environments", "datastores", "jobs")
+        if f"/{azure.name}/{kind}/" in entry["path"]
+    )
+    assert puts == {"codes": 1, "environments": 1, "datastores": 1, "jobs": 2}
+    about = outcomes[0].arrived[0].job_metadata
+    assert about["compute"] == "cpu-cluster"
+    assert about["run_seconds"] > 0
+    assert about["queue_seconds"] >= 0
+    assert outcomes[0].arrived[0].job_name in about["studio"].value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500, "times": 5},
+        {"status": 429, "times": 2, "retry_after": 1},
+        {"drop": True, "times": 3},
+        {"delay": 3.0, "times": 2},
+    ],
+    ids=["errors", "too many requests", "dropped connections", "slow answers"],
+)
+@pytest.mark.parametrize("path", ["/jobs/", "/history/"], ids=["the job", "its history"])
+def test_a_job_outlives_bad_answers(azure, emulator, jobs, fault, path):
+    emulator.fault("GET", path, **fault)
+    outcome = Running(azure_compute()).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
+    assert statuses(jobs) == [("1", "Completed")]
+
+
+@pytest.mark.slow
+def test_a_retry_after_is_obeyed(azure, emulator):
+    emulator.fault("GET", "/jobs/", status=429, retry_after=4)
+    begun = time.monotonic()
+    assert Running(azure_compute()).run(days=ONE_DAY).success
+    moments = [entry for entry in emulator.journal() if azure.name in entry["path"] and "/jobs/" in entry["path"]]
+    assert moments[0]["status"] == 429
+    assert time.monotonic() - begun > 4
+
+
+@pytest.mark.slow
+def test_a_token_that_is_refused_is_replaced(azure, emulator, jobs):
+    def expire():
+        while not any(job["status"] == "Running" for job in jobs()):
+            time.sleep(0.1)
+        emulator.expire_tokens()
+
+    threading.Thread(target=expire, daemon=True).start()
+    outcome = Running(azure_compute()).run(days=ONE_DAY, options={"seconds": "4"})
+    assert outcome.success, outcome.failure
+    assert statuses(jobs) == [("1", "Completed")]
+    assert any(entry["status"] == 401 for entry in emulator.journal())
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_lost_makes_no_second_job(azure, emulator, jobs):
+    # Taken, and refused as a second one when the SDK asks again.
+    emulator.fault("PUT", "/jobs/count-", status=503, times=1)
+    first = Running(azure_compute())
+    assert first.run(days=ONE_DAY).success
+    assert statuses(jobs) == [("1", "Completed")]
+
+
+@pytest.mark.slow
+def test_two_runs_that_want_one_job_share_it(azure, jobs, monkeypatch):
+    running = Running(azure_compute())
+    # Both look before either submits: the second finds the name taken.
+    from credit_default.resources.azure.submission import Submission
+
+    submit, together = Submission.submit, threading.Barrier(2, timeout=120)
+    monkeypatch.setattr(Submission, "submit", lambda *a, **k: (together.wait(), submit(*a, **k))[1])
+    outcomes = []
+
+    def other():
+        outcomes.append(Running(azure_compute(), running.root).run(days=ONE_DAY, options={"seconds": "1"}))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    outcomes.append(running.run(days=ONE_DAY, options={"seconds": "1"}))
+    thread.join()
+    assert all(outcome.success for outcome in outcomes), [outcome.failure for outcome in outcomes]
+    assert outcomes[0].jobs == outcomes[1].jobs
+    assert statuses(jobs) == [("1", "Completed")]
+
+
+@pytest.mark.slow
+def test_a_job_is_cancelled_when_azure_does_not_answer_for_too_long(azure, emulator, jobs):
+    def cut():
+        while not any(job["status"] == "Running" for job in jobs()):
+            time.sleep(0.1)
+        emulator.fault("GET", "/jobs/", status=503, times=16)
+
+    threading.Thread(target=cut, daemon=True).start()
+    compute = azure_compute(unreachable_limit=5.0)
+    outcome = Running(compute).run(days=ONE_DAY, options={"seconds": "60"})
+    assert "no usable answer for 5 s" in outcome.failure
+    assert "CREDIT_DEFAULT_UNREACHABLE_LIMIT" in outcome.failure
+    assert statuses(jobs) == [("1", "Canceled")]
+    assert outcome.materialised == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({"state": "NotResponding"}, {"not_responding_limit": 2.0}, "CREDIT_DEFAULT_NOT_RESPONDING_LIMIT"),
+        ({"state": "Paused"}, {"paused_limit": 2.0}, "CREDIT_DEFAULT_PAUSED_LIMIT"),
+        ({"queue_seconds": 60}, {"queue_limit": 2.0}, "CREDIT_DEFAULT_QUEUE_LIMIT"),
+        ({"hold": True}, {"run_limit": 2.0}, "CREDIT_DEFAULT_RUN_LIMIT"),
+    ],
+    ids=["NotResponding", "Paused", "queued", "running"],
+)
+def test_no_state_lasts_for_ever(azure, emulator, jobs, case):
+    fault, limits, setting = case
+    emulator.job_fault("^count-", **fault)
+    outcome = Running(azure_compute(**limits)).run(days=ONE_DAY)
+    assert setting in outcome.failure
+    assert statuses(jobs) == [("1", "Canceled")]
+    assert outcome.materialised == 0
+
+
+@pytest.mark.slow
+def test_a_job_that_somebody_cancels_is_no_result(azure, jobs):
+    compute = azure_compute()
+
+    def cancel():
+        while not any(job["status"] == "Running" for job in jobs()):
+            time.sleep(0.1)
+        compute.workspace.client().jobs.begin_cancel(jobs()[0]["name"])
+
+    threading.Thread(target=cancel, daemon=True).start()
+    outcome = Running(compute).run(days=ONE_DAY, options={"seconds": "60"})
+    assert "JobCancelled" in outcome.failure
+    assert outcome.materialised == 0
+
+
+@pytest.mark.slow
+def test_a_program_that_dies_hard_is_told_with_its_last_words(azure, emulator):
+    emulator.job_fault("^count-", kill=True)
+    outcome = Running(azure_compute()).run(days=ONE_DAY, options={"seconds": "60"})
+    assert "did not finish" in outcome.failure
+    assert "137" in outcome.failure
+
+
+@pytest.mark.slow
+def test_a_compute_that_is_not_there_is_named(azure):
+    targets = {"score": ComputeTarget(compute="no-such-cluster")}
+    failure = Running(azure_compute(targets=targets)).run(days=ONE_DAY).failure
+    assert "no-such-cluster" in failure
+    assert "CREDIT_DEFAULT_COMPUTE" in failure
+
+
+@pytest.mark.slow
+def test_an_upload_that_hangs_is_given_up_and_names_the_container(azure):
+    from azure.storage.blob import ContainerClient
+
+    compute = azure_compute(upload_limit=8.0)
+    credential = compute.workspace.credential()
+    ContainerClient(f"https://{azure.account}.blob.core.windows.net", azure.artifacts, credential).delete_container()
+    begun = time.monotonic()
+    failure = Running(compute).run(days=ONE_DAY).failure
+    assert azure.artifacts in failure
+    assert azure.account in failure
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.slow
+def test_a_job_that_loses_its_machine_is_tried_again_and_then_elsewhere(azure, emulator, jobs):
+    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    emulator.job_fault("^count-", preempt=2)
+    outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
+    assert [(job["compute"], job["status"]) for job in jobs()] == [
+        ("cpu-spot", "Failed"),
+        ("cpu-spot", "Failed"),
+        ("cpu-cluster", "Completed"),
+    ]
+    about = outcome.arrived[0].job_metadata
+    assert (about["preemptions"], about["compute"]) == (2, "cpu-cluster")
+
+
+@pytest.mark.slow
+def test_a_job_that_azure_starts_anew_reports_once(azure, emulator, jobs):
+    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    emulator.job_fault("^count-", preempt=1, requeue=True)
+    outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(options={"seconds": "1"})
+    assert outcome.success, outcome.failure
+    assert [message.partition for message in outcome.arrived] == list(DAYS)
+    assert [(job["compute"], job["status"]) for job in jobs()] == [("cpu-spot", "Completed")]
+    about = outcome.arrived[0].job_metadata
+    assert (about["preemptions"], about["compute"]) == (1, "cpu-spot (spot)")
+
+
+@pytest.mark.slow
+def test_a_job_that_azure_starts_anew_too_often_goes_elsewhere(azure, emulator, jobs):
+    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    emulator.job_fault("^count-", preempt=9, requeue=True)
+    outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(days=ONE_DAY, options={"seconds": "6"})
+    assert outcome.success, outcome.failure
+    assert [(job["compute"], job["status"]) for job in jobs()] == [
+        ("cpu-spot", "Canceled"),
+        ("cpu-cluster", "Completed"),
+    ]
+    assert outcome.arrived[0].job_metadata["preemptions"] >= 2
+
+
+@pytest.mark.slow
+def test_a_cancel_that_azure_does_not_take_at_once_is_asked_for_again(azure, emulator, jobs, monkeypatch):
+    monkeypatch.setattr(job_module, "_CANCEL_SECONDS", 60.0)
+    emulator.job_fault("^count-", hold=True)
+    emulator.fault("POST", "/cancel", status=500, times=6)
+    outcome = Running(azure_compute(run_limit=1.0)).run(days=ONE_DAY)
+    assert "CREDIT_DEFAULT_RUN_LIMIT" in outcome.failure
+    assert statuses(jobs) == [("1", "Canceled")]
