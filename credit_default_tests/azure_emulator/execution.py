@@ -20,6 +20,8 @@ from credit_default_tests.azure_emulator.store import State
 
 #: A node is taken away, or a process killed, once the program has had this time to do something.
 FAULT_AFTER_SECONDS = 0.5
+#: How long the emulator waits for the programs that it kills when it stops.
+STOP_SECONDS = 10.0
 SERVERLESS = "serverless"
 #: How many jobs serverless compute runs at once here.
 SERVERLESS_NODES = 2
@@ -60,8 +62,9 @@ class Runner:
             jobs, threads = list(self._jobs), list(self._threads)
         for job in jobs:
             job.request_cancel()
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(10)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def conclude(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do ``work(job)`` and put the job into the state in which it ends."""
@@ -135,6 +138,7 @@ class Runner:
 
     def _watch(self, job: Job, program: Program, staging: Staging) -> int:
         """Follow the program until it ended and no fault holds the job; return its exit status."""
+        job.enter("Running")
         begin = time.monotonic()
         limit = seconds_of((job.properties.get("limits") or {}).get("timeout"))
         while True:
@@ -159,9 +163,10 @@ class Runner:
                 job.cancel.wait(_POLL_SECONDS)
 
     def _take_node(self, job: Job, fault: JobFault) -> None:
-        if not is_low_priority(job) or fault.preempt <= 0:
-            return
+        """Take the job's node away if a fault says so and its compute is one where that happens."""
         with self.state.lock:
+            if fault.preempt <= 0 or not is_low_priority(job):
+                return
             fault.preempt -= 1
         if fault.requeue:
             raise Preempted
