@@ -37,13 +37,18 @@ class Kind:
     versions: tuple[str, ...]
 
     @property
+    def container_model(self) -> str:
+        """The SDK's generated model of what all versions of one name have in common."""
+        return self.label + "Container"
+
+    @property
     def routes(self) -> list[Route]:
         """What a workspace serves of this kind."""
         all_versions = f"{{ws}}/{self.table}/{{name}}/versions"
         one = f"{all_versions}/{{version}}"
         return [
-            Route("GET", f"{{ws}}/{self.table}/{{name}}", self.container, self.versions),
-            Route("GET", all_versions, self.list, self.versions),
+            Route("GET", f"{{ws}}/{self.table}/{{name}}", self.container, self.versions, answer=self.container_model),
+            Route("GET", all_versions, self.list, self.versions, answer=f"{self.model}[]"),
             Route("GET", one, self.get, self.versions, answer=self.model),
             Route("PUT", one, self.put, self.versions, request=self.model, answer=self.model),
         ]
@@ -60,10 +65,16 @@ class Kind:
         return Answer(call.workspace.resource(path, {"tags": {}, "properties": {}} | shared))
 
     def list(self, call: Call) -> Answer:
-        """Answer the versions of one name, the newest first; of code, those that have a hash."""
+        """Answer the versions of one name, the newest first; of code, those that have a hash, whatever their name.
+
+        The SDK asks with a name that it has just made up, and takes name and version from what it is told.
+        """
+        wanted = call.query.get("hash")
         with call.state.lock:
-            found = list(reversed(call.workspace.tables[self.table].get(call.params["name"], {}).values()))
-        if wanted := call.query.get("hash"):
+            table = call.workspace.tables[self.table]
+            named = table.values() if wanted else [table.get(call.params["name"], {})]
+            found = [one for versions in named for one in reversed(versions.values())]
+        if wanted:
             found = [one for one in found if one["properties"].get("properties", {}).get("hash_sha256") == wanted]
         if call.query.get("$orderBy", "createdtime desc") != "createdtime desc":
             raise bad_request(f"The emulator knows no order '{call.query['$orderBy']}'.")
