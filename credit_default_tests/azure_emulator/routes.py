@@ -94,8 +94,8 @@ class Route:
     audiences
         Whom a bearer token must be made out to, one of them; empty where none is asked for.
     request, answer
-        Names of the SDK's generated models that the bodies must fit, ``JobBase`` or ``runhistory.RunDetails``; None
-        leaves a body unchecked.
+        Names of the SDK's generated models that the bodies must fit, ``JobBase``, ``JobBase[]`` for a page of
+        them, or ``runhistory.RunDetails``; None leaves a body unchecked.
     """
 
     method: str

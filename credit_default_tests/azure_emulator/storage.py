@@ -7,10 +7,11 @@ import ssl
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import httpx
+import aiohttp
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from yarl import URL
 
 from credit_default_tests.azure_emulator.azure_errors import AzureError
 from credit_default_tests.azure_emulator.store import State
@@ -36,13 +37,9 @@ class StorageFront:
 
     def __init__(self, state: State, azurite: str, bundle: Path) -> None:
         self._state = state
-        self._client = httpx.AsyncClient(
-            base_url=azurite,
-            verify=ssl.create_default_context(cafile=str(bundle)),
-            trust_env=False,
-            timeout=300,
-            limits=httpx.Limits(max_connections=64),
-        )
+        self._azurite = azurite
+        self._trusted = ssl.create_default_context(cafile=str(bundle))
+        self._client: aiohttp.ClientSession | None = None
 
     def serves(self, host: str) -> bool:
         """Whether the host is a storage account's."""
@@ -62,14 +59,36 @@ class StorageFront:
             audiences = (*AUDIENCES, f"https://{host}")
             self._state.identity.check(request.headers["authorization"], audiences, continuous=False)
         query = request.scope["query_string"]
-        target = httpx.URL(raw_path=request.scope["raw_path"] + (b"?" + query if query else b""))
-        passed = [(name, value) for name, value in request.headers.raw if name != b"connection"]
-        behind = self._client.build_request(request.method, target, headers=passed, content=request.stream())
-        answer = await self._client.send(behind, stream=True)
+        target = request.scope["raw_path"] + (b"?" + query if query else b"")
+        try:
+            answer = await self._asked(request, target.decode("ascii"))
+        except aiohttp.ClientError as error:
+            raise AzureError(503, "ServerBusy", f"Azurite does not answer: {type(error).__name__}") from error
         headers = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_CONNECTION}
         return StreamingResponse(
-            answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose)
+            answer.content.iter_any(), answer.status, headers, background=BackgroundTask(answer.release)
         )
+
+    async def _asked(self, request: Request, target: str) -> aiohttp.ClientResponse:
+        """Send the request on as it came."""
+        return await self._session().request(
+            request.method,
+            URL(self._azurite + target, encoded=True),
+            headers=[(name, value) for name, value in request.headers.items() if name != "connection"],
+            data=request.stream() if _has_body(request) else None,
+            allow_redirects=False,
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                # Shorter than Azurite's own five seconds, so that no request meets a connection that just closes.
+                connector=aiohttp.TCPConnector(ssl=self._trusted, limit=64, keepalive_timeout=2),
+                timeout=aiohttp.ClientTimeout(total=300),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._client
 
     def refused(self, error: AzureError) -> Response:
         """Return an error as Azure Storage words it."""
@@ -79,4 +98,9 @@ class StorageFront:
 
     async def close(self) -> None:
         """Close the connections to Azurite."""
-        await self._client.aclose()
+        if self._client:
+            await self._client.close()
+
+
+def _has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers

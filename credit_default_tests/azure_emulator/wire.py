@@ -23,12 +23,13 @@ def unknown_names(model: str, body: Any) -> list[str]:
     ----------
     model
         A generated model, ``JobBase``, or one of another client than Resource Manager's: ``runhistory.RunDetails``.
-        ``[JobBase]`` is a list of them.
+        ``JobBase[]`` is a page of them.
     body
         Parsed JSON.
     """
-    if model.startswith("["):
-        return [name for item in body for name in unknown_names(model[1:-1], item)]
+    if model.endswith("[]"):
+        items = [name for item in body["value"] for name in unknown_names(model.removesuffix("[]"), item)]
+        return sorted(body.keys() - {"value", "nextLink"}) + items
     return list(_unknown(_model(model), body, ""))
 
 

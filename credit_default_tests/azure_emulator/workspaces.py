@@ -22,11 +22,11 @@ def routes(state: State) -> list[Route]:
     return [
         Route("GET", "{ws}", _workspace, ("2024-10-01-preview",), answer="Workspace"),
         Route("GET", "/discovery", _discovery, host=API_HOST, audiences=()),  # asked without a token
-        Route("GET", "{ws}/datastores", _datastores, ("2024-10-01-preview",)),
+        Route("GET", "{ws}/datastores", _datastores, ("2024-10-01-preview",), answer="Datastore[]"),
         Route("GET", datastore, _datastore, ("2024-10-01-preview",), answer="Datastore"),
         Route("PUT", datastore, _put_datastore, ("2024-10-01-preview",), request="Datastore", answer="Datastore"),
         Route("POST", datastore + "/listSecrets", _secrets, ("2024-10-01-preview",), answer="DatastoreSecrets"),
-        Route("GET", "{ws}/computes", _computes, ("2023-08-01-preview",)),
+        Route("GET", "{ws}/computes", _computes, ("2023-08-01-preview",), answer="ComputeResource[]"),
         Route("GET", "{ws}/computes/{name}", _compute, ("2023-08-01-preview",), answer="ComputeResource"),
     ]
 
