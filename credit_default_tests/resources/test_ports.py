@@ -54,6 +54,7 @@ def test_the_azure_ports_are_told_what_the_settings_say(tmp_path, monkeypatch):
     assert made["compute"].environment == "staging"
     assert made["compute"].targets["train"].compute == "cpu-cluster"
     assert made["registry"].tracking_uri == "https://mlflow.example:5000/sub"
+    assert made["registry"].files == "wasbs://lake@stcreditdefault.blob.core.windows.net"
     assert made["storage"].uri("a/b") == "https://stcreditdefault.blob.core.windows.net/lake/a/b"
 
 
@@ -61,6 +62,7 @@ def test_every_path_of_the_local_ports_is_below_home(tmp_path):
     provided = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path / "home")}))
     home = str(tmp_path / "home")
     assert provided["compute"].jobs.startswith(home)
-    assert provided["compute"].lake == provided["storage"].root == provided["registry"].storage.root == f"{home}/lake"
+    assert provided["compute"].lake == provided["storage"].root == f"{home}/lake"
+    assert provided["registry"].files == f"file://{home}/lake"
     assert provided["registry"].tracking_uri.startswith(f"sqlite:///{home}/")
     assert provided["telemetry"].folder.startswith(home)

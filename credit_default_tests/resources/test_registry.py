@@ -6,7 +6,6 @@ import pytest
 
 from credit_default.errors import NotThere
 from credit_default.resources.local.registry import LocalModelRegistry
-from credit_default.resources.local.storage import LocalStorage
 
 pytestmark = pytest.mark.slow
 
@@ -19,9 +18,7 @@ def database(tmp_path_factory) -> str:
 
 @pytest.fixture
 def registry(database, tmp_path, request) -> LocalModelRegistry:
-    return LocalModelRegistry(
-        name=request.node.name[:80], tracking_uri=database, storage=LocalStorage(root=str(tmp_path))
-    )
+    return LocalModelRegistry(name=request.node.name[:80], tracking_uri=database, files=tmp_path.as_uri())
 
 
 def register(registry, number: int, **tags: str):
@@ -76,9 +73,7 @@ def test_what_is_not_there_is_named_with_what_is(registry):
 
 def test_registries_of_other_models_are_not_mixed_in(registry, database, tmp_path):
     register(registry, 1)
-    other = LocalModelRegistry(
-        name=f"{registry.name}-other", tracking_uri=database, storage=LocalStorage(root=str(tmp_path))
-    )
+    other = LocalModelRegistry(name=f"{registry.name}-other", tracking_uri=database, files=tmp_path.as_uri())
     assert other.versions() == []
     assert register(other, 1).version == "1"
     other.set_alias("champion", "1")
@@ -88,5 +83,21 @@ def test_registries_of_other_models_are_not_mixed_in(registry, database, tmp_pat
 def test_another_process_sees_the_same_versions(registry, database, tmp_path):
     register(registry, 1)
     registry.set_alias("champion", "1")
-    again = LocalModelRegistry(name=registry.name, tracking_uri=database, storage=LocalStorage(root=str(tmp_path)))
+    again = LocalModelRegistry(name=registry.name, tracking_uri=database, files=tmp_path.as_uri())
     assert again.get("champion").version == "1"
+
+
+def test_a_registration_whose_answer_was_lost_and_was_sent_again_makes_one_version(registry, monkeypatch):
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_model_version
+
+    def send_twice(self, *arguments, **options):
+        create(self, *arguments, **options)
+        return create(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", send_twice)
+    made = register(registry, 1)
+    assert made.version == "1"
+    assert registry.versions() == [made]
+    assert register(registry, 1) == made

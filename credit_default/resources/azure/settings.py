@@ -3,114 +3,151 @@
 The names of resources are held to Azure's own rules ("Naming rules and restrictions for Azure resources" on Microsoft
 Learn, and the patterns of Azure ML's REST reference), so that a slip of the pen shows here and not in a job's log.
 Nothing of Azure is imported, and nobody is asked whether the resources exist.
+
+Plain dataclasses: building a pydantic model of this size takes as long as a tenth of `import dagster`, each time that
+the definitions are loaded.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from dataclasses import dataclass
+from typing import Any
 
 from credit_default.errors import SettingsError
-from credit_default.resources.azure.targets import TARGET_VARIABLES, Kind, Target, read_targets
+from credit_default.resources.azure.targets import Kind, Target, read_targets
 from credit_default.settings import CONNECTION_STRING_VARIABLE
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-
-
-def _connection_string(value: str) -> str:
-    if not re.search(rf"(^|;)\s*InstrumentationKey={_GUID}(;|$)", value):
-        raise ValueError
-    return value
-
-
-Guid = Annotated[str, StringConstraints(pattern=f"^{_GUID}$")]
 #: Of Azure ML's workspaces and registries.
-WorkspaceName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$")]
-Container = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", min_length=3, max_length=63)]
-#: A pattern does not apply to a SecretStr itself, so it is held to it before it becomes one.
-ConnectionString = Annotated[SecretStr, BeforeValidator(_connection_string)]
-Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
-
-_WORKSPACE_NAME = "3 to 33 letters, digits, hyphens and underscores, a letter or digit first"
-_SECONDS = "a number of seconds above 0, a week at most"
+_WORKSPACE = r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"
+_WORKSPACE_IN_WORDS = "3 to 33 letters, digits, hyphens and underscores, a letter or digit first"
+_LONGEST_SECONDS = 7 * 86_400
+_MOST_SPOT_ATTEMPTS = 20
 
 
-def _variable(name: str, description: str, expected: str, **more: Any) -> Any:
-    """Declare a setting: its variable, what it is for, and what its value looks like."""
-    return Field(alias=name, description=description, json_schema_extra={"expected": expected}, **more)
+@dataclass(frozen=True)
+class AzureSettings:
+    """The settings of one Azure environment; none is a secret.
+
+    The connection string of Application Insights is one, and is validated with the others and not kept.
+
+    Attributes
+    ----------
+    subscription_id, resource_group, workspace, registry
+        Where Azure ML is.
+    account, container
+        Storage account and blob container of the lake.
+    log_analytics_workspace_id
+        Where telemetry is queried.
+    tracking_uri
+        MLflow server that holds trainings and registered models.
+    targets
+        Where each kind of step runs.
+    poll_seconds
+        How often a job is looked at.
+    queue_limit, run_limit, not_responding_limit, paused_limit
+        Seconds that a job may be in such a state.
+    unreachable_limit
+        Seconds that Azure may fail to answer.
+    upload_limit
+        Seconds that an upload or a copy may take.
+    spot_attempts
+        How often a job is tried on machines that may be taken away.
+    """
+
+    subscription_id: str
+    resource_group: str
+    workspace: str
+    registry: str
+    account: str
+    container: str
+    log_analytics_workspace_id: str
+    tracking_uri: str
+    targets: Mapping[Kind, Target]
+    poll_seconds: float
+    queue_limit: float
+    run_limit: float
+    unreachable_limit: float
+    not_responding_limit: float
+    paused_limit: float
+    upload_limit: float
+    spot_attempts: int
 
 
-class AzureSettings(BaseModel):
-    """The settings of one Azure environment. None of them is a secret but the connection string, which stays hidden."""
+@dataclass(frozen=True)
+class _Text:
+    """A variable whose value has to match a pattern."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    variable: str
+    pattern: str
+    expected: str
+    purpose: str
 
-    subscription_id: Guid = _variable(
-        "AZURE_SUBSCRIPTION_ID", "the subscription that everything belongs to", "its id, a GUID"
-    )
-    resource_group: Annotated[str, StringConstraints(pattern=r"^[-\w.()]{0,89}[-\w()]$")] = _variable(
+
+_TEXTS = {
+    "subscription_id": _Text(
+        "AZURE_SUBSCRIPTION_ID", _GUID, "its id, a GUID", "the subscription that everything belongs to"
+    ),
+    "resource_group": _Text(
         "AZURE_RESOURCE_GROUP",
-        "the resource group of the workspace",
+        r"[-\w.()]{0,89}[-\w()]",
         "1 to 90 letters, digits, hyphens, underscores, full stops and brackets, no full stop at the end",
-    )
-    workspace: WorkspaceName = _variable("AZURE_ML_WORKSPACE", "the Azure ML workspace that runs jobs", _WORKSPACE_NAME)
-    registry: WorkspaceName = _variable(
-        "AZURE_ML_REGISTRY", "the Azure ML registry that environments share models through", _WORKSPACE_NAME
-    )
-    account: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{3,24}$")] = _variable(
-        "AZURE_STORAGE_ACCOUNT", "the storage account of the lake", "3 to 24 lower-case letters and digits"
-    )
-    container: Container = _variable(
+        "the resource group of the workspace",
+    ),
+    "workspace": _Text("AZURE_ML_WORKSPACE", _WORKSPACE, _WORKSPACE_IN_WORDS, "the Azure ML workspace that runs jobs"),
+    "registry": _Text(
+        "AZURE_ML_REGISTRY",
+        _WORKSPACE,
+        _WORKSPACE_IN_WORDS,
+        "the Azure ML registry that environments share models through",
+    ),
+    "account": _Text(
+        "AZURE_STORAGE_ACCOUNT",
+        "[a-z0-9]{3,24}",
+        "3 to 24 lower-case letters and digits",
+        "the storage account of the lake",
+    ),
+    "container": _Text(
         "AZURE_STORAGE_CONTAINER",
-        "the blob container of the lake",
+        r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*",
         "3 to 63 lower-case letters, digits and single hyphens, a letter or digit first and last",
-    )
-    log_analytics_workspace_id: Guid = _variable(
+        "the blob container of the lake",
+    ),
+    "log_analytics_workspace_id": _Text(
         "AZURE_LOG_ANALYTICS_WORKSPACE_ID",
-        "the Log Analytics workspace that telemetry is queried in",
+        _GUID,
         "its workspace id (not its resource id), a GUID",
-    )
-    connection_string: ConnectionString = _variable(
+        "the Log Analytics workspace that telemetry is queried in",
+    ),
+    "connection_string": _Text(
         CONNECTION_STRING_VARIABLE,
-        "where telemetry is sent",
+        rf"(.*;)?\s*InstrumentationKey={_GUID}(;.*)?",
         "InstrumentationKey=<GUID>;IngestionEndpoint=https://..., as the Azure portal shows it",
-    )
-    # No user name or password in it: addresses are shown in the UI. MLflow has variables of its own for them.
-    tracking_uri: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")] = _variable(
+        "where telemetry is sent",
+    ),
+    "tracking_uri": _Text(
         "MLFLOW_TRACKING_URI",
-        "the MLflow server that holds trainings and registered models",
+        # No user name or password in it: addresses are shown in the UI.
+        r"https?://[^/@\s]+(/[^@\s]*)?",
         "http(s)://host[:port], credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    )
-    poll_seconds: Seconds = _variable(
-        "CREDIT_DEFAULT_POLL_SECONDS", "how often a job is looked at", _SECONDS, default=10
-    )
-    queue_limit: Seconds = _variable(
-        "CREDIT_DEFAULT_QUEUE_LIMIT", "how long a job may wait for a machine", _SECONDS, default=7200
-    )
-    run_limit: Seconds = _variable("CREDIT_DEFAULT_RUN_LIMIT", "how long a job may run", _SECONDS, default=14400)
-    unreachable_limit: Seconds = _variable(
-        "CREDIT_DEFAULT_UNREACHABLE_LIMIT", "how long Azure may fail to answer", _SECONDS, default=900
-    )
-    not_responding_limit: Seconds = _variable(
-        "CREDIT_DEFAULT_NOT_RESPONDING_LIMIT", "how long a job may be NotResponding", _SECONDS, default=1800
-    )
-    paused_limit: Seconds = _variable(
-        "CREDIT_DEFAULT_PAUSED_LIMIT", "how long a job may be Paused", _SECONDS, default=1800
-    )
-    upload_limit: Seconds = _variable(
-        "CREDIT_DEFAULT_UPLOAD_LIMIT", "how long an upload or a copy may take", _SECONDS, default=600
-    )
-    spot_attempts: Annotated[int, Field(ge=0, le=20)] = _variable(
-        "CREDIT_DEFAULT_SPOT_ATTEMPTS",
-        "how often a job is tried on spot machines",
-        "a whole number, 0 to 20",
-        default=2,
-    )
-    targets: Mapping[Kind, Target] = Field(description="Where each kind of step runs.")
+        "the MLflow server that holds trainings and registered models",
+    ),
+}
+#: Settings in seconds: variable, default, what for.
+_SECONDS = {
+    "poll_seconds": ("CREDIT_DEFAULT_POLL_SECONDS", 10, "how often a job is looked at"),
+    "queue_limit": ("CREDIT_DEFAULT_QUEUE_LIMIT", 7200, "how long a job may wait for a machine"),
+    "run_limit": ("CREDIT_DEFAULT_RUN_LIMIT", 14400, "how long a job may run"),
+    "unreachable_limit": ("CREDIT_DEFAULT_UNREACHABLE_LIMIT", 900, "how long Azure may fail to answer"),
+    "not_responding_limit": ("CREDIT_DEFAULT_NOT_RESPONDING_LIMIT", 1800, "how long a job may be NotResponding"),
+    "paused_limit": ("CREDIT_DEFAULT_PAUSED_LIMIT", 1800, "how long a job may be Paused"),
+    "upload_limit": ("CREDIT_DEFAULT_UPLOAD_LIMIT", 600, "how long an upload or a copy may take"),
+}
+_SPOT_ATTEMPTS = "CREDIT_DEFAULT_SPOT_ATTEMPTS"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
@@ -121,30 +158,48 @@ def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
     SettingsError
         Naming every variable that is missing or malformed: what was got, what was expected, and what it is for.
     """
-    targets, problems = read_targets(environ)
-    given = {name: environ[name].strip() for name in VARIABLES if environ.get(name, "").strip()}
-    try:
-        found = AzureSettings.model_validate({**given, "targets": targets})
-    except ValidationError as error:
-        problems = [_told(problem["loc"][0], problem.get("input")) for problem in error.errors()] + problems
+    problems: list[str] = []
+    found: dict[str, Any] = {name: _text(environ, text, problems) for name, text in _TEXTS.items()}
+    for name, (variable, default, purpose) in _SECONDS.items():
+        found[name] = _seconds(environ, variable, default, purpose, problems)
+    found["spot_attempts"] = _attempts(environ, problems)
+    found["targets"], wrong = read_targets(environ)
+    problems += wrong
     if problems:
         listed = "".join(f"\n- {problem}" for problem in problems)
         raise SettingsError(f"{len(problems)} setting(s) of this Azure environment are missing or malformed:{listed}")
-    return found
+    del found["connection_string"]  # the resource that needs it takes it from the environment
+    return AzureSettings(**found)
 
 
-def _told(name: Any, got: Any) -> str:
-    field = _FIELDS[name]
+def _text(environ: Mapping[str, str], text: _Text, problems: list[str]) -> str:
+    value = environ.get(text.variable, "").strip()
+    if re.fullmatch(text.pattern, value):
+        return value
     # Whatever was put into the place of a secret may be one, and an address may hold a password.
-    shown = "malformed" if field.annotation is SecretStr or "@" in str(got) else repr(got)
-    state = "not set" if isinstance(got, dict) else shown
-    extra = field.json_schema_extra
-    expected = extra["expected"] if isinstance(extra, dict) else ""
-    return f"{name} is {state}; expected {expected} ({field.description})"
+    hidden = text.variable == CONNECTION_STRING_VARIABLE or "@" in value
+    got = ("malformed" if hidden else repr(value)) if value else "not set"
+    problems.append(f"{text.variable} is {got}; expected {text.expected} ({text.purpose})")
+    return value
 
 
-_FIELDS = {str(field.alias): field for field in AzureSettings.model_fields.values() if field.alias}
-#: Every variable that is read here, those of the compute targets apart (see `targets`).
-VARIABLES = tuple(_FIELDS)
-#: And with those.
-ALL_VARIABLES = (*VARIABLES, *TARGET_VARIABLES)
+def _seconds(environ: Mapping[str, str], variable: str, default: float, purpose: str, problems: list[str]) -> float:
+    value = environ.get(variable, "").strip() or str(default)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= _LONGEST_SECONDS:
+        expected = "a number of seconds above 0, a week at most"
+        problems.append(f"{variable} is {value!r}; expected {expected} ({purpose})")
+    return number
+
+
+def _attempts(environ: Mapping[str, str], problems: list[str]) -> int:
+    value = environ.get(_SPOT_ATTEMPTS, "").strip() or "2"
+    if value.isascii() and value.isdecimal() and int(value) <= _MOST_SPOT_ATTEMPTS:
+        return int(value)
+    expected = f"a whole number, 0 to {_MOST_SPOT_ATTEMPTS}"
+    purpose = "how often a job is tried on spot machines"
+    problems.append(f"{_SPOT_ATTEMPTS} is {value!r}; expected {expected} ({purpose})")
+    return 0

@@ -80,10 +80,6 @@ class Target:
         return self.compute == SERVERLESS
 
 
-_FORMS = (_COMPUTE, _SPOT_COMPUTE, _INSTANCE_TYPE, _SPOT, _INSTANCE_COUNT)
-TARGET_VARIABLES = tuple(f"{form}{suffix}" for form in _FORMS for suffix in ("", *(f"_{kind.name}" for kind in Kind)))
-
-
 def read_targets(environ: Mapping[str, str]) -> tuple[dict[Kind, Target], list[str]]:
     """Return the target of each kind, and what is wrong with the variables."""
     reader = _Reader(environ)

@@ -7,20 +7,22 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.resources.local.compute import LocalCompute
-from credit_default.resources.local.endpoint import LocalBatchEndpoint
-from credit_default.resources.local.registry import LocalModelRegistry
-from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
 
 
 def local_resources(settings: Settings) -> dict[str, Any]:
     """Return the five ports on this machine."""
+    # Here, since Azure's ports use some modules of this package and should not pay for the others.
+    from credit_default.resources.local.compute import LocalCompute
+    from credit_default.resources.local.endpoint import LocalBatchEndpoint
+    from credit_default.resources.local.registry import LocalModelRegistry
+    from credit_default.resources.local.storage import LocalStorage
+    from credit_default.resources.local.telemetry import LocalTelemetry
+
     lake = str(settings.lake)
     compute = LocalCompute(jobs=str(settings.jobs), lake=lake, tracking_uri=settings.tracking_uri)
     storage = LocalStorage(root=lake)
-    registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, storage=storage)
+    registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, files=settings.lake.as_uri())
     # An EnvVar shows its name in the UI and not the instrumentation key in its value.
     watched = CONNECTION_STRING_VARIABLE in os.environ
     connection = {"connection_string": dg.EnvVar(CONNECTION_STRING_VARIABLE)} if watched else {}

@@ -1,14 +1,16 @@
 """The model registry of an MLflow: a database of this machine, or a server."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere
-from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
+from credit_default.resources.ports import ModelRegistry, ModelVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +24,7 @@ class LocalModelRegistry(ModelRegistry):
 
     name: str = Field(description="Name of the registered model.")
     tracking_uri: str = Field(description="MLflow tracking URI; its store holds the registry too.")
-    storage: dg.ResourceDependency[Storage]
+    files: str = Field(description="Address below which MLflow finds the folders of storage.")
 
     def register(self, key: str, *, sha256: str, tags: Mapping[str, str]) -> ModelVersion:  # noqa: D102 - see the port
         for known in self.versions():
@@ -32,7 +34,7 @@ class LocalModelRegistry(ModelRegistry):
         self._ensure_model(client)
         client.create_model_version(
             self.name,
-            source=self._source(f"{key}/mlflow"),
+            source=f"{self.files}/{quote(key)}/mlflow",
             run_id=tags.get("mlflow_run_id") or None,
             tags={**tags, _KEY: key, _SHA256: sha256},
         )
@@ -69,17 +71,13 @@ class LocalModelRegistry(ModelRegistry):
     def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
         self._client().set_registered_model_alias(self.name, alias, version)
 
-    def _source(self, key: str) -> str:
-        """Return the address under which MLflow finds a folder of storage."""
-        return self.storage.uri(key)
-
-    def _remove(self, client: "MlflowClient", version: str) -> None:
+    def _remove(self, client: MlflowClient, version: str) -> None:
         from mlflow.exceptions import MlflowException
 
         with contextlib.suppress(MlflowException):  # the other one removes it too
             client.delete_model_version(self.name, version)
 
-    def _ensure_model(self, client: "MlflowClient") -> None:
+    def _ensure_model(self, client: MlflowClient) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -88,7 +86,7 @@ class LocalModelRegistry(ModelRegistry):
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _client(self) -> "MlflowClient":
+    def _client(self) -> MlflowClient:
         # MLflow takes seconds to import: only a run that needs the registry pays for it.
         from credit_default.core.tracking import open_client
 
