@@ -33,6 +33,14 @@ INTERVAL = "interval"
 TRIAL_VARIABLE = "CREDIT_DEFAULT_TRIAL"
 #: For how long the last chunks are tried again after the step has ended.
 CLOSING_SECONDS = 120.0
+#: The client gives up soon, because the channel tries again with everything that was said meanwhile.
+_REQUESTS: dict[str, Any] = {
+    "retry_total": 2,
+    "initial_backoff": 1,
+    "increment_base": 2,
+    "connection_timeout": 10,
+    "read_timeout": 30,
+}
 
 
 class AzureMessageChannel(PipesBlobStoreMessageWriterChannel):
@@ -98,7 +106,7 @@ class AzureMessageWriter(PipesBlobStoreMessageWriter[AzureMessageChannel]):
 
         # Azure ML names the identity when the compute has one that was made for it; else the compute's own is used.
         credential = DefaultAzureCredential(managed_identity_client_id=os.environ.get("DEFAULT_IDENTITY_CLIENT_ID"))
-        container = ContainerClient(params[ACCOUNT_URL], params[CONTAINER], credential=credential)
+        container = ContainerClient(params[ACCOUNT_URL], params[CONTAINER], credential=credential, **_REQUESTS)
         return AzureMessageChannel(container, incarnation(params), interval=float(params[INTERVAL]))
 
 

@@ -1,0 +1,125 @@
+"""Messages of a step that is an Azure ML job: every one arrives, in order, whatever happens to the uploads."""
+
+import json
+import os
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient
+
+from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of
+from credit_default.resources.messages import StepMessages, open_session
+from credit_default.steps.azure_messages import TRIAL_VARIABLE, AzureMessageChannel, incarnation
+from credit_default_tests.platforms import azure_storage
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def storage(azure):
+    return azure_storage()
+
+
+@pytest.fixture
+def channel(storage):
+    """Make the channel of one start of a job's step."""
+
+    def make(job="job-1", *, interval=0.2, closing_seconds=5.0):
+        container = ContainerClient(
+            storage.blobs.address, storage.container, storage.workspace.credential(), retry_total=0
+        )
+        prefix = incarnation(channel_of(job, storage, interval=interval))
+        return AzureMessageChannel(container, prefix, interval=interval, closing_seconds=closing_seconds)
+
+    return make
+
+
+def message(number: int) -> dict:
+    payload = {"kind": "refused", "partition": f"day-{number}", "error": "no", "error_type": "DayError"}
+    return {"method": "report_custom_message", "params": {"payload": payload}}
+
+
+def read(storage, job="job-1", folder="", *, times=1):
+    """Read what a job reported inside a run; returns the days of the messages and the reader."""
+    messages = StepMessages(job, channel_of(job, storage, interval=1), lambda path: path)
+    reader = JobMessages(storage, messages, f"{folder_of(job)}/messages{folder}")
+
+    @dg.asset
+    def made(context) -> None:
+        with open_session(context, messages):
+            for _ in range(times):
+                reader.read()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([made], instance=instance)
+    return [arrived.partition for arrived in reader.arrived], reader
+
+
+def test_uploads_that_fail_are_repeated_and_lose_nothing(channel, storage, emulator):
+    emulator.fault("PUT", "/messages/", status=500, times=4)
+    one = channel()
+    with one.buffered_upload_loop():
+        for number in range(5):
+            one.write_message(message(number))
+            if number == 2:
+                while not one._error:
+                    pass
+    assert read(storage)[0] == [f"day-{number}" for number in range(5)]
+
+
+def test_what_never_arrived_is_an_error_of_the_step(channel, emulator):
+    emulator.fault("PUT", "/messages/", status=500, times=1000)
+    one = channel(closing_seconds=1.0)
+
+    def speak():
+        with one.buffered_upload_loop():
+            one.write_message(message(1))
+
+    with pytest.raises(HttpResponseError) as told:
+        speak()
+    assert told.value.status_code == 500
+
+
+def test_only_the_newest_start_of_a_job_counts(channel, storage):
+    for days in ([1, 2, 3], [1, 2]):
+        one = channel()
+        with one.buffered_upload_loop():
+            for day in days:
+                one.write_message(message(day))
+    arrived, reader = read(storage, times=2)
+    assert arrived == ["day-1", "day-2"]
+    assert reader.starts == 2
+
+
+def test_trials_of_a_sweep_report_apart(channel, storage, monkeypatch):
+    for trial in ("0", "1"):
+        monkeypatch.setenv(TRIAL_VARIABLE, trial)
+        one = channel()
+        with one.buffered_upload_loop():
+            one.write_message(message(int(trial)))
+    assert read(storage, folder="/trial-0")[0] == ["day-0"]
+    assert read(storage, folder="/trial-1")[0] == ["day-1"]
+
+
+def test_a_step_learns_from_its_environment_where_to_report(storage, tmp_path, emulator):
+    messages = StepMessages("job-9", channel_of("job-9", storage, interval=0.2), lambda path: f"out/{path}")
+    reader = JobMessages(storage, messages, f"{folder_of('job-9')}/messages")
+    days = "2026-01-01,2026-01-02"
+
+    @dg.asset
+    def made(context) -> None:
+        with open_session(context, messages) as session:
+            command = [sys.executable, "-m", "credit_default_tests.resources.example_steps.count"]
+            command += ["--output", str(tmp_path / "out"), "--days", days]
+            subprocess.run(command, env={**os.environ, **session}, check=True)
+            reader.read()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([made], instance=instance)
+    assert [arrived.partition for arrived in reader.arrived] == days.split(",")
+    assert reader.closed
+    first = storage.entries("jobs/job-9/messages")[0].name
+    assert json.loads(storage.read(f"jobs/job-9/messages/{first}/1.json").splitlines()[0])["method"] == "opened"
