@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -120,11 +121,19 @@ def test_ci_runs_every_supported_python_through_the_same_targets_as_a_person():
 @pytest.mark.parametrize("target", ["demo", "dev", "test", "test-fast", "lint", "clean"])
 def test_make_knows_its_targets_and_sets_up_the_environment_by_itself(target, tmp_path):
     # Not in the checkout itself, where the environment is there already.
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", "package.json", "package-lock.json", ".npmrc"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     done = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ("--require-hashes -r requirements.lock" in done.stdout) == (target != "clean")
+    assert ("npm ci" in done.stdout) == target.startswith("test")
     assert ".credit_default" not in done.stdout
+
+
+def test_the_lock_of_the_tests_blob_store_is_whole_and_names_no_registry():
+    lock = json.loads((ROOT / "package-lock.json").read_text("utf-8"))["packages"]
+    wanted = json.loads((ROOT / "package.json").read_text("utf-8"))["devDependencies"]
+    assert lock[""]["devDependencies"] == wanted
+    assert all("integrity" in package and "resolved" not in package for path, package in lock.items() if path)
 
 
 def test_make_says_which_python_it_needs(tmp_path):
