@@ -141,17 +141,20 @@ def routes(state: State) -> list[Route]:
 
 
 def _start_upload(call: Call) -> Answer:
-    """Answer a place of its own for the upload of a version of code, in the workspace's artifact container."""
+    """Answer a container of its own for a version of code: the SDK uploads to the container's root."""
     workspace, blobs = call.workspace, call.state.blobs
-    signature = blobs.container_signature(workspace.artifacts)
-    folder = f"https://{workspace.account}.blob.core.windows.net/{workspace.artifacts}"
+    asked = f"{workspace.arm_id}/codes/{call.params['name']}/versions/{call.params['version']}"
+    container = f"code-{uuid.uuid5(uuid.NAMESPACE_URL, asked)}"
+    blobs.create_container(container)
+    folder = f"https://{workspace.account}.blob.core.windows.net/{container}"
+    signature = blobs.container_signature(container)
     account = (
         f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
         f"/providers/Microsoft.Storage/storageAccounts/{workspace.account}"
     )
     return Answer(
         {
-            "pendingUploadId": str(uuid.uuid4()),
+            "pendingUploadId": container,
             "pendingUploadType": "TemporaryBlobReference",
             "blobReferenceForConsumption": {
                 "blobUri": folder,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 STOP_SECONDS = 30
 
@@ -94,7 +95,8 @@ class Emulator:
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
+                for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                    one.kill()
                 process.wait()
                 raise
             finally:

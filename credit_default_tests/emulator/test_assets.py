@@ -4,6 +4,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from credit_default_tests.emulator.clients import client_of
+from credit_default_tests.emulator.test_workspaces import blob_datastore
 
 
 @pytest.fixture
@@ -41,6 +42,15 @@ class TestData:
         store = AzureStore(account_name=azure.account, container_name=azure.artifacts, credential_provider=bearer)
         stored = made.path.partition("/paths/")[2]
         assert bytes(obstore.get(store, stored).bytes()) == b"client_id\n"
+
+    def test_a_file_is_uploaded_to_a_datastore_without_credentials(self, azure, client, tmp_path):
+        from azure.ai.ml.entities import Data
+
+        client.datastores.create_or_update(blob_datastore("lake", azure))
+        (tmp_path / "table.csv").write_text("client_id\n")
+
+        table = Data(name="uploaded", version="1", type="uri_file", path=str(tmp_path / "table.csv"), datastore="lake")
+        assert "/datastores/lake/paths/" in client.data.create_or_update(table).path
 
     def test_a_version_is_not_changed_but_for_its_tags(self, client):
         client.data.create_or_update(data("1", "first.csv"))
@@ -100,6 +110,24 @@ class TestEnvironments:
         with pytest.raises(HttpResponseError, match="image cannot be changed") as refused:
             client.environments.create_or_update(Environment(name="plain", version="1", image="ubuntu:24.04"))
         assert refused.value.status_code == 409
+
+
+def test_code_is_uploaded_once_for_all_its_jobs(emulator, azure, client, tmp_path):
+    from azure.ai.ml.entities._assets import Code
+
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "program.py").write_text("print('here')\n")
+
+    first = client._code.create_or_update(Code(path=str(tmp_path)))
+    second = client._code.create_or_update(Code(path=str(tmp_path)))
+    (tmp_path / "steps" / "program.py").write_text("print('there')\n")
+    third = client._code.create_or_update(Code(path=str(tmp_path)))
+
+    assert first.id == second.id != third.id
+    uploaded = [one["path"] for one in emulator.journal() if one["method"] == "PUT" and "program.py" in one["path"]]
+    containers = {path.split("/")[1] for path in uploaded}
+    assert all(any(container in code.path for code in (first, third)) for container in containers)
+    assert len(containers) == 2
 
 
 def test_a_component_is_made_once(client):
