@@ -13,6 +13,7 @@ from credit_default.resources.azure import job as job_module
 from credit_default.resources.azure.command import Task, command_line
 from credit_default.resources.azure.compute import ComputeTarget
 from credit_default.resources.azure.patience import within
+from credit_default.resources.azure.submission import Submission
 from credit_default_tests.platforms import azure_compute
 from credit_default_tests.resources.running import DAYS, Running
 
@@ -132,23 +133,20 @@ def test_an_answer_that_is_lost_makes_no_second_job(azure, emulator, jobs):
 @pytest.mark.slow
 def test_two_runs_that_want_one_job_share_it(azure, jobs, monkeypatch):
     running = Running(azure_compute())
-    # Both look before either submits: the second finds the name taken.
-    from credit_default.resources.azure.submission import Submission
+    submit, outcomes = Submission.submit, []
 
-    submit, together = Submission.submit, threading.Barrier(2, timeout=120)
-    monkeypatch.setattr(Submission, "submit", lambda *a, **k: (together.wait(), submit(*a, **k))[1])
-    outcomes = []
+    def late(*arguments, **options):
+        # The first has looked and found no job; before it submits one, the second does.
+        monkeypatch.setattr(Submission, "submit", submit)
+        outcomes.append(running.run(days=ONE_DAY))
+        submit(*arguments, **options)
 
-    def other():
-        outcomes.append(Running(azure_compute(), running.root).run(days=ONE_DAY, options={"seconds": "1"}))
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    outcomes.append(running.run(days=ONE_DAY, options={"seconds": "1"}))
-    thread.join()
+    monkeypatch.setattr(Submission, "submit", late)
+    outcomes.append(running.run(days=ONE_DAY))
     assert all(outcome.success for outcome in outcomes), [outcome.failure for outcome in outcomes]
     assert outcomes[0].jobs == outcomes[1].jobs
     assert statuses(jobs) == [("1", "Completed")]
+    assert len(jobs()[0]["puts"]) == 2
 
 
 @pytest.mark.slow

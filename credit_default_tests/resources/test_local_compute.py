@@ -1,4 +1,7 @@
-"""Steps as processes of this machine: told live, found again after a crash, stopped with all they started."""
+"""What is particular to steps as processes of this machine: told live, stopped with all they started.
+
+What every compute promises is in `test_compute`.
+"""
 
 import os
 import signal
@@ -6,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import dagster as dg
 import psutil
@@ -53,27 +55,6 @@ def failure(result):
     return "".join(filter(None, (error.message, error.cause and error.cause.message)))
 
 
-def test_results_arrive_with_the_files_that_the_step_wrote(tmp_path):
-    read = []
-    result, arrived = run(tmp_path, consume=lambda message: read.append(Path(message.files["count"]).read_text()))
-    assert result.success
-    assert [message.partition for message in arrived] == list(DAYS)
-    assert read == [f"{day}\n" for day in DAYS]
-
-
-def test_a_day_that_is_refused_does_not_stop_the_others(tmp_path):
-    result, arrived = run(tmp_path, options={"fail": DAYS[1]})
-    assert result.success
-    assert [type(message).__name__ for message in arrived] == ["Stored", "Refused", "Stored"]
-    assert arrived[1].error == "this day is refused"
-
-
-def test_the_error_of_a_step_is_told_in_its_own_words(tmp_path):
-    result, _ = run(tmp_path, options={"fail": "raise"})
-    assert not result.success
-    assert "JobFailed: InputError: columns age: missing" in failure(result)
-
-
 def test_a_step_that_is_killed_says_by_what(tmp_path):
     result, arrived = run(tmp_path, options={"fail": "die"})
     assert not result.success
@@ -85,14 +66,6 @@ def test_messages_arrive_while_the_step_still_works(tmp_path):
     moments = []
     run(tmp_path, options={"seconds": "0.5"}, consume=lambda _: moments.append(time.monotonic()))
     assert moments[-1] - moments[0] > 0.7
-
-
-def test_a_finished_job_is_run_again_when_asked_for_again(tmp_path):
-    started = tmp_path / "started"
-    with dg.DagsterInstance.ephemeral() as instance:
-        for _ in range(2):
-            assert run(tmp_path, options={"started": str(started)}, instance=instance)[0].success
-    assert len(started.read_text().splitlines()) == 2
 
 
 def test_whoever_stops_listening_stops_the_job_and_its_children(tmp_path):
@@ -159,20 +132,3 @@ def test_a_killed_orchestrator_finds_its_job_and_reads_all_it_said(tmp_path, sec
     assert "Found job" in second.stderr
     assert len((tmp_path / "started").read_text().split()) == 1, "the job was started twice"
     assert (tmp_path / "seen").read_text().split()[len(seen_before) :] == list(DAYS)
-
-
-def test_a_job_that_failed_is_tried_anew(tmp_path):
-    with dg.DagsterInstance.ephemeral() as instance:
-        run(tmp_path, options={"fail": "raise"}, instance=instance)
-        assert run(tmp_path, instance=instance)[0].success
-
-
-def test_a_step_that_is_not_there_is_named(tmp_path):
-    @dg.asset
-    def lost(context: dg.AssetExecutionContext):
-        yield from compute(tmp_path).run(context, "no_such_step", inputs={})
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = dg.materialize([lost], instance=instance, raise_on_error=False)
-    assert not result.success
-    assert "no_such_step" in failure(result)

@@ -83,7 +83,10 @@ class Attempts:
         return self.patience.ask(f"looking whether job {name} was dealt with", lambda: self.storage.exists(key))
 
     def settle(self, name: str) -> None:
-        """Note that everything that a job made was published and recorded."""
+        """Note that everything that a job made was published and recorded.
+
+        What it made stays below ``jobs/``, for whoever looks into it, until a lifecycle rule of the account removes it.
+        """
         key = f"{folder_of(name)}/settled"
         self.patience.ask(f"noting that job {name} was dealt with", lambda: self.storage.write(key, b""))
 

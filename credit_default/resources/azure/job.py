@@ -154,7 +154,9 @@ class JobWatch:
     def _look(self) -> Job:
         job: Job = self.client.jobs.get(self.name)
         for messages in self.messages:
-            messages.read()
+            # Of a search with hundreds of trials, those that have ended are not asked again and again.
+            if not messages.closed or len(self.messages) == 1:
+                messages.read()
         if status_of(job) in _RUNNING | ENDED:
             self._gently(lambda: self.logs.forward(self.history.details(self.name).logs))
         return job

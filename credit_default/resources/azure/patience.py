@@ -62,7 +62,10 @@ def is_transient(error: Exception) -> bool:
     """Whether the same question may well be answered a little later."""
     from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
 
-    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError, StorageError)):
+    if isinstance(error, StorageError):
+        # A container that is not there does not come by waiting; a network that is not there does.
+        return isinstance(error.__cause__, Exception) and is_transient(error.__cause__)
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         return True
     return _status(error) in _TRANSIENT
 

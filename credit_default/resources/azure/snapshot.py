@@ -19,9 +19,9 @@ def snapshot(packages: Sequence[str]) -> Iterator[Path]:
     An installed wheel gives the same folder as a checkout does, and the same sources give the same content, by whose
     hash the SDK knows whether it was uploaded before.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        # Azure shows the folder's own name as that of the code.
-        folder = Path(temporary, "credit-default")
+    # The SDK uploads to a folder of the same name, where it takes what it finds for the same code: no two share one.
+    with tempfile.TemporaryDirectory(prefix="credit-default-") as temporary:
+        folder = Path(temporary)
         for package in packages:
             spec = find_spec(package)
             if spec is None or not spec.submodule_search_locations:
