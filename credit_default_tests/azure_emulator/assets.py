@@ -141,13 +141,15 @@ def routes(state: State) -> list[Route]:
 
 
 def _start_upload(call: Call) -> Answer:
-    """Answer a container of its own for a version of code: the SDK uploads to the container's root."""
+    """Answer a container of its own for the upload of a version of code: the SDK puts the files at its root.
+
+    In a shared one the SDK would take an older upload that lies there for this one.
+    """
     workspace, blobs = call.workspace, call.state.blobs
-    asked = f"{workspace.arm_id}/codes/{call.params['name']}/versions/{call.params['version']}"
-    container = f"code-{uuid.uuid5(uuid.NAMESPACE_URL, asked)}"
+    container = f"code-{uuid.uuid4()}"
     blobs.create_container(container)
-    folder = f"https://{workspace.account}.blob.core.windows.net/{container}"
     signature = blobs.container_signature(container)
+    folder = f"https://{workspace.account}.blob.core.windows.net/{container}"
     account = (
         f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
         f"/providers/Microsoft.Storage/storageAccounts/{workspace.account}"
