@@ -1,16 +1,23 @@
-"""The local Dagster instance: prepared without touching what a user has changed, and as it should be."""
+"""The Dagster instance of an environment: prepared without touching what a user has changed, and as it should be."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 from credit_default import instance as local
+from credit_default.errors import SettingsError
 from credit_default.resources.local.run_launcher import WatchfulRunLauncher
 from credit_default.settings import read
+from credit_default_tests.platforms import azure_storage
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 
 @pytest.fixture
@@ -74,3 +81,71 @@ def test_entering_makes_this_process_one_of_the_instance(settings, monkeypatch):
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "")
     assert local.enter().home == settings.home
     assert os.environ["DAGSTER_HOME"] == str(settings.dagster_home)
+
+
+@pytest.fixture
+def development(tmp_path):
+    return read({"CREDIT_DEFAULT_HOME": str(tmp_path / "home"), "CREDIT_DEFAULT_ENV": "development"})
+
+
+def test_an_azure_environment_gets_no_landing_folders_and_a_configuration_of_its_own(development, monkeypatch):
+    for name, value in AZURE_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    local.prepare(development)
+    assert [path.name for path in development.home.iterdir()] == ["dagster"]
+    assert "AzureBlobComputeLogManager" in (development.dagster_home / "dagster.yaml").read_text()
+
+
+def test_an_azure_environment_whose_settings_are_wrong_is_refused_before_anything_is_made(development, monkeypatch):
+    for name in AZURE_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match=r"10 setting\(s\)"):
+        local.prepare(development)
+    assert not development.home.exists()
+
+
+def test_the_configurations_differ_only_where_azure_does():
+    common, azure = (
+        yaml.safe_load((Path(local.__file__).parent / f"resources/{name}/dagster.yaml").read_text())
+        for name in ("local", "azure")
+    )
+    assert azure.pop("compute_logs")["class"] == "AzureBlobComputeLogManager"
+    assert azure["concurrency"]["runs"].pop("max_concurrent_runs") >= common["concurrency"]["runs"].pop(
+        "max_concurrent_runs"
+    )
+    assert azure == common
+
+
+@dg.op
+def talkative():
+    print("said at the beginning", flush=True)
+    time.sleep(14)
+    print("said at the end")
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def talk():
+    talkative()
+
+
+@pytest.mark.slow
+def test_what_a_step_prints_is_in_the_lake_while_it_runs_and_afterwards(azure, development, monkeypatch):
+    for name, value in local.prepare(development).items():
+        monkeypatch.setenv(name, value)
+    storage = azure_storage()
+
+    def logs(*endings: str) -> list[str]:
+        found = storage._list("dagster/logs/")
+        return [storage.read(blob.name).decode() for blob in found if blob.name.endswith(endings)]
+
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.telemetry_enabled
+        assert isinstance(instance.run_launcher, WatchfulRunLauncher)
+        run = threading.Thread(target=lambda: talk.execute_in_process(instance=instance))
+        run.start()
+        while run.is_alive() and not logs(".out.partial"):
+            time.sleep(0.5)
+        assert run.is_alive(), "it was over before anything could be seen"
+        assert "said at the beginning" in "".join(logs(".out.partial"))
+        run.join()
+    assert "said at the end" in "".join(logs(".out"))

@@ -35,7 +35,11 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         subscription_id=found.subscription_id, resource_group=found.resource_group, name=found.workspace
     )
     storage = AzureStorage(
-        account=found.account, container=found.container, time_limit=found.upload_limit, workspace=workspace
+        account=found.account,
+        container=found.container,
+        time_limit=found.upload_limit,
+        unreachable_limit=found.unreachable_limit,
+        workspace=workspace,
     )
     compute = AzureCompute(
         environment=settings.environment.value,

@@ -6,13 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from credit_default.errors import StorageError
+
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
+
+    from credit_default.resources.azure.patience import Patience
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def register(client: MLClient, name: str, version: str, *, path: str, keep: Callable[[], None]) -> None:
+def register(
+    client: MLClient, patience: Patience, name: str, version: str, *, path: str, keep: Callable[[], None]
+) -> None:
     """Register a file as a version of a data asset, unless that version is there.
 
     Parameters
@@ -21,21 +27,36 @@ def register(client: MLClient, name: str, version: str, *, path: str, keep: Call
         ``azureml://`` address of a file that never changes: the asset only points at it.
     keep
         Puts the file there; called when the version has to be made.
+
+    Raises
+    ------
+    StorageError
+        Azure ML refuses the version.
     """
-    if _is_there(client, name, version):
-        return
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.entities import Data
+    from azure.core.exceptions import HttpResponseError
 
+    what = f"version {version} of data asset {name}"
+
+    def is_there() -> bool:
+        return patience.ask(f"looking for {what}", lambda: _is_there(client, name, version))
+
+    if is_there():
+        return
     keep()
     asset = Data(name=name, version=version, path=path, type=AssetTypes.URI_FILE)
     try:
-        client.data.create_or_update(asset)
-    except Exception:
-        # Somebody may have been faster, or the answer was lost. The SDK has no one exception for a conflict.
-        if not _is_there(client, name, version):
-            raise
-        _LOGGER.info("Version %s of %s was registered meanwhile.", version, name)
+        patience.ask(f"registering {what}", lambda: client.data.create_or_update(asset))
+    except HttpResponseError as error:
+        # Somebody may have been faster, or the answer was lost and the question repeated.
+        if is_there():
+            _LOGGER.info("Somebody else registered %s meanwhile.", what)
+            return
+        raise StorageError(
+            f"Azure ML refused {what} ({error.status_code} {error.reason}); give the identity that runs this the role "
+            "AzureML Data Scientist on the workspace; its own words are the cause of this error"
+        ) from error
 
 
 def _is_there(client: MLClient, name: str, version: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr
 
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
+from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.ports import Change, Entry, Storage
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _PUBLISHED = ".published"
 #: Length of YYYY-MM: folders whose names begin alike are listed by one request.
 _MONTH = 7
+_PAUSE_SECONDS = 2.0
 
 
 class AzureStorage(Storage):
@@ -42,6 +44,7 @@ class AzureStorage(Storage):
         default="credit_default", description="Azure ML datastore by which jobs reach the container."
     )
     time_limit: float = Field(default=600.0, description="Seconds that an upload or a copy may take.")
+    unreachable_limit: float = Field(default=900.0, description="Seconds that Azure ML may fail to answer.")
     workspace: dg.ResourceDependency[AzureWorkspace]
     _blobs: BlobContainer | None = PrivateAttr(default=None)
 
@@ -140,6 +143,7 @@ class AzureStorage(Storage):
         kept = f"data_assets/{name}/{version}/{PurePosixPath(key).name}"
         register(
             self.workspace.client(),
+            Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS),
             name,
             version,
             path=self.datastore_uri(kept),
