@@ -72,22 +72,26 @@ class Application:
         """Answer, or return None when the connection was dropped on purpose."""
         fault = self._state.faults.take(request.method, host, request.url.path)
         try:
-            if fault:
-                if fault.delay:
-                    await asyncio.sleep(fault.delay)
-                if fault.drop:
-                    request.scope["extensions"]["emulator.abort"]()
-                    return None
-                if fault.status:
-                    raise self._injected(fault)
-            if self._storage.serves(host):
-                return await self._storage.response(request, host)
-            raw = await request.body()
-            return _sent(await run_in_threadpool(self._answer, request, host, raw))
+            if fault and fault.delay:
+                await asyncio.sleep(fault.delay)
+            if fault and fault.status:
+                raise self._injected(fault)
+            response = None if fault and fault.drop else await self._carried_out(request, host)
         except AzureError as refusal:
             if self._storage.serves(host):
-                return self._storage.refused(refusal)
-            return _sent(Answer(refusal.body(), refusal.status, refusal.headers))
+                response = self._storage.refused(refusal)
+            else:
+                response = _sent(Answer(refusal.body(), refusal.status, refusal.headers))
+        if fault and (fault.drop or fault.lose):
+            request.scope["extensions"]["emulator.abort"]()
+            return None
+        return response
+
+    async def _carried_out(self, request: Request, host: str) -> Response:
+        if self._storage.serves(host):
+            return await self._storage.response(request, host)
+        raw = await request.body()
+        return _sent(await run_in_threadpool(self._answer, request, host, raw))
 
     def _injected(self, fault: Fault) -> AzureError:
         if fault.status == 401:

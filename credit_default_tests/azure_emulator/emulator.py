@@ -115,12 +115,13 @@ class Emulator:
         times: int = 1,
         retry_after: float | None = None,
         drop: bool = False,
+        lose: bool = False,
         delay: float | None = None,
         host: str | None = None,
     ) -> None:
         """Let the next `times` requests that match fail; see `faults.Fault`."""
         asked = {"method": method, "path": path, "status": status, "times": times, "retry_after": retry_after}
-        self._ask("faults", asked | {"drop": drop, "delay": delay, "host": host})
+        self._ask("faults", asked | {"drop": drop, "lose": lose, "delay": delay, "host": host})
 
     def job_fault(
         self,

@@ -23,7 +23,9 @@ class Fault:
     retry_after
         Seconds, sent as ``Retry-After`` with the status.
     drop
-        Close the connection without an answer.
+        Close the connection without an answer; the request is not carried out.
+    lose
+        Carry the request out, then close the connection without an answer.
     delay
         Seconds to wait first.
     host
@@ -36,6 +38,7 @@ class Fault:
     times: int = 1
     retry_after: float | None = None
     drop: bool = False
+    lose: bool = False
     delay: float | None = None
     host: str | None = None
 

@@ -44,6 +44,17 @@ def test_a_dropped_connection_is_tried_again(emulator, azure, client):
     assert answers(emulator, azure, "computes") == [None, 200]
 
 
+def test_an_answer_is_lost_after_the_request_was_carried_out(emulator, azure, client):
+    from azure.ai.ml.entities import Environment
+
+    emulator.fault("PUT", "/environments/lost/", lose=True)
+
+    client.environments.create_or_update(Environment(name="lost", version="1", image="ubuntu:24.04"))
+
+    # The SDK asks again, and what it asks for is there already: 200, where a first PUT gets 201.
+    assert answers(emulator, azure, "environments/lost/") == [None, 200]
+
+
 def test_a_slow_answer_comes(emulator, azure, client):
     emulator.fault("GET", COMPUTES, delay=0.5)
 
