@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import uuid
+
 import pytest
 
 from credit_default.errors import NotThere
@@ -16,9 +19,25 @@ def database(tmp_path_factory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'below' / 'mlflow.db'}"
 
 
+@pytest.fixture(params=["local", "azure"])
+def open_registry(request, tmp_path):
+    """Open a registry as the environment does: a database here, a server there."""
+    if request.param == "local":
+        where = {"tracking_uri": request.getfixturevalue("database"), "files": tmp_path.as_uri()}
+    else:
+        workspace = request.getfixturevalue("azure")
+        files = f"wasbs://{workspace.container}@{workspace.account}.blob.core.windows.net"
+        where = {"tracking_uri": os.environ["MLFLOW_TRACKING_URI"], "files": files}
+
+    def make(name: str) -> LocalModelRegistry:
+        return LocalModelRegistry(name=name, **where)
+
+    return make
+
+
 @pytest.fixture
-def registry(database, tmp_path, request) -> LocalModelRegistry:
-    return LocalModelRegistry(name=request.node.name[:80], tracking_uri=database, files=tmp_path.as_uri())
+def registry(open_registry) -> LocalModelRegistry:
+    return open_registry(f"model-{uuid.uuid4().hex[:12]}")
 
 
 def register(registry, number: int, **tags: str):
@@ -71,19 +90,19 @@ def test_what_is_not_there_is_named_with_what_is(registry):
         registry.get("3")
 
 
-def test_registries_of_other_models_are_not_mixed_in(registry, database, tmp_path):
+def test_registries_of_other_models_are_not_mixed_in(registry, open_registry):
     register(registry, 1)
-    other = LocalModelRegistry(name=f"{registry.name}-other", tracking_uri=database, files=tmp_path.as_uri())
+    other = open_registry(f"{registry.name}-other")
     assert other.versions() == []
     assert register(other, 1).version == "1"
     other.set_alias("champion", "1")
     assert registry.get("1").aliases == ()
 
 
-def test_another_process_sees_the_same_versions(registry, database, tmp_path):
+def test_another_process_sees_the_same_versions(registry, open_registry):
     register(registry, 1)
     registry.set_alias("champion", "1")
-    again = LocalModelRegistry(name=registry.name, tracking_uri=database, files=tmp_path.as_uri())
+    again = open_registry(registry.name)
     assert again.get("champion").version == "1"
 
 
@@ -101,3 +120,21 @@ def test_a_registration_whose_answer_was_lost_and_was_sent_again_makes_one_versi
     assert made.version == "1"
     assert registry.versions() == [made]
     assert register(registry, 1) == made
+
+
+def test_mlflow_itself_knows_where_the_files_are(registry):
+    register(registry, 1)
+    source = registry._client().get_model_version(registry.name, "1").source
+    assert source == f"{registry.files}/models/m1/mlflow"
+
+
+def test_a_server_that_holds_many_models_still_tells_the_aliases_of_ours(database, tmp_path):
+    from mlflow import MlflowClient
+
+    registry = LocalModelRegistry(name="zz-last-by-name", tracking_uri=database, files=tmp_path.as_uri())
+    register(registry, 1)
+    registry.set_alias("champion", "1")
+    client = MlflowClient(tracking_uri=database, registry_uri=database)
+    for number in range(101):
+        client.create_registered_model(f"other-{number}")
+    assert registry.get("champion").version == "1"

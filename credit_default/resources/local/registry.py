@@ -57,7 +57,8 @@ class LocalModelRegistry(ModelRegistry):
     def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
         client = self._client()
         aliases: dict[str, list[str]] = {}
-        models = [model for model in client.search_registered_models() if model.name == self.name]
+        # Asked for by name: a shared server answers with its first hundred models otherwise.
+        models = client.search_registered_models(filter_string=f"name = '{self.name}'")
         for model in models:
             for alias, version in model.aliases.items():
                 aliases.setdefault(str(version), []).append(alias)
