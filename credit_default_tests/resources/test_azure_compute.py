@@ -9,12 +9,13 @@ from collections import Counter
 
 import pytest
 
+from credit_default.resources.azure import datastore
 from credit_default.resources.azure import job as job_module
 from credit_default.resources.azure.command import Task, command_line
 from credit_default.resources.azure.compute import ComputeTarget
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
-from credit_default_tests.platforms import azure_compute
+from credit_default_tests.platforms import azure_compute, azure_storage
 from credit_default_tests.resources.running import DAYS, Running
 
 ONE_DAY = DAYS[:1]
@@ -228,6 +229,27 @@ def test_an_upload_that_hangs_is_given_up_and_names_the_container(azure):
     assert azure.artifacts in failure
     assert azure.account in failure
     assert time.monotonic() - begun < 60
+
+
+@pytest.mark.slow
+def test_a_lake_that_is_not_there_is_said_at_once(azure, jobs):
+    compute = azure_compute(storage=azure_storage(container="not-there"), unreachable_limit=600.0)
+    begun = time.monotonic()
+    failure = Running(compute).run(days=ONE_DAY, inputs={"source": "landing"}).failure
+    assert "not-there" in failure
+    assert "AZURE_STORAGE_CONTAINER" in failure
+    assert time.monotonic() - begun < 60
+    assert jobs() == []
+
+
+@pytest.mark.slow
+def test_a_datastore_that_is_another_container_is_not_written_to(azure, jobs):
+    compute = azure_compute()
+    client = compute.workspace.client()
+    datastore.ensure(client, "credit_default", account=azure.account, container="another")
+    failure = Running(compute).run(days=ONE_DAY).failure
+    assert "SettingsError: The datastore credit_default of the workspace is container another" in failure
+    assert jobs() == []
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import JobCancelled, JobFailed
+from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.command import Place, Task
 from credit_default.resources.azure.history import RunHistory
@@ -138,6 +138,8 @@ class AzureCompute(Compute):
                 if ending.preempted or self._lost_a_trial(watch, ending, trials):
                     preemptions += 1
                     context.log.warning(f"Job {attempt.name} lost its machine; it is tried again.")
+                    if ending.status == "Completed":
+                        attempts.settle(attempt.name)  # a sweep without one of its trials, which is of no use
                     continue
                 found = list(self._results(context, watch, ending, trials))
                 about = metadata_of(ending, preemptions=preemptions + ending.requeued)
@@ -187,7 +189,7 @@ class AzureCompute(Compute):
             submission.submit(task, watch.name, place=place, variables=variables, time_limit=time_limit)
         except BaseException as error:
             # Interrupted, or never answered: the job may be there all the same.
-            if isinstance(error, Unreachable) or not isinstance(error, JobFailed):
+            if isinstance(error, Unreachable) or not isinstance(error, CreditDefaultError):
                 watch.cancel()
             raise
 

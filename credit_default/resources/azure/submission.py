@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from credit_default.errors import JobFailed
+from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure import datastore, job_environments
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.command import Place, Task, command_job
 from credit_default.resources.azure.messages import folder_of
-from credit_default.resources.azure.patience import Unreachable, within
+from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.sweep import sweep_job
 from credit_default.resources.azure.targets import kind_of
@@ -71,8 +71,8 @@ class Submission:
 
         try:
             self.attempts.patience.ask(f"submitting job {name}", create)
-        except (JobFailed, Unreachable):
-            raise
+        except CreditDefaultError:
+            raise  # in our own words already
         except Exception as error:
             # Whatever was refused: the one thing that counts is whether the job is there.
             if self.attempts.find(name) is None:
