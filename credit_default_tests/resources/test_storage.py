@@ -124,11 +124,14 @@ def test_a_published_file_replaces_what_was_there_and_leaves_the_jobs_output_who
     assert (storage.read(f"{root}/again"), storage.read(f"{root}/and-again")) == (b"first", b"second")
 
 
-def test_publishing_what_no_job_made_is_refused(storage, root, tmp_path, platform):
+def test_publishing_what_no_job_made_is_refused_and_bars_nothing(storage, root, staged, tmp_path, platform):
     nothing = str(tmp_path / "nothing") if platform == "local" else f"{root}/nothing"
     with pytest.raises((NotThere, FileNotFoundError)):
         storage.publish(nothing, f"{root}/table")
     assert not storage.exists(f"{root}/table")
+    storage.publish(staged({"model": b"made after all"}), f"{root}/table")
+    assert storage.exists(f"{root}/table")
+    assert storage.read(f"{root}/table/model") == b"made after all"
 
 
 @pytest.mark.parametrize("way", ["publish", "write"])

@@ -36,6 +36,8 @@ class AzureStorage(Storage):
     appear at once. A blob below ``.published/`` names the staged folder that it is first published from, and says so
     once it is whole; until then it does not count as there. Whoever publishes the same folder next, after a crash or
     at the same time, completes it from the very folder that is named there, so that it is never a mixture.
+
+    The account is one without a hierarchical namespace, whose listings would name folders among the files.
     """
 
     account: str = Field(description="Storage account of the lake.")
@@ -152,6 +154,8 @@ class AzureStorage(Storage):
         return version
 
     def _publish_folder(self, staged: str, key: str) -> None:
+        if not self._holds_anything(staged):
+            raise NotThere(f"{staged} is not in storage, from which {key} was to be published; run its job again")
         marker = f"{_PUBLISHED}/{key}.json"
         self.blobs.create(marker, json.dumps({"from": staged, "whole": False}).encode())
         told = json.loads(self.read(marker))
@@ -162,8 +166,8 @@ class AzureStorage(Storage):
         blobs = self._list(f"{source}/")
         if not blobs:
             raise NotThere(
-                f"{source} is not in storage, from which {key} was being published; materialise the asset that makes "
-                f"it, after removing {marker} and what is below {key}"
+                f"{source} is gone, from which {key} was half published; remove {marker} and what is below {key}, and "
+                "materialise the asset that makes it"
             )
         for blob in blobs:
             self.blobs.copy(blob.name, f"{key}/{blob.name[len(source) + 1 :]}")
