@@ -13,7 +13,7 @@ from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 HEAVY = {
     *("pandas", "numpy", "scipy", "pyarrow", "sklearn", "skops", "mlflow", "evidently", "azure", "opencensus"),
-    *("matplotlib", "duckdb", "polars", "lightgbm", "dagster_azure", "obstore", "msal", "requests_oauthlib"),
+    *("matplotlib", "duckdb", "polars", "lightgbm", "dagster_azure", "msal", "requests_oauthlib"),
 }
 LOAD = """
 import json, socket, sys

@@ -30,18 +30,19 @@ class TestData:
         assert [one.version for one in client.data.list("table")] == ["2", "1"]
 
     def test_a_file_is_uploaded(self, azure, client, tmp_path):
-        import obstore
         from azure.ai.ml.entities import Data
-        from obstore.store import AzureStore
+        from azure.identity import DefaultAzureCredential
+        from azure.storage.blob import ContainerClient
 
         file = tmp_path / "table.csv"
         file.write_text("client_id\n")
 
         made = client.data.create_or_update(Data(name="uploaded", version="1", type="uri_file", path=str(file)))
 
-        store = AzureStore(account_name=azure.account, container_name=azure.artifacts, credential_provider=bearer)
-        stored = made.path.partition("/paths/")[2]
-        assert bytes(obstore.get(store, stored).bytes()) == b"client_id\n"
+        address = f"https://{azure.account}.blob.core.windows.net"
+        with ContainerClient(address, azure.artifacts, DefaultAzureCredential()) as container:
+            stored = made.path.partition("/paths/")[2]
+            assert container.download_blob(stored).readall() == b"client_id\n"
 
     def test_a_file_is_uploaded_to_a_datastore_without_credentials(self, azure, client, tmp_path):
         from azure.ai.ml.entities import Data
@@ -142,16 +143,6 @@ def test_a_component_is_made_once(client):
     assert client.components.get("step", version="1").command == "echo one"
     with pytest.raises(HttpResponseError, match="its componentSpec"):
         make("echo two")
-
-
-def bearer():
-    """Give the object store a token of the orchestrator."""
-    from datetime import UTC, datetime
-
-    from azure.identity import DefaultAzureCredential
-
-    token = DefaultAzureCredential().get_token("https://storage.azure.com/.default")
-    return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
 
 
 def puts(emulator, workspace):
