@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pyarrow as pa
@@ -48,7 +50,8 @@ class AzureWorld(World):
         self.emulator = emulator
         self.workspace = workspace
         told = {"CREDIT_DEFAULT_ENV": "development", **emulator.environment, **workspace.settings, **IMPATIENT}
-        super().__init__(home, {**told, **changes})
+        with patch.dict(os.environ, told):  # read when the instance is prepared
+            super().__init__(home, {**told, **changes})
         here = {
             "proxies": {"https": emulator.environment["HTTPS_PROXY"]},
             "connection_verify": emulator.environment["REQUESTS_CA_BUNDLE"],
