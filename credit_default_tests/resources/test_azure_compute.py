@@ -151,6 +151,21 @@ def test_two_runs_that_want_one_job_share_it(azure, jobs, monkeypatch):
 
 
 @pytest.mark.slow
+def test_an_interrupt_between_submission_and_the_first_look_cancels_the_job(azure, jobs, monkeypatch):
+    submit = Submission.submit
+
+    def interrupted(*arguments, **options):
+        submit(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Submission, "submit", interrupted)
+    outcome = Running(azure_compute()).run(days=ONE_DAY, options={"seconds": "60"})
+    assert not outcome.success
+    assert outcome.materialised == 0
+    assert statuses(jobs) == [("1", "Canceled")]
+
+
+@pytest.mark.slow
 def test_a_job_is_cancelled_when_azure_does_not_answer_for_too_long(azure, emulator, jobs):
     def cut():
         while not any(job["status"] == "Running" for job in jobs()):
