@@ -16,6 +16,7 @@ HOSTS = (
     "login.microsoftonline.com",
     "*.blob.core.windows.net",
     "*.api.azureml.ms",
+    "*.in.applicationinsights.azure.com",
 )
 
 

@@ -55,6 +55,7 @@ def control(state: State) -> Starlette:
             command("/journal", lambda _: state.journal),
             command("/refused-hosts", lambda _: state.refused_hosts),
             command("/unknown", lambda _: state.unknown),
+            command("/ingested", lambda _: state.ingested),
             command("/forget", forget),
         ]
     )

@@ -166,6 +166,10 @@ class Emulator:
         """Forget what was unknown and refused so far: for a test that asks for it on purpose."""
         self._ask("forget")
 
+    def ingested(self) -> list[dict[str, Any]]:
+        """Return the envelopes that Application Insights was sent."""
+        return self._ask("ingested")
+
     def _ask(self, what: str, body: dict[str, Any] | None = None) -> Any:
         return self._control.post(f"/{what}", json=body or {}).raise_for_status().json()
 

@@ -128,6 +128,7 @@ def summaries(workspace: Workspace) -> list[dict[str, Any]]:
             "compute": job.compute,
             "puts": job.puts,
             "steps": job.steps,
+            "properties": job.properties,
             "error": job.error.message if job.error else None,
         }
         for job in workspace.tables["jobs"].values()

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from credit_default_tests.azure_emulator import assets, history, identity, jobs, wire, workspaces
+from credit_default_tests.azure_emulator import assets, history, identity, ingestion, jobs, wire, workspaces
 from credit_default_tests.azure_emulator.app import Application
 from credit_default_tests.azure_emulator.azurite import Azurite, free_port
 from credit_default_tests.azure_emulator.blobs import Blobs
@@ -31,7 +31,7 @@ from credit_default_tests.azure_emulator.store import ACCOUNT, State
 from credit_default_tests.azure_emulator.tracking import Tracking
 
 # Each has a function `routes(state)`: a new part of Azure is a new module in this list.
-ROUTE_MODULES = (identity, workspaces, assets, jobs, history)
+ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion)
 
 
 async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:

@@ -105,6 +105,8 @@ class State:
         Routes, api-versions and wire names that were seen and are not known.
     refused_hosts
         Hosts that somebody wanted to reach and that are no part of the emulator.
+    ingested
+        Envelopes that Application Insights was sent.
     job_environment
         What a job needs to reach the emulator: ``HTTPS_PROXY``, ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` and the
         managed identity's ``MSI_ENDPOINT`` and ``MSI_SECRET``.
@@ -123,5 +125,6 @@ class State:
     journal: list[dict[str, Any]] = field(default_factory=list)
     unknown: list[dict[str, Any]] = field(default_factory=list)
     refused_hosts: list[str] = field(default_factory=list)
+    ingested: list[dict[str, Any]] = field(default_factory=list)
     job_environment: dict[str, str] = field(default_factory=dict)
     at_stop: list[Callable[[], None]] = field(default_factory=list)

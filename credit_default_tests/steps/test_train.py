@@ -93,7 +93,9 @@ def test_a_trial_that_is_a_job_of_its_own_tells_its_figure_in_the_run_it_was_giv
     from credit_default.core.tracking import open_client
 
     client = open_client(os.environ["MLFLOW_TRACKING_URI"])
-    given = client.create_run(client.create_experiment("sweep", artifact_location=(tracked.parent / "artifacts").as_uri()))
+    given = client.create_run(
+        client.create_experiment("sweep", artifact_location=(tracked.parent / "artifacts").as_uri())
+    )
     monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "sweep")
     result = _train(capsys, prepared, tmp_path / "out", "--trials", "2", "--only-trial", "1")["result"]
