@@ -92,7 +92,7 @@ def take_in(
             storage.remove(rejected)  # what an earlier version of the files had refused
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        entered = catalogued(storage, asset, table, stored) if in_catalogue else {}
+        entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, "landing_fingerprint": fingerprints[day]})
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.defs import columns, metadata
-from credit_default.defs.history import data_version
+from credit_default.defs.history import data_version, newest_id
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
 from credit_default.resources.ports import Compute, Storage, Stored
@@ -42,7 +42,9 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
     """Curate, check, and publish what passes."""
     blocked = None
     inputs = {"landing": "landing/curated", "inference-data": "inference_data", "outcomes": "outcomes"}
-    versions = [storage.fingerprint("landing/curated")]
+    # Scored clients and outcomes come in day by day: each day that is made again is another state of the whole asset.
+    arrivals = [newest_id(context.instance, asset) for asset in ("inference_data", "outcomes")]
+    versions = [storage.fingerprint("landing/curated"), *arrivals]
     for message in compute.run(context, "curated_data", inputs=inputs, versions=versions):
         assert isinstance(message, Stored)
         yield from checks_of("curated_data", message)
@@ -56,7 +58,7 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
             storage.publish(message.files["table"], key)
             where = storage.uri(quarantine) if quarantine else None
             about = metadata.curated(message.result, storage.uri(key), where)
-            yield materialised(message, {**about, **catalogued(storage, "curated_data", key, message)})
+            yield materialised(message, {**about, **catalogued(storage, "curated_data", message)})
     if blocked is not None:
         raise blocked
 

@@ -18,3 +18,9 @@ def data_version(instance: dg.DagsterInstance, asset: str, day: str | None = Non
     record = newest(instance, asset, day)
     made = record.asset_materialization if record is not None else None
     return (made.tags or {}).get(_DATA_VERSION, "") if made is not None else ""
+
+
+def newest_id(instance: dg.DagsterInstance, asset: str) -> str:
+    """Return what tells the newest materialisation of any day from those before it, or nothing when there is none."""
+    record = newest(instance, asset)
+    return str(record.storage_id) if record is not None else ""

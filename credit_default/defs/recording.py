@@ -49,13 +49,14 @@ def job_of(stored: Stored) -> Metadata:
     return {"job": stored.job_name, **stored.job_metadata}
 
 
-def catalogued(storage: Storage, asset: str, key: str, stored: Stored) -> Metadata:
+def catalogued(storage: Storage, asset: str, stored: Stored) -> Metadata:
     """Enter a table into the platform's data catalogue, where there is one, and return its version to be shown.
 
     The version is made of the content's, so that the same content is the same version. Azure ML takes 30 characters.
+    What is entered is the job's own file: the published one may be another run's by now.
     """
     version = "-".join(filter(None, (stored.partition, stored.data_version[:16])))
-    entered = storage.catalogue(asset, key, version=version)
+    entered = storage.catalogue(asset, stored.files["table"], version=version)
     return {"data_asset": f"{asset}:{entered}"} if entered is not None else {}
 
 

@@ -211,7 +211,8 @@ class Storage(dg.ConfigurableResource[Any], ABC):
     def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: ARG002 - for those that have one
         """Enter a table into the platform's data catalogue as an immutable version of ``name``.
 
-        Returns the version, or None where there is no catalogue. What is there already is not entered again.
+        ``key`` is a file that nobody replaces, such as a job's output. Returns the version, or None where there is no
+        catalogue. What is there already is not entered again.
         """
         return None
 

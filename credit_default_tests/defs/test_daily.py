@@ -253,6 +253,36 @@ def test_drift_is_told_to_telemetry_once_a_stored_result(play, telemetry):
     }
 
 
+@pytest.fixture
+def entered(storage, monkeypatch) -> list[tuple[str, str]]:
+    """What is entered into the data catalogue, for a platform that has one: asset and content."""
+    entries = []
+
+    def catalogue(self, name, key, *, version):
+        entries.append((name, Path(key).read_text()))
+        return version
+
+    monkeypatch.setattr(type(storage), "catalogue", catalogue)
+    return entries
+
+
+def test_the_catalogue_gets_the_table_of_the_very_job_though_another_was_published_since(
+    play, curate, entered, storage, monkeypatch
+):
+    publish = type(storage).publish
+
+    def publish_and_lose_the_race(self, staged, key):
+        publish(self, staged, key)
+        self.write(key, b"of another run")
+
+    monkeypatch.setattr(type(storage), "publish", publish_and_lose_the_race)
+    assert play(only=["inference_data"]).success
+    assert entered == [("inference_data", f"table of {day}") for day in DAYS]
+    entered.clear()
+    assert curate().success
+    assert entered == [("curated_data", "table of None")]
+
+
 def test_only_the_asked_for_assets_are_made(play, instance):
     assert play(only=["drift_metrics"]).success
     assert list(made(instance, "drift_metrics")) == DAYS
@@ -322,3 +352,22 @@ def test_what_was_published_before_stands_when_a_check_fails_later(curate, stora
     before = storage.fingerprint("curated_data")
     assert not curate(ranges="ERROR").success
     assert storage.fingerprint("curated_data") == before
+
+
+def test_a_day_that_came_in_makes_another_intent_of_curating(curate, recorded, landing, monkeypatch):
+    asked, run = [], ScriptedCompute.run
+
+    def remember(self, context, step, *, versions=(), **given):
+        asked.append(tuple(versions))
+        return run(self, context, step, versions=versions, **given)
+
+    monkeypatch.setattr(ScriptedCompute, "run", remember)
+    curate()
+    curate()
+    assert len(set(asked)) == 1
+    landing.put("clients", folder="landing/curated")
+    curate()
+    for asset in ("inference_data", "outcomes", "outcomes"):
+        recorded.materialised(asset, DAYS[0])
+        curate()
+    assert len(set(asked)) == 5

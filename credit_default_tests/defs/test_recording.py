@@ -14,7 +14,8 @@ CONTENT = "0123456789abcdef0123456789abcdef"
 
 
 def stored(partition: str | None, data_version: str = CONTENT) -> Stored:
-    return Stored(partition=partition, data_version=data_version, result={}, files={}, checks=[], job_name="job")
+    files = {"table": "jobs/job/output/curated_data.parquet"}
+    return Stored(partition=partition, data_version=data_version, result={}, files=files, checks=[], job_name="job")
 
 
 class Catalogue(LocalStorage):
@@ -29,7 +30,7 @@ class Catalogue(LocalStorage):
     [(None, "curated_data:0123456789abcdef"), ("2026-01-31", "curated_data:2026-01-31-0123456789abcdef")],
 )
 def test_a_version_is_made_of_the_day_and_the_content(tmp_path, partition, expected):
-    shown = catalogued(Catalogue(root=str(tmp_path)), "curated_data", "a/b", stored(partition))
+    shown = catalogued(Catalogue(root=str(tmp_path)), "curated_data", stored(partition))
     assert shown == {"data_asset": expected}
     # What Azure ML takes as the version of a data asset.
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,29}", shown["data_asset"].partition(":")[2])
@@ -37,8 +38,8 @@ def test_a_version_is_made_of_the_day_and_the_content(tmp_path, partition, expec
 
 def test_another_content_is_another_version(tmp_path):
     storage = Catalogue(root=str(tmp_path))
-    assert catalogued(storage, "a", "k", stored(None)) != catalogued(storage, "a", "k", stored(None, "f" * 32))
+    assert catalogued(storage, "a", stored(None)) != catalogued(storage, "a", stored(None, "f" * 32))
 
 
 def test_nothing_is_shown_where_there_is_no_catalogue(tmp_path):
-    assert catalogued(LocalStorage(root=str(tmp_path)), "curated_data", "a/b", stored(None)) == {}
+    assert catalogued(LocalStorage(root=str(tmp_path)), "curated_data", stored(None)) == {}
