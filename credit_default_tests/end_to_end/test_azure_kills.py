@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 #: Long enough that a job ends before the orchestrator looks again.
 SELDOM = {"CREDIT_DEFAULT_POLL_SECONDS": "20"}
+STATES = ("NotStarted", "Queued", "Preparing", "Running", "Finalizing", "Completed")
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def scoring(azure: AzureWorld, day: str, **changes: str) -> Iterator[subprocess.
         azure.environment = kept
 
 
-def scores_before(azure: AzureWorld) -> set[str]:
-    return {job["name"] for job in azure.jobs("score")}
+def jobs_before(azure: AzureWorld) -> set[str]:
+    return {job["name"] for job in azure.jobs()}
 
 
 def kill(run: subprocess.Popen[bytes]) -> None:
@@ -66,9 +67,11 @@ def assert_goes_on_with_one_job(azure: AzureWorld, day: str, before: set[str]) -
     done = azure.go_on(killed)
     assert done.returncode == 0, done.stderr[-6000:]
 
-    (job,) = [job for job in azure.jobs("score") if job["name"] not in before]
-    assert job["status"] == "Completed"
-    assert len(job["puts"]) == 1
+    # One job for each step, those that had ended before the crash among them.
+    jobs = [job for job in azure.jobs() if job["name"] not in before]
+    assert sorted(job["name"].rsplit("-", 3)[0] for job in jobs) == ["drift", "inference-data", "score"]
+    assert {job["status"] for job in jobs} == {"Completed"}
+    assert {len(job["puts"]) for job in jobs} == {1}
     made = [event.asset_key.to_user_string() for event in made_of(azure, day)]
     assert made.count("batch_predictions") == 1
     assert made.count("drift_metrics") == 1
@@ -85,52 +88,53 @@ def made_of(azure: AzureWorld, day: str) -> list[dg.AssetMaterialization]:
     ]
 
 
+def new_score(azure: AzureWorld, before: set[str], *states: str) -> bool:
+    return any(job["name"] not in before and job["status"] in states for job in azure.jobs("score"))
+
+
+def asked(azure: AzureWorld, method: str, path: str) -> int:
+    return sum(request["method"] == method and path in request["path"] for request in azure.emulator.journal())
+
+
 def test_killed_before_the_job_is_submitted(azure, day):
-    before = scores_before(azure)
-    # The look whether the job is there already takes long.
-    azure.emulator.fault("GET", "/jobs/score-", delay=120)
+    before = jobs_before(azure)
+    # Azure takes its time to say whether the job is there already.
+    azure.emulator.fault("GET", "/jobs/score-", delay=10)
     with scoring(azure, day) as run:
-        azure.job_in("inference-data", "Completed")
-        until(lambda: asked(azure, "GET", "/jobs/score-"), seconds=120, what="the look for the job")
+        until(lambda: asked(azure, "PUT", f"inference_data/{day}/"), seconds=240, what="the day taken in")
+        until(lambda: azure.made_days("inference_data").get(day), seconds=60, what="the day recorded")
         kill(run)
-    assert scores_before(azure) == before
+    assert not new_score(azure, before, *STATES)
     azure.emulator.clear_faults()
     assert_goes_on_with_one_job(azure, day, before)
 
 
-def asked(azure: AzureWorld, method: str, path: str) -> bool:
-    return any(request["method"] == method and path in request["path"] for request in azure.emulator.journal())
-
-
 def test_killed_between_submitting_the_job_and_the_first_look_at_it(azure, day):
-    before = scores_before(azure)
-    with scoring(azure, day, **SELDOM) as run:
-        until(lambda: scores_before(azure) - before, seconds=240, what="the submitted job", every=0.01)
+    before = jobs_before(azure)
+    looks = asked(azure, "GET", "/jobs/score-")
+    azure.emulator.fault("PUT", "/jobs/score-", delay=3)
+    with scoring(azure, day) as run:
+        until(lambda: asked(azure, "GET", "/jobs/score-") > looks, seconds=240, what="the look for the job")
+        azure.emulator.fault("GET", "/jobs/score-", delay=60, times=10)
+        until(lambda: new_score(azure, before, *STATES), seconds=60, what="the submitted job", every=0.01)
         kill(run)
+    azure.emulator.clear_faults()
     assert_goes_on_with_one_job(azure, day, before)
 
 
 def test_killed_while_the_job_runs(azure, day):
-    before = scores_before(azure)
+    before = jobs_before(azure)
     azure.emulator.job_fault("score-", hold=True)
     with scoring(azure, day) as run:
-        until(
-            lambda: [job for job in azure.jobs("score") if job["name"] not in before and job["status"] == "Running"],
-            seconds=240,
-            what="the running job",
-        )
+        until(lambda: new_score(azure, before, "Running"), seconds=240, what="the running job")
         kill(run)
     azure.emulator.clear_faults()
     assert_goes_on_with_one_job(azure, day, before)
 
 
 def test_killed_after_the_job_completed_and_before_that_was_recorded(azure, day):
-    before = scores_before(azure)
+    before = jobs_before(azure)
     with scoring(azure, day, **SELDOM) as run:
-        until(
-            lambda: [job for job in azure.jobs("score") if job["name"] not in before and job["status"] == "Completed"],
-            seconds=300,
-            what="the completed job",
-        )
+        until(lambda: new_score(azure, before, "Completed"), seconds=300, what="the completed job")
         kill(run)
     assert_goes_on_with_one_job(azure, day, before)
