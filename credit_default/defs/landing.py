@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from credit_default.resources.ports import Storage
 
 #: A folder that changed less than this many seconds ago may still be written to.
 SETTLING_SECONDS = 3.0
-#: How many days one look fingerprints, newest first, then in turn.
+#: How many days one look fingerprints: half of them the newest, half of them from among the others.
 DAYS_A_LOOK = 200
 #: How many days one tick may ask for.
 DAYS_A_REQUEST = 62
@@ -82,7 +83,7 @@ def look(
             days.append(entry.name)
         elif not entry.name.startswith((".", "_")):
             found.unusable[entry.name] = problem
-    looked_at = _in_turn(days)
+    looked_at = _some_of(days)
     changes = storage.changes(folder, looked_at)
     for day in looked_at:
         change = changes.get(day)
@@ -202,14 +203,15 @@ def _problem(name: str, is_folder: bool, start: date, today: date) -> str | None
     return None
 
 
-def _in_turn(days: list[str]) -> list[str]:
-    """Return the newest days, and a part of the older ones that moves on with the clock."""
-    newest, older = days[-DAYS_A_LOOK // 2 :], days[: -DAYS_A_LOOK // 2]
+def _some_of(days: list[str]) -> list[str]:
+    """Return the newest days, and a part of the older ones that is another each time."""
+    half = DAYS_A_LOOK // 2
+    older, recent = days[:-half], days[-half:]
     if not older:
-        return newest
-    share = DAYS_A_LOOK // 2
-    turn = (int(datetime.now(UTC).timestamp()) // 60 * share) % len(older)
-    return [*(older + older)[turn : turn + min(share, len(older))], *newest]
+        return recent
+    # By chance: a turn that followed the clock could be the same each day for a schedule.
+    start = random.randrange(len(older))  # noqa: S311 - no secret
+    return [*(older + older)[start : start + min(half, len(older))], *recent]
 
 
 def _dealt_with(instance: dg.DagsterInstance, asset: str, chain: Chain, day: str, fingerprint: str) -> bool:

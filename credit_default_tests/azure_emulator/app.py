@@ -26,6 +26,8 @@ from credit_default_tests.azure_emulator.store import State, now
 
 # Not among the statuses that Azure's clients try again: a test that meets something unknown fails at once.
 LOUD = 501
+#: Azure's word for a status that a test asks for.
+_CODES = {412: "ConditionNotMet", 429: "TooManyRequests", 503: "ServiceUnavailable"}
 
 
 class Application:
@@ -99,7 +101,7 @@ class Application:
                 "ExpiredAuthenticationToken", "Injected: the access token has expired."
             )
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-        code = {429: "TooManyRequests", 503: "ServiceUnavailable"}.get(fault.status or 0, "InternalServerError")
+        code = _CODES.get(fault.status or 0, "InternalServerError")
         return AzureError(fault.status or 500, code, "Injected by a test.", headers)
 
     def _answer(self, request: Request, host: str, raw: bytes) -> Answer:

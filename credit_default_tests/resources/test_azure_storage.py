@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
@@ -114,11 +115,23 @@ def test_a_folder_whose_publishing_broke_off_does_not_count_as_there(emulator, s
     assert {storage.read(f"models/abc/{entry.name}") for entry in storage.entries("models/abc")} == {b"first"}
 
 
+def say_of_copies(patch, status) -> None:
+    """Let Azure say something else of how a copy went; the rest of what it says is true."""
+    original = BlobContainer._properties
+
+    def properties(self, key):
+        found = original(self, key)
+        found.copy.status = status()
+        return found
+
+    patch.setattr(BlobContainer, "_properties", properties)
+
+
 def test_a_copy_that_azure_has_not_finished_is_waited_for(storage, monkeypatch):
     # Azurite copies at once, so the answers are ours.
     storage.write("a", b"x")
     answers = iter(["pending", "pending", "success"])
-    monkeypatch.setattr(BlobContainer, "_copy_status", lambda *_: next(answers))
+    say_of_copies(monkeypatch, lambda: next(answers))
     storage.blobs.copy("a", "b")
     assert next(answers, None) is None
 
@@ -126,7 +139,7 @@ def test_a_copy_that_azure_has_not_finished_is_waited_for(storage, monkeypatch):
 def test_a_copy_that_never_ends_is_told_with_the_setting(azure, monkeypatch):
     storage = azure_storage(time_limit=0.1)
     storage.write("a", b"x")
-    monkeypatch.setattr(BlobContainer, "_copy_status", lambda *_: "pending")
+    say_of_copies(monkeypatch, lambda: "pending")
     message, seconds = told(lambda: storage.blobs.copy("a", "b"))
     assert "b in container" in message
     assert "CREDIT_DEFAULT_UPLOAD_LIMIT" in message
@@ -136,10 +149,50 @@ def test_a_copy_that_never_ends_is_told_with_the_setting(azure, monkeypatch):
 def test_a_copy_that_failed_leaves_nothing(storage, monkeypatch):
     storage.write("a", b"x")
     with monkeypatch.context() as patch:
-        patch.setattr(BlobContainer, "_copy_status", lambda *_: "failed")
+        say_of_copies(patch, lambda: "failed")
         message, _ = told(lambda: storage.blobs.copy("a", "b"))
     assert "failed the copy of a to b" in message
     assert not storage.exists("b")
+
+
+def test_a_copy_that_failed_takes_no_whole_one_with_it(storage, outsider, monkeypatch):
+    storage.write("a", b"x")
+
+    def failed() -> str:
+        outsider.upload_blob("b", b"whole", overwrite=True)
+        return "failed"
+
+    with monkeypatch.context() as patch:
+        say_of_copies(patch, failed)
+        told(lambda: storage.blobs.copy("a", "b"))
+    assert storage.read("b") == b"whole"
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_copy_to_a_blob_that_is_there_leaves_it_however_azure_says_so(emulator, storage, status):
+    storage.write("a", b"x")
+    storage.write("b", b"there")
+    if status != 409:  # which is what Azurite says
+        emulator.fault("PUT", "/b$", status=status, host="blob")
+    storage.blobs.copy("a", "b")
+    assert storage.read("b") == b"there"
+
+
+def test_what_is_held_on_disk_need_not_fit_into_memory(storage, monkeypatch):
+    part, parts = 100_000, 100
+    storage.write("models/abc/model", b"m" * part * parts)
+    small = {"max_single_get_size": part, "max_chunk_get_size": part}
+    monkeypatch.setattr(blobs_module, "_OPTIONS", {**blobs_module._OPTIONS, **small})
+    storage = azure_storage()
+    storage.exists("models/abc")  # imports what it needs
+    tracemalloc.start()
+    try:
+        with storage.on_disk("models/abc") as folder:
+            assert (folder / "model").stat().st_size == part * parts
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < part * parts / 4
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from credit_default.errors import CreditDefaultError, NotThere, StorageError
@@ -77,13 +78,14 @@ class BlobContainer:
         for fresh in (False, True):
             try:
                 return operation(self._opened())
-            except HttpResponseError as error:
-                if error.status_code == _UNAUTHORISED and not fresh:
-                    self._credential.forget()
-                    self._client = None
-                    continue
-                raise self._told(error, key) from error
             except AzureError as error:
+                # A token that nobody gives us passes for an answer of storage without one.
+                if isinstance(error, HttpResponseError) and error.status_code is not None:
+                    if error.status_code == _UNAUTHORISED and not fresh:
+                        self._credential.forget()
+                        self._client = None
+                        continue
+                    raise self._told(error, key) from error
                 raise StorageError(
                     f"Storage account {self._account} could not be reached or asked for a token "
                     f"({type(error).__name__}); check AZURE_STORAGE_ACCOUNT, the network, and who we are logged in as"
@@ -107,22 +109,23 @@ class BlobContainer:
         way would not do: Azure may show an empty one until the copy is complete.
         """
         from azure.core import MatchConditions
-        from azure.core.exceptions import ResourceExistsError
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
 
         def start(client: ContainerClient) -> None:
-            with contextlib.suppress(ResourceExistsError):
+            # One of them says that there is a blob; which one depends on how Azure looks at the condition.
+            with contextlib.suppress(ResourceExistsError, ResourceModifiedError):
                 url = client.get_blob_client(source).url
                 client.get_blob_client(target).start_copy_from_url(url, match_condition=MatchConditions.IfMissing)
 
         self.ask(source, start)
         deadline = time.monotonic() + self._time_limit
-        while (status := self._copy_status(target)) == "pending":
+        while (found := self._properties(target)).copy.status == "pending":
             if time.monotonic() > deadline:
                 raise self._late(target)
             time.sleep(0.5)
-        if status in ("failed", "aborted"):
-            self.ask(target, lambda client: client.delete_blob(target))
-            raise StorageError(f"Azure {status} the copy of {source} to {target}; run this again")
+        if found.copy.status in ("failed", "aborted"):
+            self._remove_unless_changed(target, found.etag)
+            raise StorageError(f"Azure {found.copy.status} the copy of {source} to {target}; run this again")
 
     def replace(self, source: str, target: str) -> None:
         """Put the content of a blob in the place of another: readers see the old one or the new one, whole.
@@ -141,10 +144,19 @@ class BlobContainer:
 
         self.ask(source, pass_through)
 
+    def download(self, key: str, path: Path) -> None:
+        """Write a blob to a file of this machine, a part at a time: it may be larger than the memory."""
+
+        def pass_through(client: ContainerClient) -> None:
+            with path.open("wb") as file:
+                client.download_blob(key).readinto(file)
+
+        self.ask(key, pass_through)
+
     def find(self, key: str) -> BlobProperties | None:
         """Return what is known about a blob, or None."""
         try:
-            return self.ask(key, lambda client: client.get_blob_client(key).get_blob_properties())
+            return self._properties(key)
         except NotThere:
             return None
 
@@ -154,9 +166,19 @@ class BlobContainer:
                 raise self._late(target)
             yield chunk
 
-    def _copy_status(self, key: str) -> str | None:
-        found = self.ask(key, lambda client: client.get_blob_client(key).get_blob_properties())
-        return found.copy.status
+    def _properties(self, key: str) -> BlobProperties:
+        return self.ask(key, lambda client: client.get_blob_client(key).get_blob_properties())
+
+    def _remove_unless_changed(self, key: str, etag: str) -> None:
+        """Remove a blob as we know it: meanwhile somebody else may have put a whole one there."""
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+
+        def remove(client: ContainerClient) -> None:
+            with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
+                client.delete_blob(key, etag=etag, match_condition=MatchConditions.IfNotModified)
+
+        self.ask(key, remove)
 
     def _late(self, key: str) -> StorageError:
         return StorageError(

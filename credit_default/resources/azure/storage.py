@@ -136,7 +136,7 @@ class AzureStorage(Storage):
                 if not path.is_relative_to(root):
                     raise StorageError(f"A blob below {key} has a name that leads out of its folder; remove it")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.read(name))
+                self.blobs.download(name, path)
             yield root / key
 
     def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: D102 - see the port
