@@ -162,15 +162,21 @@ PERSONAL = ("SENTINEL-7c41e9", "SENTINEL-refused", "8675309.25")
 
 
 def test_no_secret_and_no_value_of_a_row_is_told_anywhere(azure):
-    day = ago(50)
+    day, failing_day = ago(50), ago(51)
     rows = new_clients(30)
     rows[0] |= {"client_id": PERSONAL[0], "bill_amount_1": PERSONAL[2]}
     rows[1] |= {"sex": PERSONAL[1]}
     azure.land(day, "clients.csv", csv_text(rows))
+    azure.land(failing_day, "clients.csv", csv_text(rows))
     done = azure.run_job("score_batch", day)
     assert done.returncode == 0, done.stderr[-6000:]
+    # A failing run has the most to say.
+    azure.emulator.job_fault("score-", kill=True)
+    failed = azure.run_job("score_batch", failing_day)
+    assert failed.returncode == 1
 
-    told = {**azure.told(), **everything_told_on_azure(azure), "run_job": done.stdout + done.stderr}
+    printed = done.stdout + done.stderr + failed.stdout + failed.stderr
+    told = {**azure.told(), **everything_told_on_azure(azure), "run_job": printed}
     assert any(day in text for text in told.values())
     assert any("user_logs" in name for name in told)
     assert "OverallDriftMetrics" in told["telemetry"]
