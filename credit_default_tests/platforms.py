@@ -7,12 +7,11 @@ when ``CREDIT_DEFAULT_TEST_WORKSPACE=1`` and its settings are in the environment
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 from credit_default.errors import SettingsError
 from credit_default.resources.azure import settings as azure_settings
-from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
+from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.targets import read_targets
 from credit_default.resources.azure.workspace import AzureWorkspace
@@ -67,7 +66,7 @@ def azure_compute(**changed: object) -> AzureCompute:
         "workspace": azure_workspace(),
         "storage": azure_storage(),
         "environment": "test",
-        "targets": {kind.value: ComputeTarget(**asdict(target)) for kind, target in targets.items()},
+        "targets": {kind.value: target for kind, target in targets.items()},
         "poll_seconds": 0.3,
         "unreachable_limit": 30.0,
         "upload_limit": 120.0,

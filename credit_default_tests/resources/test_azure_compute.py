@@ -9,10 +9,9 @@ from collections import Counter
 
 import pytest
 
-from credit_default.resources.azure import datastore
-from credit_default.resources.azure import job as job_module
+from credit_default.resources.azure import cancelling, datastore
 from credit_default.resources.azure.command import Task, command_line
-from credit_default.resources.azure.compute import ComputeTarget
+from credit_default.resources.azure.targets import Target
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
 from credit_default_tests.platforms import azure_compute, azure_storage
@@ -50,13 +49,13 @@ def test_a_flag_is_given_without_a_value():
 
 def test_work_that_never_ends_is_left_behind():
     with pytest.raises(TimeoutError, match="late"):
-        within(0.1, threading.Event().wait, lambda: TimeoutError("late"))
+        within(0.1, lambda _: threading.Event().wait(), lambda: TimeoutError("late"))
 
 
 def test_an_error_of_the_work_is_raised_and_its_result_returned():
-    assert within(5, lambda: 7, TimeoutError) == 7
+    assert within(5, lambda _: 7, TimeoutError) == 7
     with pytest.raises(ZeroDivisionError):
-        within(5, lambda: 1 / 0, TimeoutError)
+        within(5, lambda _: 1 / 0, TimeoutError)
 
 
 @pytest.mark.slow
@@ -226,7 +225,7 @@ def test_a_program_that_dies_hard_is_told_with_its_last_words(azure, emulator):
 
 @pytest.mark.slow
 def test_a_compute_that_is_not_there_is_named(azure):
-    targets = {"score": ComputeTarget(compute="no-such-cluster")}
+    targets = {"score": Target(compute="no-such-cluster")}
     failure = Running(azure_compute(targets=targets)).run(days=ONE_DAY).failure
     assert "no-such-cluster" in failure
     assert "CREDIT_DEFAULT_COMPUTE" in failure
@@ -269,7 +268,7 @@ def test_a_datastore_that_is_another_container_is_not_written_to(azure, jobs):
 
 @pytest.mark.slow
 def test_a_job_that_loses_its_machine_is_tried_again_and_then_elsewhere(azure, emulator, jobs):
-    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    targets = {"score": Target(compute="cpu-cluster", spot_compute="cpu-spot")}
     emulator.job_fault("^count-", preempt=2)
     outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(days=ONE_DAY)
     assert outcome.success, outcome.failure
@@ -284,7 +283,7 @@ def test_a_job_that_loses_its_machine_is_tried_again_and_then_elsewhere(azure, e
 
 @pytest.mark.slow
 def test_a_job_that_azure_starts_anew_reports_once(azure, emulator, jobs):
-    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    targets = {"score": Target(compute="cpu-cluster", spot_compute="cpu-spot")}
     emulator.job_fault("^count-", preempt=1, requeue=True)
     outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(options={"seconds": "1"})
     assert outcome.success, outcome.failure
@@ -296,7 +295,7 @@ def test_a_job_that_azure_starts_anew_reports_once(azure, emulator, jobs):
 
 @pytest.mark.slow
 def test_a_job_that_azure_starts_anew_too_often_goes_elsewhere(azure, emulator, jobs):
-    targets = {"score": ComputeTarget(compute="cpu-cluster", spot_compute="cpu-spot")}
+    targets = {"score": Target(compute="cpu-cluster", spot_compute="cpu-spot")}
     emulator.job_fault("^count-", preempt=9, requeue=True)
     outcome = Running(azure_compute(targets=targets, spot_attempts=2)).run(days=ONE_DAY, options={"seconds": "6"})
     assert outcome.success, outcome.failure
@@ -309,7 +308,7 @@ def test_a_job_that_azure_starts_anew_too_often_goes_elsewhere(azure, emulator, 
 
 @pytest.mark.slow
 def test_a_cancel_that_azure_does_not_take_at_once_is_asked_for_again(azure, emulator, jobs, monkeypatch):
-    monkeypatch.setattr(job_module, "_CANCEL_SECONDS", 60.0)
+    monkeypatch.setattr(cancelling, "CANCEL_SECONDS", 60.0)
     emulator.job_fault("^count-", hold=True)
     emulator.fault("POST", "/cancel", status=500, times=6)
     outcome = Running(azure_compute(run_limit=1.0)).run(days=ONE_DAY)

@@ -3,7 +3,7 @@
 import pytest
 
 from credit_default.errors import JobFailed
-from credit_default.resources.azure.compute import ComputeTarget
+from credit_default.resources.azure.targets import Target
 from credit_default.resources.local.compute import LocalCompute
 from credit_default_tests import trained
 from credit_default_tests.platforms import azure_compute
@@ -26,7 +26,7 @@ def search(compute, *, trials=4, root=None, step="search", inputs=None, **option
 
 def everywhere(**target):
     """Targets that run every kind of step, two trials of a search at once."""
-    named = ComputeTarget(compute="cpu-cluster", instance_count=2, **target)
+    named = Target(compute="cpu-cluster", instance_count=2, **target)
     return dict.fromkeys(("train", "score", "drift"), named)
 
 

@@ -26,7 +26,7 @@ def test_the_least_that_has_to_be_set_is_enough():
     settings = read(AZURE_SETTINGS)
     assert settings.workspace == "ws-credit-default-dev"
     assert settings.tracking_uri == "https://mlflow.example:5000/sub"
-    assert settings.targets == dict.fromkeys(Kind, Target("cpu-cluster"))
+    assert settings.targets == dict.fromkeys(Kind, Target(compute="cpu-cluster"))
     assert (settings.poll_seconds, settings.queue_limit, settings.run_limit) == (10, 7200, 14400)
     assert (settings.unreachable_limit, settings.not_responding_limit, settings.paused_limit) == (900, 1800, 1800)
     assert (settings.upload_limit, settings.spot_attempts) == (600, 2)
@@ -125,9 +125,15 @@ def test_what_is_said_about_one_kind_wins():
             CREDIT_DEFAULT_INSTANCE_COUNT_TRAIN="4",
         )
     ).targets
-    assert targets[Kind.TRAIN] == Target("big-cluster", spot_compute="spot", instance_count=4)
-    assert targets[Kind.SCORE] == Target("cpu-cluster", spot_compute="spot", instance_count=2)
-    assert targets[Kind.DRIFT] == Target("cpu-cluster", spot_compute="drift-spot", instance_count=2)
+    assert targets[Kind.TRAIN] == Target(compute="big-cluster", spot_compute="spot", instance_count=4)
+    assert targets[Kind.SCORE] == Target(compute="cpu-cluster", spot_compute="spot")
+    assert targets[Kind.DRIFT] == Target(compute="cpu-cluster", spot_compute="drift-spot")
+
+
+@pytest.mark.parametrize("kind", [Kind.SCORE, Kind.DRIFT])
+def test_a_count_for_steps_that_are_one_process_is_refused(kind):
+    told = refused(**{f"CREDIT_DEFAULT_INSTANCE_COUNT_{kind.name}": "2"})
+    assert f"CREDIT_DEFAULT_INSTANCE_COUNT_{kind.name} is '2'; expected it to be unset" in told
 
 
 def test_every_kind_may_have_a_compute_of_its_own_and_one_that_lacks_it_is_named():
@@ -142,9 +148,9 @@ def test_a_serverless_kind_has_machines_and_a_cluster_has_its_own():
     serverless = {"CREDIT_DEFAULT_COMPUTE_TRAIN": "serverless"}
     more = {"CREDIT_DEFAULT_INSTANCE_TYPE": "Standard_D4s_v3", "CREDIT_DEFAULT_SPOT": "yes"}
     targets = read(given(**serverless, **more)).targets
-    assert targets[Kind.TRAIN] == Target("serverless", instance_type="Standard_D4s_v3", spot=True)
+    assert targets[Kind.TRAIN] == Target(compute="serverless", instance_type="Standard_D4s_v3", spot=True)
     # What is said about all is for those that it fits.
-    assert targets[Kind.SCORE] == Target("cpu-cluster")
+    assert targets[Kind.SCORE] == Target(compute="cpu-cluster")
     told = refused(CREDIT_DEFAULT_SPOT_TRAIN="yes", CREDIT_DEFAULT_INSTANCE_TYPE_DRIFT="Standard_D4s_v3")
     assert "CREDIT_DEFAULT_SPOT_TRAIN is 'yes'; expected CREDIT_DEFAULT_COMPUTE_TRAIN to be serverless" in told
     assert "CREDIT_DEFAULT_INSTANCE_TYPE_DRIFT" in told

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
 from credit_default.resources.azure import settings as azure_settings
-from credit_default.resources.azure.compute import AzureCompute, ComputeTarget
+from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.endpoint import LocalBatchEndpoint
@@ -43,7 +42,7 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
     )
     compute = AzureCompute(
         environment=settings.environment.value,
-        targets={kind.value: ComputeTarget(**asdict(target)) for kind, target in found.targets.items()},
+        targets={kind.value: target for kind, target in found.targets.items()},
         poll_seconds=found.poll_seconds,
         queue_limit=found.queue_limit,
         run_limit=found.run_limit,

@@ -18,23 +18,13 @@ from credit_default.resources.azure.patience import Patience, Unreachable
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.submission import Submission
 from credit_default.resources.azure.sweep import best_of
-from credit_default.resources.azure.targets import kind_of
+from credit_default.resources.azure.targets import Target, kind_of
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.messages import StepMessages, job_name, open_session
 from credit_default.resources.ports import Compute, Message, Stored
 
 #: How much longer than we wait Azure lets a job run, so that none runs on when nobody watches.
 _MARGIN_SECONDS = 600.0
-
-
-class ComputeTarget(dg.Config):
-    """Where a kind of step runs; see :class:`credit_default.resources.azure.targets.Target`."""
-
-    compute: str
-    spot_compute: str | None = None
-    instance_type: str | None = None
-    spot: bool = False
-    instance_count: int = 1
 
 
 class AzureCompute(Compute):
@@ -47,7 +37,7 @@ class AzureCompute(Compute):
     workspace: dg.ResourceDependency[AzureWorkspace]
     storage: dg.ResourceDependency[AzureStorage]
     environment: str = Field(description="Name of the environment, a tag of every job.")
-    targets: dict[str, ComputeTarget] = Field(description="Where each kind of step runs: train, score, drift.")
+    targets: dict[str, Target] = Field(description="Where each kind of step runs: train, score, drift.")
     poll_seconds: float = Field(default=10.0, description="How often a job is looked at.")
     queue_limit: float = Field(default=7200.0, description="Seconds that a job may wait for a machine.")
     run_limit: float = Field(default=14400.0, description="Seconds that a job may run.")

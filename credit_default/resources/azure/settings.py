@@ -4,7 +4,7 @@ The names of resources are held to Azure's own rules ("Naming rules and restrict
 Learn, and the patterns of Azure ML's REST reference), so that a slip of the pen shows here and not in a job's log.
 Nothing of Azure is imported, and nobody is asked whether the resources exist.
 
-Plain dataclasses: building a pydantic model of this size takes as long as a tenth of `import dagster`, each time that
+A plain dataclass: building a pydantic model of this size takes as long as a tenth of `import dagster`, each time that
 the definitions are loaded.
 """
 

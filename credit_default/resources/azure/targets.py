@@ -6,12 +6,11 @@ Each variable has a form for every kind of step and one for a single kind, which
     CREDIT_DEFAULT_COMPUTE_TRAIN    big-cluster       training only
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+import dagster as dg
 
 #: The name by which Azure ML knows compute that it provides by itself.
 SERVERLESS = "serverless"
@@ -50,8 +49,7 @@ def kind_of(step: str) -> Kind:
     return _KINDS.get(step, Kind.SCORE)
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(dg.Config):
     """Where a kind of step runs.
 
     Attributes
@@ -65,7 +63,7 @@ class Target:
     spot
         Whether serverless machines are low-priority ones at first.
     instance_count
-        How many machines; for a sweep, how many trials at once.
+        How many trials of a search run at once, each on a machine of its own. Any other job is one process.
     """
 
     compute: str
@@ -73,11 +71,6 @@ class Target:
     instance_type: str | None = None
     spot: bool = False
     instance_count: int = 1
-
-    @property
-    def serverless(self) -> bool:
-        """Whether Azure ML provides the machines by itself."""
-        return self.compute == SERVERLESS
 
 
 def read_targets(environ: Mapping[str, str]) -> tuple[dict[Kind, Target], list[str]]:
@@ -134,11 +127,17 @@ class _Reader:
 
     def count(self, kind: Kind) -> int:
         name, value = self._find(_INSTANCE_COUNT, kind)
+        if kind is not Kind.TRAIN:
+            if value and name.endswith(f"_{kind.name}"):
+                self._refuse(
+                    name, repr(value), "it to be unset", "these steps are one process; only trials run at once"
+                )
+            return 1
         if not value:
             return 1
         if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= _MOST_INSTANCES:
             expected = f"a whole number, 1 to {_MOST_INSTANCES}"
-            self._refuse(name, repr(value), expected, "how many machines a job has, or a sweep trials at once")
+            self._refuse(name, repr(value), expected, "how many trials of a search run at once")
             return 1
         return int(value)
 
