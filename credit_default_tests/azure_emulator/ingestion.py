@@ -10,7 +10,8 @@ INGESTION_HOST = "*.in.applicationinsights.azure.com"
 def routes(state: State) -> list[Route]:
     """Return the routes of this module. The instrumentation key in each envelope is all the login that there is."""
     del state
-    return [Route("POST", "/v2.1/track", _track, host=INGESTION_HOST, audiences=())]
+    # The second is what opencensus makes of an endpoint that ends in a slash, as the portal shows them all.
+    return [Route("POST", path, _track, host=INGESTION_HOST, audiences=()) for path in ("/v2.1/track", "//v2.1/track")]
 
 
 def _track(call: Call) -> Answer:
