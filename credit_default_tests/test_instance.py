@@ -96,6 +96,16 @@ def test_an_azure_environment_gets_no_landing_folders_and_a_configuration_of_its
     assert "AzureBlobComputeLogManager" in (development.dagster_home / "dagster.yaml").read_text()
 
 
+def test_logs_of_an_azure_environment_are_kept_in_its_own_folder_until_they_are_in_the_lake(development, monkeypatch):
+    for name, value in AZURE_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    for name, value in local.prepare(development).items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.get() as made:
+        kept = made.compute_log_manager.local_manager.get_captured_local_path(["run", "compute_logs", "step"], "out")
+    assert Path(kept).is_relative_to(development.dagster_home)
+
+
 def test_an_azure_environment_whose_settings_are_wrong_is_refused_before_anything_is_made(development, monkeypatch):
     for name in AZURE_SETTINGS:
         monkeypatch.delenv(name, raising=False)
@@ -112,6 +122,10 @@ def test_the_configurations_differ_only_where_azure_does():
     assert azure.pop("compute_logs")["class"] == "AzureBlobComputeLogManager"
     assert azure["concurrency"]["runs"].pop("max_concurrent_runs") >= common["concurrency"]["runs"].pop(
         "max_concurrent_runs"
+    )
+    # A run that is stopped cancels its job first, and waits for Azure.
+    assert azure["run_monitoring"].pop("cancel_timeout_seconds") > common["run_monitoring"].pop(
+        "cancel_timeout_seconds"
     )
     assert azure == common
 
