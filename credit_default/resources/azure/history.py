@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from credit_default.resources.azure.workspace import REQUEST_OPTIONS, AzureWorkspace
+from credit_default.resources.azure.workspace import REQUEST_OPTIONS, AzureWorkspace, bound_pause
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
@@ -18,6 +18,8 @@ _SCOPE = "https://ml.azure.com/.default"
 _OK, _PARTIAL, _NOTHING_NEW = 200, 206, 416
 #: Nobody has written down how Azure names it; these are the words that its documentation uses.
 _PREEMPTION = ("preempt", "pre-empt", "evict")
+#: How much of a log, which may be larger than memory, is read at once.
+CHUNK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ class RunDetails:
         return (self.ended - self.started).total_seconds() if self.started and self.ended else None
 
 
+@dataclass(frozen=True)
+class Child:
+    """What run history tells about a run below another."""
+
+    name: str
+    status: str
+    preempted: bool
+
+
 class RunHistory:
     """Asks a workspace's run history service, which the workspace itself says where to find."""
 
@@ -66,19 +77,33 @@ class RunHistory:
 
     def lost_a_child(self, name: str) -> bool:
         """Whether a job below this one failed because its machine was taken away."""
-        children = self._ask(f"runs/{name}/children")["value"]
-        return any(child.get("status") == "Failed" and _is_preemption(json.dumps(_error(child))) for child in children)
+        return any(child.status == "Failed" and child.preempted for child in self.children(name))
+
+    def children(self, name: str) -> list[Child]:
+        """Return the runs directly below a job, such as the trials of a search, in the order of their numbers."""
+        found = [
+            Child(
+                name=str(run["runId"]),
+                status=str(run.get("status")),
+                preempted=_is_preemption(json.dumps(_error(run))),
+            )
+            for run in self._ask(f"runs/{name}/children")["value"]
+        ]
+        return sorted(found, key=lambda child: (len(child.name), child.name))
 
     def read(self, address: str, start: int) -> bytes:
-        """Return what a log holds from byte ``start`` on; its address is signed, so no token goes with it."""
+        """Return what a log holds from byte ``start`` on, ``CHUNK_BYTES`` at most.
+
+        Its address is signed, so no token goes with it.
+        """
         from azure.core.rest import HttpRequest
 
-        request = HttpRequest("GET", address, headers={"Range": f"bytes={start}-"})
+        request = HttpRequest("GET", address, headers={"Range": f"bytes={start}-{start + CHUNK_BYTES - 1}"})
         response = self._plain().send_request(request)
         if response.status_code == _NOTHING_NEW:
             return b""
         body = _body(response)
-        return body if response.status_code == _PARTIAL else body[start:]
+        return body if response.status_code == _PARTIAL else body[start : start + CHUNK_BYTES]
 
     def _ask(self, what: str) -> dict[str, Any]:
         from azure.core.rest import HttpRequest
@@ -105,12 +130,17 @@ class RunHistory:
 
 def _client(policies: list[Any]) -> PipelineClient[Any, Any]:
     from azure.core import PipelineClient
-    from azure.core.pipeline.policies import RetryPolicy
+    from azure.core.pipeline.policies import CustomHookPolicy, RetryPolicy
     from azure.core.pipeline.transport import RequestsTransport
 
     return PipelineClient(
         "",
-        policies=[RetryPolicy(**REQUEST_OPTIONS), *policies],
+        # Repeated once: it is asked at every look, and a look at the job itself must not wait for it.
+        policies=[
+            RetryPolicy(**{**REQUEST_OPTIONS, "retry_total": 1}),
+            *policies,
+            CustomHookPolicy(raw_response_hook=bound_pause),
+        ],
         transport=RequestsTransport(**REQUEST_OPTIONS),
     )
 

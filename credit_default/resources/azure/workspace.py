@@ -3,9 +3,9 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -13,7 +13,10 @@ from pydantic import Field, PrivateAttr
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+    from azure.core.pipeline import PipelineResponse
     from azure.identity import DefaultAzureCredential
+
+_Token = TypeVar("_Token")
 
 #: Options of azure-core for every request: a call ends within about a minute, whoever polls decides what then.
 REQUEST_OPTIONS: dict[str, Any] = {
@@ -23,7 +26,25 @@ REQUEST_OPTIONS: dict[str, Any] = {
     "connection_timeout": 10,
     "read_timeout": 30,
 }
+#: For how long one call waits at most when Azure says by Retry-After how long it should.
+LONGEST_PAUSE = 60.0
 _CLOUD_VARIABLE = "AZUREML_CURRENT_CLOUD"
+
+
+def bound_pause(response: "PipelineResponse[Any, Any]") -> None:
+    """Shorten what an answer says by Retry-After: azure-core would sleep an hour inside one call.
+
+    For azure-core's `raw_response_hook`. A policy for repeating that is handed to `MLClient` would be one object in all
+    its pipelines, each of which links it to its own next policy.
+    """
+    from azure.core.pipeline.policies import RetryPolicy
+
+    told = RetryPolicy().get_retry_after(response)
+    if told is not None and told > LONGEST_PAUSE:
+        headers = response.http_response.headers
+        for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+            headers.pop(name, None)
+        headers["Retry-After"] = f"{LONGEST_PAUSE:g}"
 
 
 class Credential:
@@ -31,24 +52,40 @@ class Credential:
 
     It keeps a token until the moment that is written on it. When Azure refuses one earlier (a clock that is off, a
     role that was changed), asking again would only give the same token again.
+
+    It says in one way, too, that we are nobody and that nobody could be asked who we are. Once there was a token, it
+    is the latter: an outage, as which it is raised then.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._source: DefaultAzureCredential | None = None
+        self._proven = False
 
     def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
         """Return a token, as azure-core asks for it."""
-        return self._opened().get_token(*scopes, **options)
+        return self._asked(lambda: self._opened().get_token(*scopes, **options))
 
     def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
         """Return a token, as newer versions of azure-core ask for it."""
-        return self._opened().get_token_info(*scopes, options=options)
+        return self._asked(lambda: self._opened().get_token_info(*scopes, options=options))
 
     def forget(self) -> None:
         """Ask for fresh tokens from now on."""
         with self._lock:
             self._source = None
+
+    def _asked(self, question: Callable[[], _Token]) -> _Token:
+        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+
+        try:
+            token = question()
+        except ClientAuthenticationError as error:
+            if self._proven and error.response is None:
+                raise ServiceRequestError("no token for now, from an identity that had got one before") from error
+            raise
+        self._proven = True
+        return token
 
     def _opened(self) -> "DefaultAzureCredential":
         with self._lock:
@@ -100,6 +137,7 @@ class AzureWorkspace(dg.ConfigurableResource[Any]):
                         self.name,
                         enable_telemetry=False,
                         show_progress=False,
+                        raw_response_hook=bound_pause,
                         **REQUEST_OPTIONS,
                     )
             return self._client  # type: ignore[no-any-return] # a private attribute of pydantic is Any
