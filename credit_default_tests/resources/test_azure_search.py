@@ -49,6 +49,33 @@ def test_a_trial_that_fails_leaves_the_search_to_the_others(azure, jobs):
     assert any("Trial 1 failed: InputError: trial 1 cannot be fitted" in line for line in outcome.logs)
 
 
+def test_what_the_trials_print_arrives_once_and_named(azure, jobs, emulator, capsys):
+    outcome = search(azure_compute(targets=everywhere()), fail="1")
+    assert outcome.success, outcome.failure
+    printed = capsys.readouterr().out.splitlines()
+    assert printed.count("trial 1: credit_default.errors.InputError: trial 1 cannot be fitted") == 1
+    assert "trial 1: Traceback (most recent call last):" in printed
+
+
+def test_how_many_trials_there_are_makes_no_more_listings_of_messages(azure, jobs, emulator):
+    outcome = search(azure_compute(targets=everywhere()))
+    assert outcome.success, outcome.failure
+    looks, listings = (
+        [entry for entry in emulator.journal() if entry["method"] == "GET" and wanted(entry)]
+        for wanted in (
+            lambda entry: entry["path"].endswith(f"/{azure.name}/jobs/{outcome.arrived[0].job_name}"),
+            lambda entry: azure.container in entry["path"] and "messages" in entry["query"],
+        )
+    )
+    assert 0 < len(listings) <= len(looks)
+
+
+def test_a_trial_that_dies_hard_is_told_with_its_last_words(azure, jobs, emulator):
+    outcome = search(azure_compute(targets=everywhere()), trials=2, die="0,1")
+    assert "did not finish" in outcome.failure
+    assert "trial 0 is about to die" in outcome.failure
+
+
 def test_when_every_trial_fails_the_first_error_is_told(azure, jobs):
     outcome = search(azure_compute(targets=everywhere()), trials=2, fail="0,1")
     assert f"{JobFailed.__name__}: InputError: trial 0 cannot be fitted" in outcome.failure

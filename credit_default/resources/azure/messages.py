@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from dagster_pipes import PipesParams
 
@@ -12,6 +13,8 @@ from credit_default.resources.ports import Message
 from credit_default.steps import azure_messages
 
 _WRITTEN_EVERY_SECONDS = 5.0
+#: Folder of one process's messages to its starts, to their chunks, to when each was stored.
+Listing = dict[str, dict[str, dict[str, datetime]]]
 
 
 def folder_of(job: str) -> str:
@@ -29,6 +32,22 @@ def channel_of(job: str, storage: AzureStorage, *, interval: float) -> PipesPara
     }
 
 
+def listing_of(job: str, storage: AzureStorage) -> Listing:
+    """Return everything that was stored by the processes of a job, however many there are, in one listing."""
+    prefix = f"{folder_of(job)}/messages/"
+    blobs = storage.blobs.ask(prefix, lambda client: list(client.list_blobs(name_starts_with=prefix)))
+    found: Listing = {}
+    for blob in blobs:
+        folder, start, name = blob.name.rsplit("/", 2)
+        found.setdefault(folder, {}).setdefault(start, {})[name] = blob.last_modified
+    return found
+
+
+def _newest(starts: Mapping[str, Mapping[str, datetime]]) -> str:
+    # By the clock of the storage account: the folders' names tell the time of machines whose clocks may differ.
+    return max(starts, key=lambda start: (starts[start].get("1.json") or min(starts[start].values()), start))
+
+
 class JobMessages:
     """Messages of one step, from the first on, however often they were read before.
 
@@ -37,7 +56,7 @@ class JobMessages:
     """
 
     def __init__(self, storage: AzureStorage, messages: StepMessages, folder: str) -> None:
-        self._storage = storage
+        self.storage = storage
         self._messages = messages
         self._folder = folder
         self._start = ""
@@ -57,26 +76,31 @@ class JobMessages:
         """The error that the step ended with, in its own words."""
         return self._messages.error
 
-    def read(self) -> None:
-        """Handle everything that was reported since the last time."""
-        starts = [entry.name for entry in self._storage.entries(self._folder) if entry.is_folder]
+    def read(self, listing: Listing) -> None:
+        """Handle everything that was reported since the last time.
+
+        Parameters
+        ----------
+        listing
+            What :func:`listing_of` the job returned just now.
+        """
+        starts = listing.get(self._folder, {})
         self.starts = len(starts)
         if not starts:
             return
-        if starts[-1] != self._start:
-            self._start, self._read_to = starts[-1], 0
+        newest = _newest(starts)
+        if newest != self._start:
+            self._start, self._read_to = newest, 0
             self.arrived.clear()
             self._messages.start_over()
-        for line in self._new_lines():
+        for line in self._new_lines(starts[newest]):
             message = self._messages.feed(line)
             if message is not None:
                 self.arrived.append(message)
 
-    def _new_lines(self) -> Iterator[str]:
-        folder = f"{self._folder}/{self._start}"
-        there = {entry.name for entry in self._storage.entries(folder)}
+    def _new_lines(self, there: Mapping[str, datetime]) -> Iterator[str]:
         while (name := f"{self._read_to + 1}.json") in there:
-            chunk = self._storage.read(f"{folder}/{name}").decode()
+            chunk = self.storage.read(f"{self._folder}/{self._start}/{name}").decode()
             # Counted before its lines are handled: none of them may be handled twice.
             self._read_to += 1
             yield from chunk.splitlines()

@@ -68,7 +68,7 @@ class AzureStorage(Storage):
     def exists(self, key: str) -> bool:  # noqa: D102 - see the port
         if self.blobs.find(key) is not None:
             return True
-        return self._holds_anything(key) and not self._half_published(key)
+        return self.holds_anything(key) and not self._half_published(key)
 
     def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
         prefix = f"{key}/"
@@ -154,7 +154,7 @@ class AzureStorage(Storage):
         return version
 
     def _publish_folder(self, staged: str, key: str) -> None:
-        if not self._holds_anything(staged):
+        if not self.holds_anything(staged):
             raise NotThere(f"{staged} is not in storage, from which {key} was to be published; run its job again")
         marker = f"{_PUBLISHED}/{key}.json"
         self.blobs.create(marker, json.dumps({"from": staged, "whole": False}).encode())
@@ -179,7 +179,8 @@ class AzureStorage(Storage):
         except NotThere:
             return False  # a folder that files arrive in one by one
 
-    def _holds_anything(self, key: str) -> bool:
+    def holds_anything(self, key: str) -> bool:
+        """Whether there is anything below a folder, by one request however much there is."""
         return self.blobs.ask(
             key, lambda client: any(True for _ in client.list_blobs(name_starts_with=f"{key}/", results_per_page=1))
         )

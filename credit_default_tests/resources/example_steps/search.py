@@ -1,6 +1,8 @@
 """A step that searches: each trial's figure follows from its number, and the last may fail."""
 
 import argparse
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ def main():
     parser.add_argument("--trials", type=int)
     parser.add_argument("--only-trial", type=int)
     parser.add_argument("--fail", default="", help="numbers of the trials that fail")
+    parser.add_argument("--die", default="", help="numbers of the trials whose process is killed")
     parser.add_argument("--seconds", type=float, default=0.0)
     given = parser.parse_args()
     with reporting() as report:
@@ -23,6 +26,9 @@ def main():
         time.sleep(given.seconds)
         if {str(number) for number in numbers} & set(given.fail.split(",")):
             raise InputError(f"trial {given.only_trial} cannot be fitted")
+        if {str(number) for number in numbers} & set(given.die.split(",")):
+            print(f"trial {given.only_trial} is about to die")
+            os.kill(os.getpid(), signal.SIGKILL)
         tried = [
             {"number": n, "parameters": {"max_leaf_nodes": 8}, "mean_auc": AUC[n], "std_auc": 0.01, "trees": 10}
             for n in numbers
