@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from credit_default.core import tables
+from credit_default.core import quiet_mlflow, tables
 from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
@@ -255,8 +255,7 @@ def _parse(content: bytes, path: Path) -> Pipeline:
 
 
 def _save_mlflow(trained: TrainedModel, path: Path) -> None:
-    # MLflow starts to report usage to its makers as soon as it is imported.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    quiet_mlflow.settle(os.environ.get("MLFLOW_TRACKING_URI", ""))
     import mlflow.sklearn
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from credit_default.core import quiet_mlflow
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -25,8 +27,7 @@ JOB_TAG = "credit_default.job"
 
 def open_client(uri: str) -> MlflowClient:
     """Return a client of a tracking server and registry whose database, if it is a local one, is ready for use."""
-    # MLflow starts to report usage to its makers as soon as it is imported.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    quiet_mlflow.settle(uri)
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
