@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_pipes import PipesContextData, PipesParams
 
+from credit_default.code_version import code_version
 from credit_default.resources.ports import Message, Refused, Stored
 
 
@@ -26,12 +27,13 @@ def job_name(
     """Name the job of a step so that every attempt to run the same intent arrives at the same name.
 
     A retried run and a re-execution from failure share the id of their root run, and so the name. Other inputs,
-    other versions of them or other options are another intent: their job must not pass for this one.
+    other versions of them, other options or other code are another intent: their job must not pass for this one.
     """
     root = context.run.root_run_id or context.run.run_id
     # The run's own id differs from attempt to attempt and changes nothing of what is made.
     settled = {name: value for name, value in (options or {}).items() if name != "run-id"}
-    intent = json.dumps([root, step, *days, sorted((inputs or {}).items()), sorted(settled.items()), *versions])
+    given = [sorted((inputs or {}).items()), sorted(settled.items())]
+    intent = json.dumps([root, code_version(), step, *days, *given, *versions])
     digest = hashlib.sha256(intent.encode()).hexdigest()[:8]
     return f"{step.replace('_', '-')}-{root.split('-')[0]}-{digest}"
 

@@ -61,7 +61,7 @@ class JobFault:
     name
         A regular expression that is searched in the job's name.
     state
-        ``NotResponding`` or ``Paused``: the job gets there once it runs, and stays.
+        ``NotResponding``, ``Paused`` or ``CancelRequested``: the job gets there once it runs, and stays.
     preempt
         How many attempts on a low-priority compute lose their node.
     requeue

@@ -11,9 +11,9 @@ import pytest
 
 from credit_default.resources.azure import cancelling, datastore
 from credit_default.resources.azure.command import Task, command_line
-from credit_default.resources.azure.targets import Target
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
+from credit_default.resources.azure.targets import Target
 from credit_default_tests.platforms import azure_compute, azure_storage
 from credit_default_tests.resources.running import DAYS, Running
 

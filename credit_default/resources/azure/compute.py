@@ -8,13 +8,14 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
+from credit_default.errors import JobCancelled, JobFailed
 from credit_default.resources.azure.attempts import Attempts
+from credit_default.resources.azure.cancelling import Cancelling
 from credit_default.resources.azure.command import Place, Task
 from credit_default.resources.azure.history import RunHistory
 from credit_default.resources.azure.job import Ending, JobWatch, Limits, TakenAway, metadata_of
 from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of
-from credit_default.resources.azure.patience import Patience, Unreachable
+from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.submission import Submission
 from credit_default.resources.azure.sweep import best_of
@@ -91,37 +92,35 @@ class AzureCompute(Compute):
     ) -> Iterator[Message]:
         client, history = self.workspace.client(), RunHistory(self.workspace)
         patience = Patience(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
-        attempts = Attempts(client, history, self.storage, patience)
+        cancelling = Cancelling(client, patience, context.log)
+        attempts = Attempts(client, history, self.storage, patience, cancelling, context.instance, context.run.run_id)
         submission = Submission(client, self.storage, attempts, self.sources, self.upload_limit)
         preemptions = 0
         while True:
             attempt = attempts.newest(name)
             preemptions = max(preemptions, attempt.preemptions)
             place = self._place(step, preemptions)
+            if not attempt.there:
+                addresses, types = patience.ask("looking for the inputs", lambda: submission.addresses(inputs))
+                tags = {"step": step, "dagster_run": context.run.run_id, "environment": self.environment}
+                task = Task(f"{self.steps}.{step}", step, addresses, types, options, days, trials, tags)
             with ExitStack() as stack:
-                messages, variables = self._open(stack, context, attempt.name, trials)
-                watch = JobWatch(
-                    client=client,
-                    history=history,
-                    patience=patience,
-                    name=attempt.name,
-                    log=context.log,
-                    messages=messages,
-                    limits=Limits(self.queue_limit, self.run_limit, self.not_responding_limit, self.paused_limit),
-                    poll_seconds=self.poll_seconds,
-                    most_requeued=self.spot_attempts - preemptions - 1 if place.spot else None,
-                )
-                if attempt.there:
-                    context.log.info(f"Found job {attempt.name}, which an earlier run had started; going on with it.")
-                else:
-                    addresses, types = patience.ask("looking for the inputs", lambda: submission.addresses(inputs))
-                    tags = {"step": step, "dagster_run": context.run.run_id, "environment": self.environment}
-                    task = Task(f"{self.steps}.{step}", step, addresses, types, options, days, trials, tags)
-                    self._submit(submission, task, watch, place=place, variables=variables)
-                    context.log.info(f"Started job {attempt.name} on {place.compute}.")
                 try:
-                    ending = watch.until_it_ends()
+                    # Whatever breaks this off, an interrupt above all: nobody but us waits for the job.
+                    with cancelling.when_broken_off(attempt.name):
+                        messages, variables = self._open(stack, context, attempt.name, trials)
+                        watch = self._watch(context, attempt.name, history, patience, messages)
+                        if place.spot:
+                            watch.most_requeued = self.spot_attempts - preemptions - 1
+                        if attempt.there:
+                            context.log.info(f"Found job {attempt.name}, started by an earlier run; going on with it.")
+                        else:
+                            time_limit = self.run_limit + _MARGIN_SECONDS
+                            submission.submit(task, watch.name, place=place, variables=variables, time_limit=time_limit)
+                            context.log.info(f"Started job {attempt.name} on {place.compute}.")
+                        ending = watch.until_it_ends()
                 except TakenAway as taken:
+                    attempts.taken_away(attempt.name, taken.times)
                     preemptions += taken.times
                     context.log.warning(f"The machine of job {attempt.name} was taken away {taken.times} time(s).")
                     continue
@@ -129,7 +128,7 @@ class AzureCompute(Compute):
                     preemptions += 1
                     context.log.warning(f"Job {attempt.name} lost its machine; it is tried again.")
                     if ending.status == "Completed":
-                        attempts.settle(attempt.name)  # a sweep without one of its trials, which is of no use
+                        attempts.discard(attempt.name)  # a sweep without one of its trials
                     continue
                 found = list(self._results(context, watch, ending, trials))
                 about = metadata_of(ending, preemptions=preemptions + ending.requeued)
@@ -171,17 +170,24 @@ class AzureCompute(Compute):
             "GIT_PYTHON_REFRESH": "quiet",
         }
 
-    def _submit(
-        self, submission: Submission, task: Task, watch: JobWatch, *, place: Place, variables: Mapping[str, str]
-    ) -> None:
-        try:
-            time_limit = self.run_limit + _MARGIN_SECONDS
-            submission.submit(task, watch.name, place=place, variables=variables, time_limit=time_limit)
-        except BaseException as error:
-            # Interrupted, or never answered: the job may be there all the same.
-            if isinstance(error, Unreachable) or not isinstance(error, CreditDefaultError):
-                watch.cancel()
-            raise
+    def _watch(
+        self,
+        context: dg.AssetExecutionContext,
+        name: str,
+        history: RunHistory,
+        patience: Patience,
+        messages: Sequence[JobMessages],
+    ) -> JobWatch:
+        return JobWatch(
+            client=self.workspace.client(),
+            history=history,
+            patience=patience,
+            name=name,
+            log=context.log,
+            messages=messages,
+            limits=Limits(self.queue_limit, self.run_limit, self.not_responding_limit, self.paused_limit),
+            poll_seconds=self.poll_seconds,
+        )
 
     def _lost_a_trial(self, watch: JobWatch, ending: Ending, trials: int | None) -> bool:
         """Whether a trial is missing for no fault of its own: without it, the search may find another model."""

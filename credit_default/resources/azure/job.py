@@ -1,11 +1,11 @@
-"""One job on Azure ML: looked at until it ends, held to its limits, cancelled when nobody waits for it any more."""
+"""One job on Azure ML: looked at until it ends, and held to its limits."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,8 +13,8 @@ import dagster as dg
 from credit_default.errors import JobFailed
 from credit_default.resources.azure.command import SPOT_TAG
 from credit_default.resources.azure.history import RunDetails, RunHistory
-from credit_default.resources.azure.logs import UserLogs
-from credit_default.resources.azure.messages import JobMessages
+from credit_default.resources.azure.logs import TrialLogs, UserLogs
+from credit_default.resources.azure.messages import JobMessages, listing_of
 from credit_default.resources.azure.patience import Patience
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ ENDED = frozenset({"Completed", "Failed", "Canceled"})
 _RUNNING = frozenset({"Running", "Finalizing"})
 #: Ways of not running that are watched apart from waiting for a machine.
 _STUCK = {"NotResponding": "CREDIT_DEFAULT_NOT_RESPONDING_LIMIT", "Paused": "CREDIT_DEFAULT_PAUSED_LIMIT"}
+CANCEL_REQUESTED = "CancelRequested"
 #: For how long Azure is given to cancel a job.
-_CANCEL_SECONDS = 300.0
+CANCEL_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,12 @@ class JobWatch:
     most_requeued: int | None = None
 
     def __post_init__(self) -> None:
-        self.logs = UserLogs(self.history)
+        is_search = len(self.messages) > 1
+        self.logs = TrialLogs(self.history) if is_search else UserLogs(self.history)
         self._warned = False
 
     def until_it_ends(self) -> Ending:
-        """Wait for the end. Whatever ends the waiting before it, an interrupt above all, cancels the job.
+        """Wait for the end. Whoever calls this cancels the job when the waiting is broken off.
 
         Raises
         ------
@@ -96,54 +98,43 @@ class JobWatch:
         TakenAway
             Its machine was taken away too often.
         """
-        try:
-            return self._follow()
-        except BaseException:
-            self.cancel()
-            raise
-
-    def cancel(self) -> None:
-        """Cancel the job and wait until Azure says that it has ended."""
-        from azure.core.exceptions import AzureError, ResourceNotFoundError
-
-        self.log.warning(f"Cancelling job {self.name}.")
-        deadline = time.monotonic() + _CANCEL_SECONDS
-        asked = False
-        while time.monotonic() < deadline:
-            try:
-                if not asked:
-                    self.client.jobs.begin_cancel(self.name)
-                    asked = True
-                status = status_of(self.client.jobs.get(self.name))
-                if status in ENDED:
-                    self.log.info(f"Job {self.name} is {status}.")
-                    return
-            except ResourceNotFoundError:
-                return  # it never got there
-            except AzureError as error:
-                if getattr(error, "status_code", None) == 401:  # noqa: PLR2004 - unauthorised
-                    self.patience.credential.forget()
-                self.log.warning(f"Job {self.name} could not be cancelled yet ({type(error).__name__}).")
-            time.sleep(min(self.poll_seconds, 5.0))
-        self.log.error(f"Azure did not confirm that job {self.name} has ended; look at it in the studio.")
+        return self._follow()
 
     def _follow(self) -> Ending:
-        status, since, requeued = "", time.monotonic(), 0
+        status, looked, requeued = "", 0.0, 0
+        spent: dict[str, float] = {}
         for job in self._looks():
             before, status = status, status_of(job)
+            now = time.monotonic()
+            if before:
+                spent[_phase(before)] = spent.get(_phase(before), 0.0) + now - looked
+            else:
+                spent = self._spent_before(job)
+            looked = now
             if status != before:
-                if before in _RUNNING and status not in _RUNNING | ENDED | _STUCK.keys() | {"CancelRequested"}:
+                if before in _RUNNING and status not in _RUNNING | ENDED | _STUCK.keys() | {CANCEL_REQUESTED}:
                     requeued += 1
-                if _phase(status) != _phase(before):
-                    since = time.monotonic()
                 self.log.info(f"Job {self.name} is {status}.")
             restarts = max(requeued, *(messages.starts - 1 for messages in self.messages))
             if status in ENDED:
                 return self._ending(job, max(restarts, 0))
             if self.most_requeued is not None and restarts > self.most_requeued:
                 raise TakenAway(restarts)
-            self._hold_to_limits(status, time.monotonic() - since)
+            self._hold_to_limits(status, spent.get(_phase(status), 0.0))
         raise AssertionError
+
+    def _spent_before(self, job: Job) -> dict[str, float]:
+        """Return how long a job waited and ran before it was first looked at: an earlier run may have started it."""
+        created, started, now = created_at(job), None, datetime.now(UTC)
+        if _phase(status_of(job)) != "queue":
+            details = self._gently(lambda: self.history.details(self.name))
+            started = details.started if details else None
+        spent = {}
+        if created:
+            spent["queue"] = max(((started or now) - created).total_seconds(), 0.0)
+        if started:
+            spent["run"] = max((now - started).total_seconds(), 0.0)
+        return spent
 
     def _looks(self) -> Iterator[Job]:
         """Look at the job again and again; the messages that it had sent by then are read after its state is known."""
@@ -153,16 +144,19 @@ class JobWatch:
 
     def _look(self) -> Job:
         job: Job = self.client.jobs.get(self.name)
+        listing = listing_of(self.name, self.messages[0].storage)
         for messages in self.messages:
             # Of a search with hundreds of trials, those that have ended are not asked again and again.
             if not messages.closed or len(self.messages) == 1:
-                messages.read()
+                messages.read(listing)
         if status_of(job) in _RUNNING | ENDED:
-            self._gently(lambda: self.logs.forward(self.history.details(self.name).logs))
+            self._gently(lambda: self.logs.forward(self.name))
         return job
 
     def _hold_to_limits(self, status: str, seconds: float) -> None:
-        if status == "CancelRequested":
+        if status == CANCEL_REQUESTED:
+            if seconds > CANCEL_SECONDS:
+                raise not_cancelled(self.name)
             return
         phase = _phase(status)
         limit, setting, told = {
@@ -173,25 +167,35 @@ class JobWatch:
         }[phase]
         if seconds > limit:
             raise JobFailed(
-                f"Job {self.name} {told} for more than {limit:g} s and was cancelled; look at the compute in the "
+                f"Job {self.name} {told} for more than {limit:g} s in all; look at the compute in the "
                 f"studio, or raise {setting}"
             )
 
     def _ending(self, job: Job, requeued: int) -> Ending:
-        details = self._gently(lambda: self.history.details(self.name))
+        spot = (job.tags or {}).get(SPOT_TAG) == "yes"
+        if spot and status_of(job) == "Failed":
+            # Whether it is tried again hangs on the answer.
+            why = f"asking why job {self.name} failed"
+            details = self.patience.ask(why, lambda: self.history.details(self.name))
+        else:
+            details = self._gently(lambda: self.history.details(self.name))
+        self._gently(self._read_on)
         self.logs.finish()
-        created = getattr(job.creation_context, "created_at", None)
-        started = details.started if details else None
-        waited = (started - created).total_seconds() if started and isinstance(created, datetime) else None
+        created, started = created_at(job), details.started if details else None
+        waited = (started - created).total_seconds() if started and created else None
         return Ending(
             status=status_of(job),
             details=details,
             studio_url=job.studio_url,
             compute=str(getattr(job, "compute", None) or "serverless").rpartition("/")[2],
-            spot=(job.tags or {}).get(SPOT_TAG) == "yes",
+            spot=spot,
             queue_seconds=waited,
             requeued=requeued,
         )
+
+    def _read_on(self) -> None:
+        while self.logs.forward(self.name):
+            pass
 
     def _gently(self, question: Callable[[], Any]) -> Any:
         """Ask for what is good to have; a failure is told once, without the address, which may be signed."""
@@ -217,12 +221,26 @@ def metadata_of(ending: Ending, *, preemptions: int) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def not_cancelled(name: str) -> JobFailed:
+    """Return the error of a job that does not end although it was cancelled."""
+    return JobFailed(
+        f"Job {name} was cancelled and has not ended for {CANCEL_SECONDS:g} s; look at it in the studio, and run this "
+        "again once it has ended"
+    )
+
+
+def created_at(job: Job) -> datetime | None:
+    """Return when a job was submitted."""
+    created = getattr(job.creation_context, "created_at", None)
+    return created if isinstance(created, datetime) else None
+
+
 def status_of(job: Job) -> str:
     """Return the state of a job by Azure's name; the SDK gives an enumeration for some kinds of jobs."""
     return str(getattr(job.status, "value", job.status))
 
 
 def _phase(status: str) -> str:
-    if status in _STUCK:
+    if status in _STUCK or status == CANCEL_REQUESTED:
         return status
     return "run" if status in _RUNNING else "queue"

@@ -14,6 +14,8 @@ from credit_default.resources.azure.workspace import Credential
 _Result = TypeVar("_Result")
 
 _UNAUTHORISED = 401
+#: For how long work that was interrupted is still waited for.
+_INTERRUPTED_SECONDS = 30.0
 _TRANSIENT = frozenset({_UNAUTHORISED, 408, 429, 500, 502, 503, 504})
 
 
@@ -75,18 +77,20 @@ def _status(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def within(seconds: float, work: Callable[[], _Result], late: Callable[[], Exception]) -> _Result:
+def within(seconds: float, work: Callable[[threading.Event], _Result], late: Callable[[], Exception]) -> _Result:
     """Do something that may never end, and raise ``late()`` when it takes too long.
 
     The SDK waits for ever when it uploads into a container that is not there. Its thread cannot be stopped and is
-    left behind; it ends with the process.
+    left behind; it ends with the process. ``work`` is handed an event that is set once nobody waits for it any more:
+    if it goes on all the same, it is to undo what it made.
     """
     outcome: list[_Result] = []
     failure: list[BaseException] = []
+    given_up = threading.Event()
 
     def carry_out() -> None:
         try:
-            outcome.append(work())
+            outcome.append(work(given_up))
         except BaseException as error:  # noqa: BLE001 - raised again below, by whoever waits
             failure.append(error)
 
@@ -95,11 +99,13 @@ def within(seconds: float, work: Callable[[], _Result], late: Callable[[], Excep
     try:
         thread.join(seconds)
     except BaseException:
-        # Whoever waits was interrupted: let the work come to its end, so that what it made can be found and undone.
-        thread.join(seconds)
+        # Whoever waits was interrupted: most work ends soon, and what it made can be found and undone.
+        given_up.set()
+        thread.join(min(seconds, _INTERRUPTED_SECONDS))
         raise
     if failure:
         raise failure[0]
     if not outcome:
+        given_up.set()
         raise late()
     return outcome[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from credit_default.errors import CreditDefaultError, JobFailed
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 #: Stands for what is not there: Azure fails a job whose input leads nowhere, and a step says better what is missing.
 _EMPTY = ".empty"
 _ASKING_SECONDS = 30.0
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Submission:
         def create() -> None:
             within(
                 self.upload_limit,
-                lambda: self._create(task, name, place=place, variables=variables, time_limit=time_limit),
+                lambda given_up: self._create(
+                    task, name, place=place, variables=variables, time_limit=time_limit, given_up=given_up
+                ),
                 lambda: self._late(name),
             )
 
@@ -81,7 +86,16 @@ class Submission:
                     "compute's name (CREDIT_DEFAULT_COMPUTE) and the roles of the identity that runs this"
                 ) from error
 
-    def _create(self, task: Task, name: str, *, place: Place, variables: Mapping[str, str], time_limit: float) -> None:
+    def _create(
+        self,
+        task: Task,
+        name: str,
+        *,
+        place: Place,
+        variables: Mapping[str, str],
+        time_limit: float,
+        given_up: threading.Event,
+    ) -> None:
         storage = self.storage
         datastore.ensure(self.client, storage.datastore, account=storage.account, container=storage.container)
         environment = job_environments.ensure(self.client, kind_of(task.step))
@@ -98,10 +112,17 @@ class Submission:
             )
             if task.trials is not None:
                 job = sweep_job(job, trials=task.trials, at_once=place.instance_count, time_limit=time_limit)
-            self.client.jobs.create_or_update(job)
+            if given_up.is_set():
+                return
+            try:
+                self.client.jobs.create_or_update(job)  # uploads the code first, which may take its time
+            finally:
+                if given_up.is_set():
+                    # Whoever waited may have found no job yet to cancel. The run may be over, and its log with it.
+                    replace(self.attempts.cancelling, log=_LOG).cancel(name)
 
     def _locate(self, key: str) -> tuple[str, str]:
-        if self.storage.entries(key):
+        if self.storage.holds_anything(key):
             return key, "uri_folder"
         if self.storage.exists(key):
             return key, "uri_file"
@@ -112,7 +133,7 @@ class Submission:
     def _late(self, name: str) -> JobFailed:
         where = "the container of its default datastore"
         with suppress(Exception):  # only the message is poorer without it
-            default = within(_ASKING_SECONDS, self.client.datastores.get_default, TimeoutError)
+            default = within(_ASKING_SECONDS, lambda _: self.client.datastores.get_default(), TimeoutError)
             where = f"container {default.container_name} of storage account {default.account_name}"
         return JobFailed(
             f"What job {name} needs was not uploaded within {self.upload_limit:g} s. The workspace keeps its uploads "
