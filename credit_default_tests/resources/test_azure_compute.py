@@ -124,10 +124,21 @@ def test_a_token_that_is_refused_is_replaced(azure, emulator, jobs):
 @pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_job(azure, emulator, jobs):
     # Taken, and refused as a second one when the SDK asks again.
-    emulator.fault("PUT", "/jobs/count-", status=503, times=1)
-    first = Running(azure_compute())
-    assert first.run(days=ONE_DAY).success
+    emulator.fault("PUT", "/jobs/count-", lose=True)
+    outcome = Running(azure_compute()).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
     assert statuses(jobs) == [("1", "Completed")]
+    assert len(jobs()[0]["puts"]) == 2
+
+
+@pytest.mark.slow
+def test_a_submission_is_repeated_until_azure_takes_it(azure, emulator, jobs):
+    emulator.fault("PUT", "/jobs/count-", status=500, times=5)
+    outcome = Running(azure_compute()).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
+    assert statuses(jobs) == [("1", "Completed")]
+    refused = [entry for entry in emulator.journal() if azure.name in entry["path"] and entry["status"] == 500]
+    assert len(refused) == 5
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from credit_default.resources import messages
 from credit_default.resources.messages import StepMessages, job_name, open_session
 from credit_default.resources.ports import Refused, Stored
 
@@ -38,6 +39,14 @@ def test_changed_inputs_or_options_are_another_job_and_the_runs_own_id_is_not():
     names += [name(inputs={"model": "models/b"}), name(options={"trials": "8"}), name(options={"trials": "1"})]
     assert len(set(names)) == len(names)
     assert name(options={"run-id": FIRST}) == name(RETRY, root=FIRST, options={"run-id": RETRY})
+
+
+def test_other_code_is_another_job(monkeypatch):
+    names = []
+    for version in ("old", "mended", "old"):
+        monkeypatch.setattr(messages, "code_version", lambda version=version: version)
+        names.append(name())
+    assert names[0] == names[2] != names[1]
 
 
 def test_a_name_can_be_read_and_used_as_a_folder_and_as_the_name_of_a_remote_job():
