@@ -14,7 +14,7 @@ from credit_default.core.quiet_mlflow import settle
     ("uri", "is_left_out"),
     [
         ("", True),
-        ("sqlite:////home/mlflow.db", True),
+        ("sqlite:////lake/mlflow.db", True),
         ("https://mlflow.example/azureml", True),
         ("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/x", False),
     ],

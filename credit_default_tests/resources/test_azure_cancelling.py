@@ -75,8 +75,11 @@ def test_a_job_that_ends_before_it_can_be_cancelled_raises_no_false_alarm(azure,
     emulator.job_fault("^count-", hold=True)
     emulator.fault("POST", "/cancel", status=409, times=1000)
 
+    def refused(entry):
+        return entry["status"] == 409 and entry["path"].endswith("/cancel") and azure.name in entry["path"]
+
     def let_end():
-        eventually(lambda: any(entry["status"] == 409 for entry in emulator.journal()), 60)
+        eventually(lambda: any(refused(entry) for entry in emulator.journal()), 60)
         emulator.job_fault("^count-")
 
     threading.Thread(target=let_end, daemon=True).start()

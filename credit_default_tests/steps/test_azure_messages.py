@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
-from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of
+from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of, listing_of
 from credit_default.resources.messages import StepMessages, open_session
 from credit_default.steps.azure_messages import TRIAL_VARIABLE, AzureMessageChannel, incarnation
 from credit_default_tests.platforms import azure_storage
@@ -51,7 +51,7 @@ def read(storage, job="job-1", folder="", *, times=1):
     def made(context) -> None:
         with open_session(context, messages):
             for _ in range(times):
-                reader.read()
+                reader.read(listing_of(job, storage))
 
     with dg.DagsterInstance.ephemeral() as instance:
         dg.materialize([made], instance=instance)
@@ -115,7 +115,7 @@ def test_a_step_learns_from_its_environment_where_to_report(storage, tmp_path, e
             command = [sys.executable, "-m", "credit_default_tests.resources.example_steps.count"]
             command += ["--output", str(tmp_path / "out"), "--days", days]
             subprocess.run(command, env={**os.environ, **session}, check=True)
-            reader.read()
+            reader.read(listing_of("job-9", storage))
 
     with dg.DagsterInstance.ephemeral() as instance:
         dg.materialize([made], instance=instance)
