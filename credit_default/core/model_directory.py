@@ -2,7 +2,7 @@
 
 ::
 
-    mlflow/               an MLflow model; ``model.skops`` holds the pipeline
+    MLmodel ...           an MLflow model, beside which the rest lies; ``model.skops`` holds the pipeline
     reference.parquet     features and probability of default of the most recent training rows
     bins.json             bins of the features (development sample) and of the score (reference)
     golden.parquet        rows and the probabilities that they must have
@@ -38,7 +38,7 @@ from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, Feature
 from credit_default.core.training import PROBABILITY, SAME, TrainedModel
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
 
-MODEL_FILE = "mlflow/model.skops"
+MODEL_FILE = "model.skops"
 REFERENCE_FILE = "reference.parquet"
 BINS_FILE = "bins.json"
 GOLDEN_FILE = "golden.parquet"
@@ -101,8 +101,7 @@ def save(
         Size of the reference: the most recent so many rows; 0 for all of them.
     """
     root = Path(directory)
-    root.mkdir(parents=True, exist_ok=True)
-    _save_mlflow(trained, root / "mlflow")
+    _save_mlflow(trained, root)
     reference = most_recent(training_rows, reference_rows).select(FEATURE_NAMES)
     reference = reference.append_column(PROBABILITY, pa.array(trained.probabilities(reference)))
     tables.write(reference, root / REFERENCE_FILE)

@@ -59,7 +59,7 @@ def pyfunc(directory: Path, mini_batches: list[Path], destination: Path) -> None
     import mlflow.pyfunc
     import pandas as pd
 
-    model = mlflow.pyfunc.load_model(str(directory / "mlflow"))
+    model = mlflow.pyfunc.load_model(str(directory))
     numbers = dict.fromkeys(NUMBERS, "float64")
     inputs = model.metadata.get_input_schema().input_names()
     for number, path in enumerate(mini_batches):

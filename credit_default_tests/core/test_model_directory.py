@@ -93,9 +93,9 @@ def test_a_type_that_is_not_on_the_allow_list_is_refused_by_name(copy):
 def test_the_models_own_list_of_trusted_types_is_not_believed(copy):
     directory, _ = copy
     sha256 = _replace_model(directory, Pipeline([("foreign", Foreign())]))
-    described = yaml.safe_load((directory / "mlflow/MLmodel").read_text())
+    described = yaml.safe_load((directory / "MLmodel").read_text())
     described["flavors"]["sklearn"]["skops_trusted_types"] = [f"{__name__}.Foreign"]
-    (directory / "mlflow/MLmodel").write_text(yaml.safe_dump(described))
+    (directory / "MLmodel").write_text(yaml.safe_dump(described))
     with pytest.raises(UntrustedType):
         load(directory, expected_sha256=sha256)
 
@@ -171,7 +171,7 @@ def test_anyone_can_use_the_mlflow_model_on_a_frame(saved):
 
     directory, manifest = saved
     frame = trained.parts()["test"].select(manifest["features"]).to_pandas().head(40)
-    predicted = mlflow.pyfunc.load_model(str(directory / "mlflow")).predict(
+    predicted = mlflow.pyfunc.load_model(str(directory)).predict(
         frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, object))
     )
     expected = trained.model().probabilities(trained.parts()["test"].slice(0, 40))

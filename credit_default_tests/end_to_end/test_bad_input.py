@@ -175,7 +175,7 @@ def test_days_that_were_made_before_are_as_they_were(after, small_home):
 def test_a_model_file_that_was_changed_neither_scores_nor_goes_live(small):
     day = max(small.made_days("batch_predictions"))
     before = small.hashes("predictions", "endpoints")
-    file = small.live()["folder"] / "mlflow" / "model.skops"
+    file = small.live()["folder"] / "model.skops"
     changed = bytearray(file.read_bytes())
     changed[len(changed) // 2] ^= 0xFF
     file.write_bytes(changed)

@@ -125,7 +125,7 @@ def test_a_registration_whose_answer_was_lost_and_was_sent_again_makes_one_versi
 def test_mlflow_itself_knows_where_the_files_are(registry):
     register(registry, 1)
     source = registry._client().get_model_version(registry.name, "1").source
-    assert source == f"{registry.files}/models/m1/mlflow"
+    assert source == f"{registry.files}/models/m1"
 
 
 def test_a_server_that_holds_many_models_still_tells_the_aliases_of_ours(database, tmp_path):

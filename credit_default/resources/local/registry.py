@@ -34,7 +34,7 @@ class LocalModelRegistry(ModelRegistry):
         self._ensure_model(client)
         client.create_model_version(
             self.name,
-            source=f"{self.files}/{quote(key)}/mlflow",
+            source=f"{self.files}/{quote(key)}",
             run_id=tags.get("mlflow_run_id") or None,
             tags={**tags, _KEY: key, _SHA256: sha256},
         )
