@@ -55,11 +55,14 @@ class Emulator:
         What a process needs so that the Azure SDK in it reaches the emulator and nothing else.
     job_environment
         What a job is given instead: the managed identity of its compute.
+    tracking_uri
+        The MLflow server itself, for tests that look behind the workspace's ``azureml://`` address.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
         self.environment: dict[str, str] = ready["environment"]
         self.job_environment: dict[str, str] = ready["job_environment"]
+        self.tracking_uri: str = ready["tracking"]
         self.process = process
         self._control = httpx.Client(base_url=ready["control"], trust_env=False, timeout=60)
 

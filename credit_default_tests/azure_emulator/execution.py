@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from credit_default_tests.azure_emulator import workspaces
+from credit_default_tests.azure_emulator import mlflow_tracking, workspaces
 from credit_default_tests.azure_emulator.bindings import substitute
 from credit_default_tests.azure_emulator.faults import JobFault
 from credit_default_tests.azure_emulator.job import Job, JobError, seconds_of
@@ -197,7 +197,7 @@ class Runner:
         if self.state.tracking:
             self.start_tracking(job)
             environment |= {
-                "MLFLOW_TRACKING_URI": self.state.tracking.uri,
+                **mlflow_tracking.variables(self.state, workspace),
                 "MLFLOW_EXPERIMENT_NAME": job.experiment,
                 "MLFLOW_EXPERIMENT_ID": job.mlflow_experiment or "",
                 "MLFLOW_RUN_ID": job.mlflow_run or "",

@@ -33,7 +33,7 @@ class Identity:
     generation: int = 0
     _key: str = field(default_factory=lambda: secrets.token_hex(32))
 
-    def token(self, audience: str, client_id: str) -> str:
+    def token(self, audience: str, client_id: str, *, seconds: int = TOKEN_SECONDS) -> str:
         """Return a signed token that is made out to `audience`."""
         moment = int(time.time())
         return jwt.encode(
@@ -42,7 +42,7 @@ class Identity:
                 "iss": f"https://sts.windows.net/{self.tenant}/",
                 "iat": moment,
                 "nbf": moment - 5,
-                "exp": moment + TOKEN_SECONDS,
+                "exp": moment + seconds,
                 "appid": client_id,
                 "oid": client_id,
                 "sub": client_id,

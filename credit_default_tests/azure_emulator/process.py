@@ -17,7 +17,16 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from credit_default_tests.azure_emulator import assets, history, identity, ingestion, jobs, wire, workspaces
+from credit_default_tests.azure_emulator import (
+    assets,
+    history,
+    identity,
+    ingestion,
+    jobs,
+    mlflow_tracking,
+    wire,
+    workspaces,
+)
 from credit_default_tests.azure_emulator.app import Application
 from credit_default_tests.azure_emulator.azurite import Azurite, free_port
 from credit_default_tests.azure_emulator.blobs import Blobs
@@ -31,7 +40,7 @@ from credit_default_tests.azure_emulator.store import ACCOUNT, State
 from credit_default_tests.azure_emulator.tracking import Tracking
 
 # Each has a function `routes(state)`: a new part of Azure is a new module in this list.
-ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion)
+ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion, mlflow_tracking)
 
 
 async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:
@@ -110,6 +119,7 @@ def _announcement(state: State) -> dict[str, Any]:
     reached_by = ("HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
     return {
         "control": state.urls["control"],
+        "tracking": state.tracking.uri if state.tracking else "",
         "job_environment": state.job_environment,
         "environment": {
             **{name: state.job_environment[name] for name in reached_by},

@@ -1,8 +1,7 @@
 """The MLflow server that jobs log to: a real one on loopback, over SQLite.
 
-Azure ML answers MLflow's protocol itself, at an ``azureml://`` address. Here jobs are given the ``http://`` address of
-this server instead; everything else about it (the run made for a job, its id in the job's environment, its end with
-the job's) is as on Azure ML.
+Jobs reach it at the workspace's ``azureml://`` address, see ``mlflow_tracking.py``. As on Azure ML, a run is made for each
+job, its id is in the job's environment, and it ends with the job.
 """
 
 from __future__ import annotations
@@ -79,6 +78,12 @@ class Tracking:
                 if time.monotonic() > deadline:
                     raise TrackingUnavailable(f"the MLflow server did not answer in {START_SECONDS:.0f} s")
                 time.sleep(0.1)
+
+    def forward(self, method: str, path: str, query: Mapping[str, str], body: Any) -> tuple[int, dict[str, Any]]:
+        """Hand on a request of MLflow's protocol; return the status and what the server said."""
+        self.wait_until_ready()
+        answer = self._client.request(method, f"/api/2.0/mlflow/{path}", params=dict(query), json=body)
+        return answer.status_code, answer.json() if answer.content else {}
 
     def start_run(self, experiment: str, name: str, *, parent: str | None = None) -> tuple[str, str]:
         """Make a run for a job; return the id of its experiment and its own."""

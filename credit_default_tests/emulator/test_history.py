@@ -4,9 +4,11 @@ import httpx
 import psutil
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import ContainerClient
 
 from credit_default_tests.azure_emulator import Emulator
-from credit_default_tests.emulator.clients import QUIET, client_of, details, job, python, run, wait
+from credit_default_tests.emulator.clients import QUIET, client_of, details, job, log, python, run, wait
 
 
 @pytest.fixture
@@ -16,9 +18,7 @@ def client(azure):
 
 def tracked(emulator, run_id):
     """Return the MLflow run of that id, as the server tells it."""
-    answer = httpx.get(
-        f"{emulator.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/get", params={"run_id": run_id}
-    )
+    answer = httpx.get(f"{emulator.tracking_uri}/api/2.0/mlflow/runs/get", params={"run_id": run_id})
     return answer.raise_for_status().json()["run"]
 
 
@@ -36,7 +36,7 @@ def test_the_mlflow_run_of_a_job_ends_as_the_job_does(client, emulator, line, st
 
 
 @pytest.mark.slow
-def test_what_a_job_logs_to_mlflow_is_in_the_run_that_it_was_given(client, emulator):
+def test_what_a_job_logs_to_mlflow_is_in_the_run_that_it_was_given(client, emulator, azure):
     program = (
         'import mlflow; mlflow.log_metric("gini", 0.5); mlflow.log_param("depth", 3); '
         'mlflow.log_text("words", "note.txt")'
@@ -49,10 +49,22 @@ def test_what_a_job_logs_to_mlflow_is_in_the_run_that_it_was_given(client, emula
     data = told["data"]
     assert [(one["key"], one["value"]) for one in data["metrics"]] == [("gini", 0.5)]
     assert [(one["key"], one["value"]) for one in data["params"]] == [("depth", "3")]
-    stored = told["info"]["artifact_uri"].replace(
-        "mlflow-artifacts:", f"{emulator.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow-artifacts/artifacts"
+    store = ContainerClient(f"https://{azure.account}.blob.core.windows.net", azure.artifacts, DefaultAzureCredential())
+    assert store.download_blob(f"ExperimentRun/dcid.{told['info']['run_id']}/note.txt").readall() == b"words"
+
+
+@pytest.mark.slow
+def test_a_job_reads_back_through_the_workspace_what_it_logged(client, tmp_path):
+    program = (
+        'import mlflow, os; from mlflow import MlflowClient; r = os.environ["MLFLOW_RUN_ID"]; '
+        'mlflow.log_text("words", "a/note.txt"); '
+        "print([f.path for f in MlflowClient().list_artifacts(r)], mlflow.artifacts.load_text("
+        'MlflowClient().get_run(r).info.artifact_uri + "/a/note.txt"), mlflow.get_tracking_uri()[:10])'
     )
-    assert httpx.get(f"{stored}/note.txt").text == "words"
+
+    ended = run(client, job(python(program), environment_variables=QUIET))
+
+    assert "['a'] words azureml://" in log(client, ended.name, tmp_path)
 
 
 def test_the_address_of_a_log_opens_that_log_and_nothing_else(client):
