@@ -1,7 +1,7 @@
 """The workspace's MLflow at its ``azureml://`` address: MLflow's protocol, and the files of runs.
 
-What MLflow's plugin for Azure ML asks at ``/mlflow/v2.0`` is handed to the real MLflow server on loopback. Files of runs
-go where Azure ML keeps them: to the workspace's artifact store, by addresses that run history signs.
+What MLflow's plugin for Azure ML asks at ``/mlflow/v2.0`` is handed to the real MLflow server on loopback. Files of
+runs go where Azure ML keeps them: to the workspace's artifact store, by addresses that run history signs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def routes(state: State) -> list[Route]:
 def variables(state: State, workspace: Workspace) -> dict[str, str]:
     """Return what a job's environment says about tracking, besides its run."""
     return {
-        "AZUREML_CURRENT_CLOUD": "AzureCloud",  # otherwise the plugin asks Azure Resource Manager which clouds there are
+        "AZUREML_CURRENT_CLOUD": "AzureCloud",  # otherwise the plugin asks which clouds there are
         "MLFLOW_TRACKING_URI": f"azureml://{API_HOST}/mlflow/v1.0{workspace.arm_id}",
         "MLFLOW_TRACKING_TOKEN": state.identity.token(
             "https://ml.azure.com", state.identity.managed_id, seconds=TOKEN_SECONDS

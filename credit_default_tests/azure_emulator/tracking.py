@@ -1,7 +1,7 @@
 """The MLflow server that jobs log to: a real one on loopback, over SQLite.
 
-Jobs reach it at the workspace's ``azureml://`` address, see ``mlflow_tracking.py``. As on Azure ML, a run is made for each
-job, its id is in the job's environment, and it ends with the job.
+Jobs reach it at the workspace's ``azureml://`` address, see ``mlflow_tracking.py``. As on Azure ML, a run is made for
+each job, its id is in the job's environment, and it ends with the job.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_stopping_a_search_stops_every_trial(azure, jobs, emulator):
 
 def test_a_search_that_lost_a_trial_with_its_machine_is_run_again(azure, jobs, emulator):
     emulator.job_fault("^search-.*_1$", preempt=1)
-    outcome = search(azure_compute(targets=everywhere(spot_compute="cpu-spot"), spot_attempts=1))
+    outcome = search(azure_compute(targets=everywhere(spot_compute="cpu-spot"), spot_attempts=1), seconds="3")
     assert outcome.success, outcome.failure
     assert outcome.arrived[0].result["best_trial"] == 1
     assert [job["compute"] for job in jobs() if job["type"] == "Sweep"] == ["cpu-spot", "cpu-cluster"]
