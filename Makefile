@@ -21,13 +21,16 @@ WORKERS ?= 2
 PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u DAGSTER_HOME \
 	-u APPLICATIONINSIGHTS_CONNECTION_STRING $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo dev test test-fast lint format clean lock chromium
+.PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 12
 
 demo: .venv/.project  ## train, deploy, score and watch a model on real data, a few minutes
 	$(BIN)/credit-default demo
+
+azure-demo: .venv/.project node_modules/.installed  ## the same in `development`, on a stand-in for Azure
+	$(BIN)/python -m credit_default_tests.azure_demo
 
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev

@@ -38,7 +38,7 @@ def main() -> None:
 def demo(trials: int, days: int, rows: int | None) -> None:
     """Play the whole life of a model on real data: a few minutes, through real Dagster runs."""
     settings = settings_of.read()
-    settings_of.must_be_local(settings, "The demo plays on this machine")
+    settings_of.must_be_for_trying_out(settings, "The demo lets made-up days arrive and trains a model of its own")
     from credit_default.demo import play
 
     sys.exit(play(settings, trials=trials, days=days, rows=rows))

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -25,13 +26,14 @@ from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
-from credit_default.settings import Settings
+from credit_default.resources.ports import Storage
+from credit_default.settings import Environment, Settings
 from credit_default.shown import console
 
 #: A leading dot hides a tag from the UI.
 _TAG = ".credit_default/chapter"
 #: Written beside the sample, so that a demo on a later day goes on with the same days.
-_SAMPLE = ".sample.json"
+_SAMPLE = "landing/.sample.json"
 
 
 @dataclass
@@ -78,13 +80,16 @@ class Demo:
     def _sample(self, days: int, rows: int | None) -> None:
         from credit_default.core.sample import write_sample
 
-        marker = self.settings.landing / _SAMPLE
-        if marker.exists():
-            until = date.fromisoformat(json.loads(marker.read_text())["until"])
+        storage = self.ports["storage"]
+        if storage.exists(_SAMPLE):
+            until = date.fromisoformat(json.loads(storage.read(_SAMPLE))["until"])
         else:
             until = (datetime.now(UTC) - timedelta(days=1)).date()
-        made = write_sample(self.settings.landing, until=until, days=days, rows=rows)
-        marker.write_text(json.dumps({"until": until.isoformat()}))
+        with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
+            made = write_sample(Path(folder), until=until, days=days, rows=rows)
+            for path in made.written:
+                _land(storage, f"landing/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        storage.write(_SAMPLE, json.dumps({"until": until.isoformat()}).encode())
         self.console.print(
             f"[bold]{made.rows:,} real clients[/] (UCI) arrive over {len(made.days)} days, "
             f"{made.days[0]} to {made.days[-1]}.\n"
@@ -176,7 +181,10 @@ class Demo:
         with dg.DagsterInstance.get() as instance:
             self.console.print(shown.days_table(_days(instance)))
         command = Path(os.path.relpath(sys.executable)).with_name("credit-default")
-        arrivals = os.path.relpath(self.settings.landing / "inference" / "batch")
+        if self.settings.environment is Environment.LOCAL:
+            arrivals = os.path.relpath(self.settings.landing / "inference" / "batch")
+        else:
+            arrivals = self.ports["storage"].uri(scoring.LANDING)
         self.console.print(
             f"Done in {seconds:.0f} s. What to open next:\n"
             "  make dev\n      the asset graph, runs, plots and tables\n"
@@ -185,6 +193,12 @@ class Demo:
             f"  {arrivals}/<day>/\n      drop files of your own here; with make dev running they score themselves",
             soft_wrap=True,
         )
+
+
+def _land(storage: Storage, key: str, content: bytes) -> None:
+    """Let a file arrive, unless this very one is there: one that is written again counts as changed."""
+    if not storage.exists(key) or storage.read(key) != content:
+        storage.write(key, content)
 
 
 def _why(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> str:

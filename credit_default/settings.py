@@ -82,6 +82,21 @@ class Settings:
         return f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
 
+def must_be_for_trying_out(settings: Settings, what: str) -> None:
+    """Refuse what writes made-up data and trains a model of it, where others rely on what is there.
+
+    Raises
+    ------
+    SettingsError
+        The environment is staging or production.
+    """
+    if settings.environment in (Environment.STAGING, Environment.PRODUCTION):
+        raise SettingsError(
+            f"{what}, and {ENVIRONMENT_VARIABLE} is {settings.environment.value!r}; unset it, or set it to "
+            f"{Environment.LOCAL.value!r} or {Environment.DEVELOPMENT.value!r}"
+        )
+
+
 def must_be_local(settings: Settings, what: str) -> None:
     """Refuse what only makes sense on this machine.
 

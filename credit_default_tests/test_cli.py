@@ -203,7 +203,7 @@ def test_commands_that_need_an_azure_environment_name_every_setting_that_is_miss
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "told"), [("prod", "CREDIT_DEFAULT_ENV is 'prod'"), ("production", "The demo plays on this machine, and")]
+    ("name", "told"), [("prod", "CREDIT_DEFAULT_ENV is 'prod'"), ("production", "The demo lets made-up days arrive and trains")]
 )
 def test_the_installed_command_tells_a_wrong_environment_in_one_line(tmp_path, name, told):
     # In a fresh process, where the modules that read the settings when imported are not loaded yet.
@@ -220,10 +220,17 @@ def test_the_installed_command_tells_a_wrong_environment_in_one_line(tmp_path, n
     assert line.startswith(f"Error: SettingsError: {told}")
 
 
-@pytest.mark.parametrize("command", [["demo"], ["sample-data"]])
-def test_what_only_makes_sense_on_this_machine_is_refused_in_an_azure_environment(call, monkeypatch, home, command):
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_demo_does_not_touch_an_environment_that_others_rely_on(call, monkeypatch, home, environment):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", environment)
+    line = told(call("demo"))
+    assert f"CREDIT_DEFAULT_ENV is '{environment}'; unset it, or set it to 'local' or 'development'" in line
+    assert not home.exists()
+
+
+def test_what_only_makes_sense_on_this_machine_is_refused_in_an_azure_environment(call, monkeypatch, home):
     monkeypatch.setenv("CREDIT_DEFAULT_ENV", "staging")
-    line = told(call(*command))
+    line = told(call("sample-data"))
     assert "on this machine" in line
     assert "CREDIT_DEFAULT_ENV is 'staging', an Azure environment; unset it" in line
     assert not home.exists()

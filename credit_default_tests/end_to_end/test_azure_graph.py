@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from credit_default_tests.end_to_end.azure_world import AzureWorld
 from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.same_results import in_figures, in_lakes
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -29,9 +25,6 @@ STEPS = (
     *("curated-data", "prepared-data", "data-quality-report", "train", "smoke-test"),
     *("inference-data", "score", "drift", "outcomes", "performance"),
 )
-#: What two fits of one model, or two runs, cannot share: files of models are never the same twice.
-OF_THE_FIT = {"model_sha256", "model_id", "mlflow_run_id", "files", "predictions_data_version"}
-OF_THE_RUN = ["prediction_id", "model_sha256", "run_id", "scored_at"]
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +47,6 @@ def azure(small_home, emulator, tmp_path_factory) -> AzureWorld:
     return world
 
 
-def differences(here: Any, there: Any, path: str = "") -> Iterator[str]:
-    """Name each place where two results differ; figures differ from 1e-9 on."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        for name in sorted({*here, *there} - OF_THE_FIT):
-            yield from differences(here.get(name), there.get(name), f"{path}/{name}")
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        for number, pair in enumerate(zip(here, there, strict=True)):
-            yield from differences(*pair, f"{path}/{number}")
-    elif isinstance(here, float) and isinstance(there, float):
-        if not math.isclose(here, there, rel_tol=0, abs_tol=1e-9):
-            yield f"{path}: {here} here, {there} there"
-    elif here != there:
-        yield f"{path}: {here} here, {there} there"
-
-
 def test_every_asset_was_made_there_by_the_same_jobs(azure, small_home):
     with azure.instance() as instance:
         assert {key.to_user_string() for key in instance.all_asset_keys()} == ASSETS
@@ -76,28 +54,10 @@ def test_every_asset_was_made_there_by_the_same_jobs(azure, small_home):
     assert [run.job_name for run in azure.runs()] == [run.job_name for run in small_home.runs()]
 
 
-def test_the_same_rows_are_predicted_the_same(azure, small_home):
-    for day in sorted(small_home.made_days("batch_predictions")):
-        here, there = small_home.predictions(day), azure.predictions(day)
-        assert here.schema == there.schema
-        assert here.num_rows > 0
-        probabilities = zip(
-            here["probability_of_default"].to_pylist(), there["probability_of_default"].to_pylist(), strict=True
-        )
-        assert max(abs(a - b) for a, b in probabilities) <= 1e-9
-        own = [*OF_THE_RUN, "probability_of_default"]
-        assert here.drop_columns(own).equals(there.drop_columns(own))
-
-
-@pytest.mark.parametrize("table", ["inference_data", "outcomes"])
-def test_the_same_rows_are_taken_in(azure, small_home, table):
-    for day in sorted(small_home.made_days(table)):
-        assert tables_of(small_home, f"{table}/{day}").equals(tables_of(azure, f"{table}/{day}"))
-
-
-def tables_of(world: Any, folder: str) -> pa.Table:
-    (path,) = (world.lake / folder).iterdir()
-    return pq.read_table(path)
+def test_rows_taken_in_predictions_drift_performance_and_model_are_the_same(azure, small_home):
+    assert len(small_home.made_days("batch_predictions")) > 1
+    assert len(small_home.made_days("model_performance")) > 1
+    assert list(in_lakes(small_home.lake, azure.lake)) == []
 
 
 def test_curated_and_prepared_data_have_the_same_content(azure, small_home):
@@ -106,21 +66,10 @@ def test_curated_and_prepared_data_have_the_same_content(azure, small_home):
         assert here.tags["dagster/data_version"] == there.tags["dagster/data_version"]
 
 
-def test_drift_and_performance_have_the_same_figures(azure, small_home):
-    for asset, file in (
-        ("drift_metrics", "drift/{}/drift.json"),
-        ("model_performance", "performance/{}/performance.json"),
-    ):
-        for day in sorted(small_home.made_days(asset)):
-            here, there = (json.loads((world.lake / file.format(day)).read_text()) for world in (small_home, azure))
-            assert list(differences(here, there)) == []
-            assert here
-
-
 def test_the_model_is_the_same_though_its_trials_were_jobs_of_their_own(azure, small_home):
     here, there = small_home.live(), azure.live()
     assert here["content_hash"] == there["content_hash"]
-    assert list(differences(here["metrics"], there["metrics"])) == []
+    assert list(in_figures(here["metrics"], there["metrics"])) == []
     assert (here["best_trial"], here["parameters"]) == (there["best_trial"], there["parameters"])
     (sweep,) = azure.jobs("train")
     assert sweep["type"].lower() == "sweep"
