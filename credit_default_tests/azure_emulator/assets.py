@@ -76,6 +76,9 @@ class Kind:
             found = [one for versions in named for one in reversed(versions.values())]
         if wanted:
             found = [one for one in found if one["properties"].get("properties", {}).get("hash_sha256") == wanted]
+        shown = {"ActiveOnly": (False,), "ArchivedOnly": (True,)}
+        archived = shown.get(call.query.get("listViewType", ""), (True, False))
+        found = [one for one in found if one["properties"].get("isArchived", False) in archived]
         if call.query.get("$orderBy", "createdtime desc") != "createdtime desc":
             raise bad_request(f"The emulator knows no order '{call.query['$orderBy']}'.")
         return Answer({"value": found[: int(call.query.get("$top", len(found)))]})
@@ -105,6 +108,8 @@ class Kind:
             stored = workspace.resource(f"{self.table}/{name}/versions/{version}", properties)
             if self.table != "data":
                 properties["provisioningState"] = "Succeeded"
+            if self.table == "models":
+                properties.setdefault("flavors", {})
             if self.table == "environments":
                 properties.setdefault("environmentType", "UserCreated")
             versions[version] = stored

@@ -34,7 +34,7 @@ class Workspace:
             "AZURE_SUBSCRIPTION_ID": self.subscription,
             "AZURE_RESOURCE_GROUP": self.resource_group,
             "AZURE_ML_WORKSPACE": self.name,
-            "AZURE_ML_REGISTRY": "credit-default-models",
+            "AZURE_ML_REGISTRY": f"{self.name}-models",
             "AZURE_STORAGE_ACCOUNT": self.account,
             "AZURE_STORAGE_CONTAINER": self.container,
             "AZURE_LOG_ANALYTICS_WORKSPACE_ID": "8a1f6f0e-53a0-4b8e-9d55-0f6c2b7a9e11",

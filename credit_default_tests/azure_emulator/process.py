@@ -24,6 +24,8 @@ from credit_default_tests.azure_emulator import (
     ingestion,
     jobs,
     mlflow_tracking,
+    models,
+    registries,
     wire,
     workspaces,
 )
@@ -40,7 +42,7 @@ from credit_default_tests.azure_emulator.store import ACCOUNT, State
 from credit_default_tests.azure_emulator.tracking import Tracking
 
 # Each has a function `routes(state)`: a new part of Azure is a new module in this list.
-ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion, mlflow_tracking)
+ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion, mlflow_tracking, models, registries)
 
 
 async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:

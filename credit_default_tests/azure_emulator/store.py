@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from credit_default_tests.azure_emulator.blobs import Blobs
     from credit_default_tests.azure_emulator.faults import Faults
     from credit_default_tests.azure_emulator.identity import Identity
+    from credit_default_tests.azure_emulator.registries import Registry
     from credit_default_tests.azure_emulator.tracking import Tracking
 
 SUBSCRIPTION = "5f3a1c9e-7b42-4d0a-9c36-2e8f4b6d1a70"
@@ -51,6 +52,11 @@ class Workspace:
     guid: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: str = field(default_factory=now)
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def registry(self) -> str:
+        """The registry that it is told to share models through: one of its own, unless a test says otherwise."""
+        return f"{self.name}-models"
 
     @property
     def arm_id(self) -> str:
@@ -99,6 +105,8 @@ class State:
         The MLflow server that jobs log to.
     urls
         Where the parts listen on loopback: ``proxy``, ``control``, ``azurite``.
+    registries
+        Azure ML registries by name.
     journal
         Every request that was answered.
     unknown
@@ -122,6 +130,7 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     urls: dict[str, str] = field(default_factory=dict)
     workspaces: dict[str, Workspace] = field(default_factory=dict)
+    registries: "dict[str, Registry]" = field(default_factory=dict)
     journal: list[dict[str, Any]] = field(default_factory=list)
     unknown: list[dict[str, Any]] = field(default_factory=list)
     refused_hosts: list[str] = field(default_factory=list)

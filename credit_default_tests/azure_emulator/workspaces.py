@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from credit_default_tests.azure_emulator import registries
 from credit_default_tests.azure_emulator.azure_errors import bad_request, not_found
 from credit_default_tests.azure_emulator.names import check_name
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route
@@ -20,7 +21,7 @@ def routes(state: State) -> list[Route]:
     del state
     datastore = "{ws}/datastores/{name}"
     return [
-        Route("GET", "{ws}", _workspace, ("2024-10-01-preview",), answer="Workspace"),
+        Route("GET", "{ws}", _workspace, ("2024-10-01-preview", "2023-08-01-preview"), answer="Workspace"),
         Route("GET", "/discovery", _discovery, host=API_HOST, audiences=()),  # asked without a token
         Route("GET", "{ws}/datastores", _datastores, ("2024-10-01-preview",), answer="Datastore[]"),
         Route("GET", datastore, _datastore, ("2024-10-01-preview",), answer="Datastore"),
@@ -32,13 +33,14 @@ def routes(state: State) -> list[Route]:
 
 
 def create(state: State, name: str | None = None) -> Workspace:
-    """Make a workspace with a container for its lake, a default datastore, and two clusters."""
+    """Make a workspace with a container for its lake, a default datastore, two clusters, and a registry."""
     name = name or f"ws-{uuid.uuid4().hex[:8]}"
     workspace = Workspace(name, container=f"{name}-lake", artifacts=f"azureml-blobstore-{name}")
     for container in (workspace.container, workspace.artifacts):
         state.blobs.create_container(container)
     with state.lock:
         state.workspaces[name.lower()] = workspace
+    registries.create(state, workspace.registry)
     for datastore in (DEFAULT_DATASTORE, ARTIFACT_STORE):
         workspace.tables["datastores"][datastore] = workspace.resource(
             f"datastores/{datastore}",

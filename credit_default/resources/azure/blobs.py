@@ -102,6 +102,40 @@ class BlobContainer:
 
         self.ask(key, put)
 
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Return a small blob and the ETag of this very content, or None when there is no blob."""
+
+        def read(client: ContainerClient) -> tuple[bytes, str]:
+            download = client.download_blob(key)
+            return download.readall(), download.properties.etag
+
+        try:
+            return self.ask(key, read)
+        except NotThere:
+            return None
+
+    def write_if(self, key: str, content: bytes, etag: str | None) -> bool:
+        """Write a small blob if it is still the one with this ETag, or is not there when that is None.
+
+        Returns False when somebody else changed it. When an answer was lost and the question repeated, that may have
+        been ourselves.
+        """
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+
+        unchanged: dict[str, Any] = {"match_condition": MatchConditions.IfMissing}
+        if etag is not None:
+            unchanged = {"match_condition": MatchConditions.IfNotModified, "etag": etag}
+
+        def put(client: ContainerClient) -> bool:
+            try:
+                client.upload_blob(key, content, overwrite=True, **unchanged)
+            except (ResourceExistsError, ResourceModifiedError):
+                return False
+            return True
+
+        return self.ask(key, put)
+
     def copy(self, source: str, target: str) -> None:
         """Copy a blob to a place where none is, inside the storage account, and wait until it is all there.
 

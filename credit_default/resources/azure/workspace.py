@@ -122,25 +122,36 @@ class AzureWorkspace(dg.ConfigurableResource[Any]):
         """Return the SDK's client of this workspace; it opens no connection by itself."""
         with self._lock:
             if self._client is None:
-                # At INFO, azure-core logs every request with its headers; urllib3 at DEBUG whole signed addresses.
-                for logger in ("azure", "urllib3", "msal"):
-                    logging.getLogger(logger).setLevel(logging.WARNING)
-                # It names classes of the SDK's own that are "experimental", used or not.
-                logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
-                from azure.ai.ml import MLClient
-
-                with _cloud_kept():
-                    self._client = MLClient(
-                        self._credential,
-                        self.subscription_id,
-                        self.resource_group,
-                        self.name,
-                        enable_telemetry=False,
-                        show_progress=False,
-                        raw_response_hook=bound_pause,
-                        **REQUEST_OPTIONS,
-                    )
+                self._client = self.new_client()
             return self._client  # type: ignore[no-any-return] # a private attribute of pydantic is Any
+
+    def new_client(self) -> "MLClient":
+        """Return a client of its own: some calls of the SDK turn the whole client to a registry meanwhile."""
+        return self._made(
+            subscription_id=self.subscription_id, resource_group_name=self.resource_group, workspace_name=self.name
+        )
+
+    def registry_client(self, registry: str) -> "MLClient":
+        """Return a client of an Azure ML registry; asks at once where that is."""
+        return self._made(registry_name=registry)
+
+    def _made(self, **scope: str) -> "MLClient":
+        # At INFO, azure-core logs every request with its headers; urllib3 at DEBUG whole signed addresses.
+        for logger in ("azure", "urllib3", "msal"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
+        # It names classes of the SDK's own that are "experimental", used or not.
+        logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+        from azure.ai.ml import MLClient
+
+        with _cloud_kept():
+            return MLClient(
+                self._credential,
+                **scope,
+                enable_telemetry=False,
+                show_progress=False,
+                raw_response_hook=bound_pause,
+                **REQUEST_OPTIONS,
+            )
 
 
 @contextmanager

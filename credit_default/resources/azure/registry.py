@@ -1,0 +1,329 @@
+"""The model registry of an Azure ML workspace, and the Azure ML registry by which workspaces share models."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.errors import HashMismatch, ModelError, NotThere, StorageError
+from credit_default.resources.azure import datastore
+from credit_default.resources.azure.aliases import Aliases
+from credit_default.resources.azure.patience import Patience, within
+from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.ports import ModelRegistry, ModelVersion
+
+if TYPE_CHECKING:
+    from azure.ai.ml.entities import Model
+
+_Result = TypeVar("_Result")
+
+_KEY = "storage_key"
+_SHA256 = "model_sha256"
+#: Tag of a version that came from a registry: its id there.
+TAKEN_FROM = "taken_from"
+#: Aliases that are shown as tags of the versions too, for whoever looks at them in the studio.
+_MARKS = ("champion", "challenger")
+_PAUSE_SECONDS = 2.0
+_TRIES = 20
+_LOGGER = logging.getLogger(__name__)
+
+
+class AzureModelRegistry(ModelRegistry):
+    """Registers model folders of the lake as versions of one Azure ML model, and shares them with other workspaces.
+
+    A version points at its folder in the lake, which never changes. Which versions are champion and challenger is kept
+    in a blob of the lake, since changes of tags can overwrite each other; the tags follow.
+    """
+
+    name: str = Field(description="Name of the registered model, in the workspace and in the shared registry.")
+    registry: str = Field(description="Azure ML registry that environments share models through.")
+    unreachable_limit: float = Field(default=900.0, description="Seconds that Azure ML may fail to answer.")
+    time_limit: float = Field(default=600.0, description="Seconds that a copy to or from the registry may take.")
+    workspace: dg.ResourceDependency[AzureWorkspace]
+    storage: dg.ResourceDependency[AzureStorage]
+
+    def register(self, key: str, *, sha256: str, tags: Mapping[str, str]) -> ModelVersion:  # noqa: D102 - see the port
+        for _ in range(_TRIES):
+            twins = [version for version in self.versions() if version.sha256 == sha256]
+            if twins:
+                # Of two runs that registered the same file at the same time, the first one counts.
+                *later, first = twins
+                for twin in later:
+                    self._archive(twin.version)
+                return first
+            number = max(self._numbers(), default=0) + 1
+            self._create(str(number), key, {**tags, _KEY: key, _SHA256: sha256})
+        raise StorageError(f"Others register versions of {self.name} all the time ({_TRIES} tries); try again")
+
+    def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
+        versions = self.versions()
+        for known in versions:
+            if version_or_alias in (known.version, *known.aliases):
+                return known
+        have = ", ".join(version.version for version in versions) or "none"
+        raise NotThere(
+            f"The registry has no version or alias {version_or_alias!r} of {self.name}; "
+            f"versions there: {have}. Run the job train_model to make one"
+        )
+
+    def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
+        aliases: dict[str, list[str]] = {}
+        for alias, version in self._ask("reading aliases", self._aliases.read).items():
+            aliases.setdefault(version, []).append(alias)
+        # Others made those whose version is no number. As text, 10 would come before 9.
+        ours = [model for model in self._listed() if str(model.version).isdecimal() and _SHA256 in (model.tags or {})]
+        ours.sort(key=lambda model: int(str(model.version)), reverse=True)
+        return [_model_version(model, aliases) for model in ours]
+
+    def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
+        self.get(version)
+        self._ask(f"making version {version} {alias}", lambda: self._aliases.set(alias, version))
+        self._show_aliases()
+
+    def asset_id(self, version: str) -> str:
+        """Return the name by which deployments of this workspace mean a version."""
+        return f"azureml:{self.name}:{version}"
+
+    def shared_id(self, version: str) -> str:
+        """Return the name by which every workspace means a version that was shared."""
+        return f"azureml://registries/{self.registry}/models/{self.name}/versions/{version}"
+
+    def share(self, version: str) -> str:
+        """Copy a version to the shared registry, under the same number, unless it is there; return its id there.
+
+        Raises
+        ------
+        NotThere
+            The workspace has no such version.
+        ModelError
+            The registry holds another model under this number, or did not take this one.
+        """
+        model = self.get(version)
+        if self._is_shared(model):
+            return self.shared_id(version)
+        # Meanwhile the SDK turns the client that it is asked with to the registry, with everything that uses it.
+        client = self.workspace.new_client()
+        try:
+            self._bounded(
+                f"sharing version {version}",
+                lambda: client.models.share(
+                    self.name,
+                    version,
+                    share_with_name=self.name,
+                    share_with_version=version,
+                    registry_name=self.registry,
+                ),
+            )
+        except Exception as error:
+            # Somebody else may have shared it meanwhile, or only the answer was lost.
+            if not self._is_shared(model):
+                raise ModelError(
+                    f"Registry {self.registry} did not take version {version} of {self.name} "
+                    f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on it"
+                ) from error
+        return self.shared_id(version)
+
+    def take(self, version: str) -> ModelVersion:
+        """Bring a version from the shared registry into this workspace and its lake, unless it is here.
+
+        Nothing is registered before every file is the one that its manifest and its tag name.
+
+        Raises
+        ------
+        NotThere
+            The registry has no such version.
+        HashMismatch
+            A file in the registry is not what it was when it was trained.
+        """
+        shared = self._shared(version)
+        if shared is None:
+            raise NotThere(
+                f"Registry {self.registry} has no version {version} of {self.name}; share it from the workspace that "
+                "trained it"
+            )
+        told = dict(shared.tags or {})
+        for known in self.versions():
+            if known.sha256 == told.get(_SHA256):
+                return known
+        with self._downloaded(version) as folder:
+            manifest = _checked(folder, told.get(_SHA256), self.shared_id(version))
+            key = f"models/{manifest['model_id']}"
+            staged = f"taken/{self.name}/{version}-{manifest['model_id']}"
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    self.storage.write(f"{staged}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        self.storage.publish(staged, key)
+        tags = {name: value for name, value in told.items() if name not in (*_MARKS, _KEY, _SHA256)}
+        return self.register(key, sha256=manifest["model_sha256"], tags={**tags, TAKEN_FROM: self.shared_id(version)})
+
+    @property
+    def _aliases(self) -> Aliases:
+        return Aliases(self.storage.blobs, f"registry/{self.name}/aliases.json")
+
+    def _listed(self, *, archived: bool = False) -> "list[Model]":
+        """Return the versions of the model as the workspace has them, those that are archived too if asked for."""
+        from azure.ai.ml.constants import ListViewType
+
+        client = self.workspace.client()
+        view = ListViewType.ALL if archived else ListViewType.ACTIVE_ONLY
+        none: list[Model] = []
+        return self._ask(
+            f"listing versions of {self.name}",
+            lambda: _unless_missing(lambda: list(client.models.list(self.name, list_view_type=view)), none),
+        )
+
+    def _numbers(self) -> list[int]:
+        """Return every number that was ever given."""
+        return [int(str(model.version)) for model in self._listed(archived=True) if str(model.version).isdecimal()]
+
+    def _create(self, version: str, key: str, tags: Mapping[str, str]) -> None:
+        """Register a version, unless somebody else took the number; whoever calls this looks what came of it."""
+        from azure.ai.ml.constants import AssetTypes
+        from azure.ai.ml.entities import Model
+        from azure.ai.ml.exceptions import AssetPathException
+        from azure.core.exceptions import HttpResponseError
+
+        model = Model(
+            name=self.name,
+            version=version,
+            path=self.storage.datastore_uri(key),
+            type=AssetTypes.MLFLOW_MODEL,
+            description="Probability of default of card clients.",
+            tags=dict(tags),
+        )
+        client, storage = self.workspace.client(), self.storage
+
+        def create() -> None:
+            datastore.ensure(client, storage.datastore, account=storage.account, container=storage.container)
+            client.models.create_or_update(model)
+
+        try:
+            self._ask(f"registering version {version}", create)
+        except (HttpResponseError, AssetPathException) as error:
+            if int(version) not in self._numbers():
+                raise ModelError(
+                    f"Azure ML did not register {key} as version {version} of {self.name} "
+                    f"({getattr(error, 'status_code', None) or type(error).__name__}); give the identity that runs "
+                    "this the role AzureML Data Scientist on the workspace"
+                ) from error
+
+    def _archive(self, version: str) -> None:
+        client = self.workspace.client()
+        self._ask(f"archiving version {version}", lambda: client.models.archive(self.name, version))
+
+    def _show_aliases(self) -> None:
+        """Let the tags of the versions say what the aliases are now; they only show it, so a failure is only told."""
+        client = self.workspace.client()
+        shown: dict[str, str] | None = None
+        while shown != (aliases := self._aliases.read()):
+            shown = aliases
+            try:
+                for model in client.models.list(self.name):
+                    marks = {mark: "yes" for mark in _MARKS if aliases.get(mark) == str(model.version)}
+                    tags = dict(model.tags or {})
+                    if {mark: tags[mark] for mark in _MARKS if mark in tags} != marks:
+                        model.tags = {name: value for name, value in tags.items() if name not in _MARKS} | marks
+                        client.models.create_or_update(model)
+            except Exception as error:  # noqa: BLE001 - the aliases themselves are set
+                _LOGGER.warning("Tags of %s do not show its aliases for now (%s).", self.name, type(error).__name__)
+                return
+
+    def _is_shared(self, model: ModelVersion) -> bool:
+        shared = self._shared(model.version)
+        if shared is None:
+            return False
+        sha256 = (shared.tags or {}).get(_SHA256)
+        if sha256 is None:
+            with self._downloaded(model.version) as folder:
+                sha256 = _checked(folder, None, self.shared_id(model.version))["model_sha256"]
+        if sha256 != model.sha256:
+            raise ModelError(
+                f"Registry {self.registry} holds another model as version {model.version} of {self.name} (sha256 "
+                f"{sha256[:12]}..., here {model.sha256[:12]}...); only one workspace may share under a name: archive "
+                "that version or use a registry of your own (AZURE_ML_REGISTRY)"
+            )
+        return True
+
+    def _shared(self, version: str) -> "Model | None":
+        """Return a version as the shared registry has it, or None."""
+
+        def look() -> "Model | None":
+            client = self.workspace.registry_client(self.registry)
+            missing: Model | None = None
+            return _unless_missing(lambda: client.models.get(self.name, version), missing)
+
+        return self._ask(f"looking for version {version} in registry {self.registry}", look)
+
+    @contextmanager
+    def _downloaded(self, version: str) -> Iterator[Path]:
+        """Hold a copy of a version of the shared registry on this machine's disk."""
+        with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
+            client = self.workspace.registry_client(self.registry)
+            self._bounded(
+                f"downloading version {version} from registry {self.registry}",
+                lambda: client.models.download(self.name, version, download_path=folder),
+            )
+            manifests = sorted(Path(folder).rglob("manifest.json"))
+            if not manifests:
+                raise ModelError(f"{self.shared_id(version)} holds no manifest.json; it was not shared by this project")
+            yield manifests[0].parent
+
+    def _bounded(self, what: str, work: Callable[[], _Result]) -> _Result:
+        """Do something of the SDK that may hang for ever, and repeat it when Azure has an outage."""
+
+        def late() -> ModelError:
+            return ModelError(f"Azure ML was still {what} after {self.time_limit:g} s; try again")
+
+        return self._ask(what, lambda: within(self.time_limit, lambda _: work(), late))
+
+    def _ask(self, what: str, question: Callable[[], _Result]) -> _Result:
+        return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
+
+
+def _unless_missing(question: Callable[[], _Result], otherwise: _Result) -> _Result:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return question()
+    except ResourceNotFoundError:
+        return otherwise
+
+
+def _model_version(model: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:
+    return ModelVersion(
+        name=model.name,
+        version=str(model.version),
+        key=model.tags[_KEY],
+        sha256=model.tags[_SHA256],
+        tags={name: value for name, value in model.tags.items() if name not in _MARKS},
+        aliases=tuple(sorted(aliases.get(str(model.version), ()))),
+    )
+
+
+def _checked(folder: Path, sha256: str | None, where: str) -> dict[str, Any]:
+    """Return the manifest of a model directory whose every file is the one that it names.
+
+    Raises
+    ------
+    HashMismatch
+        A file is another one, or the model is not the one that the tag names.
+    """
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+    expected = {**manifest["files"], "model.skops": sha256 or manifest["model_sha256"]}
+    for name, digest in expected.items():
+        path = folder / name
+        got = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+        if got != digest or (name == "model.skops" and digest != manifest["model_sha256"]):
+            raise HashMismatch(
+                f"{name} of {where} has sha256 {got}, expected {digest}; it was changed after training: nothing was "
+                "registered; share the model again under a new version"
+            )
+    return manifest
