@@ -12,12 +12,14 @@ from pathlib import Path
 from credit_default.errors import SettingsError
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.targets import read_targets
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.compute import LocalCompute
+from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.ports import Compute, Storage
+from credit_default.resources.ports import Compute, ModelRegistry, Storage
 
 
 def platforms() -> list[str]:
@@ -48,6 +50,24 @@ def azure_storage(**changed: object) -> AzureStorage:
     """The lake that the environment names."""
     named = {"account": os.environ["AZURE_STORAGE_ACCOUNT"], "container": os.environ["AZURE_STORAGE_CONTAINER"]}
     return AzureStorage(**{**named, "workspace": azure_workspace(), **changed})
+
+
+def azure_registry(name: str, **changed: object) -> AzureModelRegistry:
+    """A model of the workspace that the environment names."""
+    usual = {
+        "registry": os.environ["AZURE_ML_REGISTRY"],
+        "unreachable_limit": 30.0,
+        "workspace": azure_workspace(),
+        "storage": azure_storage(),
+    }
+    return AzureModelRegistry(**{"name": name, **usual, **changed})
+
+
+def registry_of(platform: str, name: str, database: str, folder: Path) -> ModelRegistry:
+    """The registry of a platform, of one model; the local one is in a database, its files in a folder."""
+    if platform == "local":
+        return LocalModelRegistry(name=name, tracking_uri=database, files=folder.as_uri())
+    return azure_registry(name)
 
 
 def storage_of(platform: str, folder: Path) -> Storage:

@@ -11,6 +11,5 @@ AZURE_SETTINGS = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING": (
         "InstrumentationKey=00000000-0000-0000-0000-00000000000c;IngestionEndpoint=https://nowhere.example/"
     ),
-    "MLFLOW_TRACKING_URI": "https://mlflow.example:5000/sub",
     "CREDIT_DEFAULT_COMPUTE": "cpu-cluster",
 }

@@ -197,13 +197,14 @@ def test_commands_that_need_an_azure_environment_name_every_setting_that_is_miss
     monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
     result = call(*arguments)
     assert result.exit_code == 1
-    assert "SettingsError: 10 setting(s) of this Azure environment are missing or malformed" in result.stderr
+    assert "SettingsError: 9 setting(s) of this Azure environment are missing or malformed" in result.stderr
     assert all(f"- {name} is not set" in result.stderr for name in AZURE_SETTINGS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "told"), [("prod", "CREDIT_DEFAULT_ENV is 'prod'"), ("production", "The demo lets made-up days arrive and trains")]
+    ("name", "told"),
+    [("prod", "CREDIT_DEFAULT_ENV is 'prod'"), ("production", "The demo lets made-up days arrive and trains")],
 )
 def test_the_installed_command_tells_a_wrong_environment_in_one_line(tmp_path, name, told):
     # In a fresh process, where the modules that read the settings when imported are not loaded yet.

@@ -234,7 +234,10 @@ class ModelRegistry(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def set_alias(self, alias: str, version: str) -> None:
-        """Point ``champion`` or ``challenger`` at a version."""
+        """Point ``champion`` or ``challenger`` at a version.
+
+        Raises :class:`~credit_default.errors.NotThere` when there is no such version.
+        """
 
 
 class BatchEndpoint(dg.ConfigurableResource[Any], ABC):

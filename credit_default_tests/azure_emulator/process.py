@@ -128,7 +128,6 @@ def _announcement(state: State) -> dict[str, Any]:
             "AZURE_TENANT_ID": state.identity.tenant,
             "AZURE_CLIENT_ID": state.identity.client_id,
             "AZURE_CLIENT_SECRET": state.identity.client_secret,
-            "MLFLOW_TRACKING_URI": state.tracking.uri if state.tracking else "",
         },
     }
 

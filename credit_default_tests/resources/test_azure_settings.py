@@ -25,7 +25,6 @@ def refused(**changed: str | None) -> str:
 def test_the_least_that_has_to_be_set_is_enough():
     settings = read(AZURE_SETTINGS)
     assert settings.workspace == "ws-credit-default-dev"
-    assert settings.tracking_uri == "https://mlflow.example:5000/sub"
     assert settings.targets == dict.fromkeys(Kind, Target(compute="cpu-cluster"))
     assert (settings.poll_seconds, settings.queue_limit, settings.run_limit) == (10, 7200, 14400)
     assert (settings.unreachable_limit, settings.not_responding_limit, settings.paused_limit) == (900, 1800, 1800)
@@ -36,7 +35,7 @@ def test_every_variable_that_is_missing_is_named_at_once_with_what_it_is_for():
     with pytest.raises(SettingsError) as caught:
         read({})
     told = str(caught.value)
-    assert told.startswith("10 setting(s)")
+    assert told.startswith("9 setting(s)")
     for name in AZURE_SETTINGS:
         (line,) = [line for line in told.splitlines() if line.startswith(f"- {name} is not set; expected ")]
         assert line.endswith(")")
@@ -56,7 +55,6 @@ WRONG = {
     "AZURE_STORAGE_ACCOUNT": ["ab", "Upper1", "with-hyphen", "a" * 25],
     "AZURE_STORAGE_CONTAINER": ["ab", "Upper", "two--hyphens", "-first", "last-", "a" * 64],
     "AZURE_LOG_ANALYTICS_WORKSPACE_ID": ["/subscriptions/x/workspaces/y"],
-    "MLFLOW_TRACKING_URI": ["sqlite:///x.db", "mlflow.example", "https://"],
     "CREDIT_DEFAULT_POLL_SECONDS": ["0", "-1", "soon", "nan", "inf", "1e9"],
     "CREDIT_DEFAULT_UPLOAD_LIMIT": ["0"],
     "CREDIT_DEFAULT_SPOT_ATTEMPTS": ["-1", "1.5", "21"],
@@ -90,12 +88,6 @@ def test_a_connection_string_is_never_quoted(secret):
     assert "a-secret" not in told
     settings = read(AZURE_SETTINGS)
     assert "00000000000c" not in f"{settings!r} {settings}"
-
-
-def test_an_address_with_a_password_is_refused_without_being_quoted():
-    told = refused(MLFLOW_TRACKING_URI="https://user:a-secret@mlflow.example")
-    assert "MLFLOW_TRACKING_PASSWORD" in told
-    assert "a-secret" not in told
 
 
 def test_settings_cannot_be_changed():

@@ -53,8 +53,8 @@ def test_the_azure_ports_are_told_what_the_settings_say(tmp_path, monkeypatch):
     assert made["storage"].time_limit == made["compute"].upload_limit == 42
     assert made["compute"].environment == "staging"
     assert made["compute"].targets["train"].compute == "cpu-cluster"
-    assert made["registry"].tracking_uri == "https://mlflow.example:5000/sub"
-    assert made["registry"].files == "wasbs://lake@stcreditdefault.blob.core.windows.net"
+    assert made["registry"].registry == AZURE_SETTINGS["AZURE_ML_REGISTRY"]
+    assert made["registry"].time_limit == 42
     assert made["storage"].uri("a/b") == "https://stcreditdefault.blob.core.windows.net/lake/a/b"
 
 

@@ -10,10 +10,10 @@ import dagster as dg
 
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.endpoint import LocalBatchEndpoint
-from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
 
@@ -21,8 +21,7 @@ from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, M
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the five ports on Azure. Nothing of Azure is imported or asked yet.
 
-    Models are registered in an MLflow server, the endpoint is a file of the lake, and telemetry keeps a copy at home
-    of what it sends.
+    The endpoint is a file of the lake, and telemetry keeps a copy at home of what it sends.
 
     Raises
     ------
@@ -54,11 +53,13 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         workspace=workspace,
         storage=storage,
     )
-    registry = LocalModelRegistry(
+    registry = AzureModelRegistry(
         name=MODEL_NAME,
-        tracking_uri=found.tracking_uri,
-        # MLflow loads models from Blob Storage by this scheme; an https address it would take for a server of its own.
-        files=f"wasbs://{found.container}@{found.account}.blob.core.windows.net",
+        registry=found.registry,
+        unreachable_limit=found.unreachable_limit,
+        time_limit=found.upload_limit,
+        workspace=workspace,
+        storage=storage,
     )
     return {
         "compute": compute,

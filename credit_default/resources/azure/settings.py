@@ -43,8 +43,6 @@ class AzureSettings:
         Storage account and blob container of the lake.
     log_analytics_workspace_id
         Where telemetry is queried.
-    tracking_uri
-        MLflow server that holds trainings and registered models.
     targets
         Where each kind of step runs.
     poll_seconds
@@ -66,7 +64,6 @@ class AzureSettings:
     account: str
     container: str
     log_analytics_workspace_id: str
-    tracking_uri: str
     targets: Mapping[Kind, Target]
     poll_seconds: float
     queue_limit: float
@@ -129,13 +126,6 @@ _TEXTS = {
         "InstrumentationKey=<GUID>;IngestionEndpoint=https://..., as the Azure portal shows it",
         "where telemetry is sent",
     ),
-    "tracking_uri": _Text(
-        "MLFLOW_TRACKING_URI",
-        # No user name or password in it: addresses are shown in the UI.
-        r"https?://[^/@\s]+(/[^@\s]*)?",
-        "http(s)://host[:port], credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-        "the MLflow server that holds trainings and registered models",
-    ),
 }
 #: Settings in seconds: variable, default, what for.
 _SECONDS = {
@@ -176,8 +166,8 @@ def _text(environ: Mapping[str, str], text: _Text, problems: list[str]) -> str:
     value = environ.get(text.variable, "").strip()
     if re.fullmatch(text.pattern, value):
         return value
-    # Whatever was put into the place of a secret may be one, and an address may hold a password.
-    hidden = text.variable == CONNECTION_STRING_VARIABLE or "@" in value
+    # Whatever was put into the place of a secret may be one.
+    hidden = text.variable == CONNECTION_STRING_VARIABLE
     got = ("malformed" if hidden else repr(value)) if value else "not set"
     problems.append(f"{text.variable} is {got}; expected {text.expected} ({text.purpose})")
     return value

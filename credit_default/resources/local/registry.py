@@ -70,7 +70,7 @@ class LocalModelRegistry(ModelRegistry):
         ]
 
     def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
-        self._client().set_registered_model_alias(self.name, alias, version)
+        self._client().set_registered_model_alias(self.name, alias, self.get(version).version)
 
     def _remove(self, client: MlflowClient, version: str) -> None:
         from mlflow.exceptions import MlflowException
