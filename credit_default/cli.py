@@ -115,12 +115,22 @@ def models(*, as_json: bool) -> None:
 @click.argument("kql")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a row instead of a table.")
 def query(kql: str, *, as_json: bool) -> None:
-    """Run KQL over the local traces, as Log Analytics would; `-` reads the query from standard input."""
-    from credit_default.core.kql import run
+    """Run KQL over telemetry: in Azure Monitor, or here as it would; `-` reads the query from standard input."""
     from credit_default.shown import show_rows
 
     text = sys.stdin.read() if kql == "-" else kql
-    show_rows(run(text, settings_of.read().telemetry / "traces.jsonl"), as_json=as_json)
+    settings = settings_of.read()
+    if settings.environment is settings_of.Environment.LOCAL:
+        from credit_default.core.kql import run
+
+        found = run(text, settings.telemetry / "traces.jsonl")
+    else:
+        import pyarrow as pa
+
+        from credit_default.resources import resources_for
+
+        found = pa.Table.from_pylist(resources_for(settings)["telemetry"].query(text))
+    show_rows(found, as_json=as_json)
 
 
 if __name__ == "__main__":

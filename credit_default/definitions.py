@@ -3,7 +3,7 @@
 import dagster as dg
 
 from credit_default import settings
-from credit_default.defs import data, jobs, model, monitoring, schedules, scoring, sensors
+from credit_default.defs import data, failures, jobs, model, monitoring, schedules, scoring, sensors
 from credit_default.resources import resources_for
 
 defs = dg.Definitions(
@@ -11,7 +11,7 @@ defs = dg.Definitions(
     asset_checks=monitoring.CHECKS,
     jobs=jobs.JOBS,
     schedules=schedules.SCHEDULES,
-    sensors=sensors.SENSORS,
+    sensors=[*sensors.SENSORS, *failures.SENSORS],
     resources=resources_for(settings.read()),
     # Steps are processes of their own already; one more for each would only cost time.
     executor=dg.in_process_executor,

@@ -15,11 +15,13 @@ from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.targets import read_targets
+from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.ports import Compute, ModelRegistry, Storage
+from credit_default.resources.local.telemetry import LocalTelemetry
+from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
 
 
 def platforms() -> list[str]:
@@ -61,6 +63,18 @@ def azure_registry(name: str, **changed: object) -> AzureModelRegistry:
         "storage": azure_storage(),
     }
     return AzureModelRegistry(**{"name": name, **usual, **changed})
+
+
+def telemetry_of(platform: str, folder: Path) -> Telemetry:
+    """The telemetry of a platform, which keeps its files in a folder."""
+    if platform == "local":
+        return LocalTelemetry(folder=str(folder))
+    return AzureTelemetry(
+        folder=str(folder),
+        connection_string=os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"],
+        unreachable_limit=30.0,
+        workspace=azure_workspace(),
+    )
 
 
 def registry_of(platform: str, name: str, database: str, folder: Path) -> ModelRegistry:

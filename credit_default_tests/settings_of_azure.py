@@ -7,7 +7,6 @@ AZURE_SETTINGS = {
     "AZURE_ML_REGISTRY": "credit-default-models",
     "AZURE_STORAGE_ACCOUNT": "stcreditdefault",
     "AZURE_STORAGE_CONTAINER": "lake",
-    "AZURE_LOG_ANALYTICS_WORKSPACE_ID": "00000000-0000-0000-0000-00000000000b",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": (
         "InstrumentationKey=00000000-0000-0000-0000-00000000000c;IngestionEndpoint=https://nowhere.example/"
     ),

@@ -1,4 +1,4 @@
-"""KQL over the local traces, with the rows that Application Insights would return.
+"""KQL over local telemetry, with the rows that Application Insights would return.
 
 duckdb-kql translates KQL to DuckDB's SQL and knows everything that the drift queries use but
 ``evaluate bag_unpack(column)``, which is done here: the pipeline is cut there, what stands before it is stored
@@ -10,7 +10,8 @@ Source: https://learn.microsoft.com/kusto/query/bag-unpack-plugin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,31 @@ import pyarrow as pa
 
 from credit_default.errors import QueryError
 
-TABLE = "traces"
+#: Tables of an Application Insights resource: column to type. The first one of each is when the row was made.
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "traces": {"timestamp": "datetime", "message": "string", "severityLevel": "int", "customDimensions": "dynamic"},
+    "customMetrics": {"timestamp": "datetime", "name": "string", "value": "real", "customDimensions": "dynamic"},
+    "exceptions": {
+        "timestamp": "datetime",
+        "type": "string",
+        "outerMessage": "string",
+        "severityLevel": "int",
+        "customDimensions": "dynamic",
+    },
+}
 _DATABASE = "memory"  # what DuckDB calls a database that is in no file
 _SUPPORTED = (
     "supported are where, project, extend, summarize, order by, top, take, count, distinct, join, union, "
-    "mv-expand, parse, let and `evaluate bag_unpack(column [, 'prefix'])`, over the table `traces`"
+    "mv-expand, parse, let and `evaluate bag_unpack(column [, 'prefix'])`, over `traces`, `customMetrics`, `exceptions`"
 )
+#: How a column of each of Kusto's types is read from a row.
+_CASTS = {
+    "datetime": "TRY_CAST(row ->> '{0}' AS TIMESTAMPTZ) AT TIME ZONE 'UTC'",
+    "string": "row ->> '{0}'",
+    "int": "TRY_CAST(row ->> '{0}' AS INTEGER)",
+    "real": "TRY_CAST(row ->> '{0}' AS DOUBLE)",
+    "dynamic": "row -> '{0}'",
+}
 _BAG_UNPACK = re.compile(
     r"""evaluate \s+ bag_unpack \s* \( \s* (?P<column>[A-Za-z_]\w*) \s*
         (?: , \s* (?: '(?P<single>\w*)' | "(?P<double>\w*)" ) \s* )? \)""",
@@ -42,15 +62,50 @@ _TYPES = (
 )
 
 
-def run(query: str, traces: Path) -> pa.Table:
+def run(query: str, traces: Path, *, since: datetime | None = None, until: datetime | None = None) -> pa.Table:
+    """Run a KQL query over the files of this machine.
+
+    Parameters
+    ----------
+    query
+        KQL over `TABLES`.
+    traces
+        The file of the table ``traces``, with a line of JSON per row; those of the other tables lie beside it and are
+        called after them. Any may be missing or empty; a torn line is left out.
+    since, until
+        Leave out rows from before and from after.
+
+    Returns and raises what `run_over` does.
+    """
+    files = {name: traces.with_name(f"{name}.jsonl") for name in TABLES} | {"traces": traces}
+    # Not `splitlines`, which also splits at characters that a message may hold.
+    lines = {
+        name: file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
+        for name, file in files.items()
+    }
+    return run_over(query, lines, since=since, until=until)
+
+
+def run_over(
+    query: str,
+    lines: Mapping[str, Sequence[str]],
+    *,
+    tables: Mapping[str, Mapping[str, str]] = TABLES,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pa.Table:
     """Run a KQL query.
 
     Parameters
     ----------
     query
-        KQL over the table ``traces``: ``timestamp``, ``message``, ``severityLevel``, ``customDimensions``.
-    traces
-        The file with a line of JSON per row. It may be missing or empty; a torn line is left out.
+        KQL over the tables.
+    lines
+        Table to its rows, each a document of JSON; what is none is left out.
+    tables
+        Table to its columns and their types; a table without lines is empty.
+    since, until
+        Leave out rows from before and from after.
 
     Returns
     -------
@@ -60,12 +115,15 @@ def run(query: str, traces: Path) -> pa.Table:
     Raises
     ------
     QueryError
-        The query is malformed, asks for what is not supported here, or reads anything but ``traces``.
+        The query is malformed, asks for what is not supported here, or reads anything but the tables.
     """
     if not query.strip() or query.lstrip().startswith("."):
         raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
-        _load(connection, traces)
+        for name, columns in tables.items():
+            _load(connection, name, columns, lines.get(name, ()), since=since, until=until)
+        # Every other door is shut: no file, no extension, no Python variable.
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
             result = _pipeline(connection, query)
             return _in_utc(connection.sql(result).to_arrow_table())
@@ -80,25 +138,32 @@ def run(query: str, traces: Path) -> pa.Table:
             raise QueryError(f"the query fails while it runs ({type(error).__name__}); check its types") from None
 
 
-def _load(connection: duckdb.DuckDBPyConnection, traces: Path) -> None:
-    """Make the table ``traces``, then shut every other door: no file, no extension, no Python variable."""
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Mapping[str, str],
+    lines: Sequence[str],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Make one of the tables."""
     connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
-    # Not `splitlines`, which also splits at characters that a message may hold.
-    lines = traces.read_text(encoding="utf-8", errors="replace").split("\n") if traces.exists() else []
     connection.register("raw", pa.table({"line": pa.array(lines, pa.large_string())}))
+    selected = ", ".join(f"{_CASTS[kind].format(name)} AS {_quoted(name)}" for name, kind in columns.items())
+    moment = _quoted(next(iter(columns)))
     connection.execute(
         f"""
-        CREATE TABLE {TABLE} AS
-        SELECT TRY_CAST(row ->> 'timestamp' AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS timestamp,
-               row ->> 'message' AS message,
-               TRY_CAST(row ->> 'severityLevel' AS INTEGER) AS "severityLevel",
-               row -> 'customDimensions' AS "customDimensions"
-        FROM (SELECT CAST(line AS JSON) AS row FROM raw WHERE json_valid(line))
+        CREATE TABLE {_quoted(table)} AS
+        SELECT {selected} FROM (SELECT CAST(line AS JSON) AS row FROM raw WHERE json_valid(line))
         WHERE json_type(row) = 'OBJECT'
-        """  # noqa: S608 - the name is a constant
+        """  # noqa: S608 - names are quoted
     )
     connection.unregister("raw")
-    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    for limit, outside in ((since, "<"), (until, ">")):
+        if limit is not None:
+            naive = limit.astimezone(UTC).replace(tzinfo=None)
+            connection.execute(f"DELETE FROM {_quoted(table)} WHERE {moment} {outside} ?", [naive])  # noqa: S608
 
 
 def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:

@@ -1,4 +1,4 @@
-"""Drift as trace records: the messages that Application Insights, `traces.jsonl` and the alerts read.
+"""What is told to whoever watches: rows of Application Insights' tables, made of stored results.
 
 Light on purpose: the orchestration plane builds these from a stored result, so nothing heavy is imported.
 """
@@ -10,11 +10,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 OVERALL = "OverallDriftMetrics"
 FEATURES = "FeatureDriftMetrics"
 EVENT_KEY = "event_key"
+#: Before the name of every custom metric.
+PREFIX = "credit_default"
 
 #: Application Insights cuts a trace's message here, which would leave half a JSON document.
 LONGEST_MESSAGE = 32_768
@@ -38,10 +40,80 @@ class TraceRecord:
     severity_level: int = 1
     custom_dimensions: Mapping[str, str] = field(default_factory=dict)
 
+    table: ClassVar[str] = "traces"
+
     @property
     def key(self) -> str:
         """What makes this record itself: equal keys are one record, however often it is sent."""
         return self.custom_dimensions.get(EVENT_KEY) or _digest(self.message)
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the table, but for when and the dimensions."""
+        return {"message": self.message, "severityLevel": self.severity_level}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of Application Insights' ``customMetrics`` table: a figure at a moment.
+
+    Attributes
+    ----------
+    name
+        Of the metric, such as ``credit_default/rows_scored``.
+    custom_dimensions
+        What it is about: ``partition``, ``model_version``, ``feature``.
+    """
+
+    name: str
+    value: float
+    custom_dimensions: Mapping[str, str] = field(default_factory=dict)
+
+    table: ClassVar[str] = "customMetrics"
+
+    @property
+    def key(self) -> str:
+        """What makes this record itself; equal figures about the same are one record."""
+        about = {name: value for name, value in self.custom_dimensions.items() if name != "run_id"}
+        return about.get(EVENT_KEY) or _digest(json.dumps([self.name, self.value, about], sort_keys=True))
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the table, but for when and the dimensions."""
+        return {"name": self.name, "value": self.value}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of Application Insights' ``exceptions`` table: a run that failed.
+
+    Attributes
+    ----------
+    kind
+        Class of the error.
+    message
+        What it said; our own errors name no values of rows.
+    custom_dimensions
+        ``run_id``, ``job``, ``step``.
+    """
+
+    kind: str
+    message: str
+    custom_dimensions: Mapping[str, str] = field(default_factory=dict)
+    severity_level: int = 3
+
+    table: ClassVar[str] = "exceptions"
+
+    @property
+    def key(self) -> str:
+        """What makes this record itself: a run fails once."""
+        about = dict(self.custom_dimensions)
+        return about.get(EVENT_KEY) or _digest(json.dumps([self.kind, self.message, about], sort_keys=True))
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the table, but for when and the dimensions."""
+        return {"type": self.kind, "outerMessage": self.message, "severityLevel": self.severity_level}
+
+
+Record = TraceRecord | Measurement | Failure
 
 
 def _digest(text: str) -> str:
@@ -77,6 +149,42 @@ def _feature_messages(model_name: str, features: Sequence[Mapping[str, Any]]) ->
     half = len(features) // 2
     yield from _feature_messages(model_name, features[:half])
     yield from _feature_messages(model_name, features[half:])
+
+
+def measurements(figures: Mapping[str, Any], about: Mapping[str, Any]) -> list[Measurement]:
+    """Turn figures of a stored result into custom metrics; what is no finite number is left out.
+
+    Parameters
+    ----------
+    figures
+        Name of the metric to its value.
+    about
+        Dimensions: what the figures are about.
+    """
+    dimensions = {name: str(value) for name, value in about.items() if value is not None}
+    return [
+        Measurement(f"{PREFIX}/{name}", float(value), dimensions)
+        for name, value in figures.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+
+
+def drift_measurements(drift: Mapping[str, Any], *, run_id: str | None = None) -> list[Measurement]:
+    """Turn a stored drift result into custom metrics: the day's figures, and the distance of each feature."""
+    about = {"partition": drift.get("partition"), "model_version": drift.get("model_version"), "run_id": run_id}
+    overall = drift["overall"]
+    day = {name: overall.get(name) for name in ("n_drifted_features", "share_drifted_features", "psi")}
+    day["violation"] = int(bool(overall.get("violation", drift.get("violation"))))
+    return [
+        *measurements(day, about),
+        *(
+            measurement
+            for feature in drift["features"]
+            for measurement in measurements(
+                {"drift_score": feature.get("drift_score")}, {**about, "feature": feature["feature_name"]}
+            )
+        ),
+    ]
 
 
 def drift_records(drift: Mapping[str, Any], *, run_id: str | None = None) -> list[TraceRecord]:

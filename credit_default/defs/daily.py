@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core.telemetry import measurements
 from credit_default.defs import metadata
 from credit_default.defs.history import data_version
 from credit_default.defs.recording import Metadata, catalogued, job_of
-from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored
+from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 
 
 class Days:
@@ -72,6 +73,7 @@ def take_in(
     *,
     asset: str,
     landing: str,
+    telemetry: Telemetry,
     in_catalogue: bool = False,
 ) -> Iterator[dg.AssetMaterialization]:
     """Turn landed files into a typed table a day, and keep what breaks the contract in quarantine.
@@ -92,6 +94,8 @@ def take_in(
             storage.remove(rejected)  # what an earlier version of the files had refused
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
+        told = {"rows_accepted": stored.result["accepted"], "rows_rejected": stored.result["rejected"]}
+        telemetry.emit(measurements(told, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, "landing_fingerprint": fingerprints[day]})
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core.telemetry import measurements
 from credit_default.defs import columns, metadata
 from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
 from credit_default.defs.recording import Events
-from credit_default.resources.ports import Compute, Storage
+from credit_default.resources.ports import Compute, Storage, Telemetry
 
 LANDING = "landing/outcomes"
 #: What landed outcomes become, and of what.
@@ -46,11 +47,11 @@ CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
 )
-def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
+def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Storage, telemetry: Telemetry) -> Events:
     """Take in outcomes and measure, each day on its own."""
     days = Days(context)
     if days.wanted("outcomes"):
-        yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING)
+        yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING, telemetry=telemetry)
     if days.wanted("model_performance"):
         inputs = {"predictions": "predictions", "outcomes": "outcomes"}
         versions = [
@@ -62,6 +63,9 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
             key = f"performance/{day}/performance.json"
             storage.publish(stored.files["performance"], key)
             result = json.loads(storage.read(key))
+            about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
+            figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
+            telemetry.emit(measurements(figures, about))
             yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
     days.finish()
 

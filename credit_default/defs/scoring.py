@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.core.telemetry import drift_records
+from credit_default.core.telemetry import drift_measurements, drift_records, measurements
 from credit_default.defs import columns, metadata
 from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ONE_RUN, spec
@@ -74,21 +74,35 @@ def score_days(
     """Take the selected assets through the run's days, each day on its own."""
     days = Days(context)
     if days.wanted("inference_data"):
-        yield from take_in(context, days, compute, storage, asset="inference_data", landing=LANDING, in_catalogue=True)
+        yield from take_in(
+            context,
+            days,
+            compute,
+            storage,
+            asset="inference_data",
+            landing=LANDING,
+            telemetry=telemetry,
+            in_catalogue=True,
+        )
     if days.wanted("batch_predictions"):
-        yield from _predict(context, days, endpoint, storage)
+        yield from _predict(context, days, endpoint, storage, telemetry)
     if days.wanted("drift_metrics"):
         yield from _measure(context, days, compute, storage, telemetry)
     days.finish()
 
 
-def _predict(context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage) -> Events:
+def _predict(
+    context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage, telemetry: Telemetry
+) -> Events:
     versions = versions_of(context, "inference_data", days.going_on)
     messages = endpoint.invoke(context, days.going_on, versions=versions)
     for day, stored in days.stored("batch_predictions", messages):
         key = f"predictions/{day}/predictions.parquet"
         storage.preserve(key, into=f"superseded_predictions/{day}")
         storage.publish(stored.files["predictions"], key)
+        told = {"rows_scored": stored.result["rows"], "scoring_seconds": stored.result["seconds"]}
+        about = {"partition": day, "model_version": stored.result["model_version"], "run_id": context.run.run_id}
+        telemetry.emit(measurements({**told, "mean_pd": stored.result["mean_pd"]}, about))
         yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
 
 
@@ -106,7 +120,8 @@ def _measure(
         result = json.loads(storage.read(drift))
         # A day without rows has no predictions to say which model it is about.
         named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
-        telemetry.emit(drift_records(named, run_id=context.run.run_id))
+        run_id = context.run.run_id
+        telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
         yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
 
 

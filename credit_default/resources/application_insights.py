@@ -1,4 +1,4 @@
-"""Trace records to Application Insights, through opencensus-ext-azure's log handler.
+"""Records to Application Insights, through opencensus-ext-azure's log handler and its transport.
 
 The handler is imported and started only when there is something to send and a connection string to send it
 with; without one nothing leaves the machine. Microsoft ended opencensus's support in September 2024, so it is
@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from credit_default.core.telemetry import TraceRecord
+from credit_default.core.telemetry import Failure, Measurement, Record, TraceRecord
 from credit_default.errors import SettingsError
 
 #: Python's logging levels for Application Insights' severities 0 to 4; the handler maps them back.
@@ -48,6 +48,7 @@ def _handler_type() -> type[Any]:
     with warnings.catch_warnings():
         # Our own tests turn warnings into errors, and importing opencensus warns that it is deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
+        from opencensus.ext.azure.common.protocol import Data, DataPoint, ExceptionData, MetricData
         from opencensus.ext.azure.common.transport import TransportStatusCode
         from opencensus.ext.azure.log_exporter import AzureLogHandler
 
@@ -68,6 +69,25 @@ def _handler_type() -> type[Any]:
             # The handler sets the lock to None, which Python 3.13 no longer accepts in `handle`.
             logging.Handler.createLock(self)
 
+        def log_record_to_envelope(self, record: logging.LogRecord) -> Any:
+            # Metrics and exceptions go the way of traces, so that one transport and one store on disk hold all.
+            envelope = super().log_record_to_envelope(record)
+            told, properties = record.told, record.custom_dimensions  # type: ignore[attr-defined] # ours
+            if isinstance(told, Measurement):
+                envelope.name = "Microsoft.ApplicationInsights.Metric"
+                points = [DataPoint(ns="", name=told.name, value=told.value, kind=0, count=1)]
+                envelope.data = Data(baseData=MetricData(metrics=points, properties=properties), baseType="MetricData")
+            elif isinstance(told, Failure):
+                envelope.name = "Microsoft.ApplicationInsights.Exception"
+                exception = {"id": 1, "outerId": 0, "typeName": told.kind, "message": told.message}
+                data = ExceptionData(
+                    exceptions=[{**exception, "hasFullStack": False, "parsedStack": []}],
+                    severityLevel=told.severity_level,
+                    properties=properties,
+                )
+                envelope.data = Data(baseData=data, baseType="ExceptionData")
+            return envelope
+
         def _check_stats_collection(self) -> bool:
             # False while the handler starts, so that it does not report on its users to Microsoft. The
             # documented switch for that (APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL) would also make it drop
@@ -85,7 +105,7 @@ def _handler_type() -> type[Any]:
 
 
 class ApplicationInsights:
-    """Sends trace records; does nothing when there is no connection string.
+    """Sends records; does nothing when there is no connection string.
 
     Parameters
     ----------
@@ -107,7 +127,7 @@ class ApplicationInsights:
         self._timeout = timeout
         self._retry_after = retry_after
 
-    def send(self, records: Sequence[TraceRecord]) -> Delivery:
+    def send(self, records: Sequence[Record]) -> Delivery:
         """Send the records, and after the first success those that wait; return when the endpoint has answered.
 
         Raises
@@ -143,10 +163,12 @@ class ApplicationInsights:
             ) from None
 
 
-def _log_record(record: TraceRecord) -> logging.LogRecord:
-    level = _LEVELS[min(max(record.severity_level, 0), len(_LEVELS) - 1)]
+def _log_record(record: Record) -> logging.LogRecord:
+    message, severity = (record.message, record.severity_level) if isinstance(record, TraceRecord) else ("", 1)
+    level = _LEVELS[min(max(severity, 0), len(_LEVELS) - 1)]
     # No arguments, so a per cent sign in the message is nothing special.
-    log = logging.LogRecord("credit_default", level, __file__, 0, record.message, None, None)
+    log = logging.LogRecord("credit_default", level, __file__, 0, message, None, None)
+    log.told = record
     log.pathname = log.filename  # otherwise the path of this checkout would be sent with every record
     log.custom_dimensions = {**record.custom_dimensions, "event_key": record.key}
     return log

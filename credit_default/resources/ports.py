@@ -14,12 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from credit_default.core.telemetry import TraceRecord
+from credit_default.core.telemetry import Record
 
 
 @dataclass(frozen=True)
@@ -270,11 +271,20 @@ class BatchEndpoint(dg.ConfigurableResource[Any], ABC):
 
 
 class Telemetry(dg.ConfigurableResource[Any], ABC):
-    """Sends trace records to whoever watches."""
+    """Tells whoever watches what happens, and what was told."""
 
     @abstractmethod
-    def emit(self, records: Sequence[TraceRecord]) -> int:
-        """Send each :class:`~credit_default.core.telemetry.TraceRecord` once, by its key.
+    def emit(self, records: Sequence[Record]) -> int:
+        """Send each trace, custom metric and exception (:mod:`credit_default.core.telemetry`) once, by its key.
 
         Returns how many were new.
+        """
+
+    @abstractmethod
+    def query(
+        self, kql: str, *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return the rows of a KQL query over ``traces``, ``customMetrics`` and ``exceptions``, column to value.
+
+        Raises :class:`~credit_default.errors.QueryError` when it is malformed, or asks for what is not supported.
         """

@@ -17,6 +17,7 @@ HOSTS = (
     "*.blob.core.windows.net",
     "*.api.azureml.ms",
     "*.in.applicationinsights.azure.com",
+    "api.loganalytics.io",
 )
 
 

@@ -70,4 +70,6 @@ def shown(workspace: Workspace) -> dict[str, str]:
         "subscription": workspace.subscription,
         "resource_group": workspace.resource_group,
         "artifacts": workspace.artifacts,
+        "instrumentation_key": workspace.instrumentation_key,
+        "log_analytics": workspace.log_analytics,
     }

@@ -26,6 +26,8 @@ class Workspace:
     subscription: str
     resource_group: str
     artifacts: str
+    instrumentation_key: str
+    log_analytics: str
 
     @property
     def settings(self) -> dict[str, str]:
@@ -37,9 +39,8 @@ class Workspace:
             "AZURE_ML_REGISTRY": f"{self.name}-models",
             "AZURE_STORAGE_ACCOUNT": self.account,
             "AZURE_STORAGE_CONTAINER": self.container,
-            "AZURE_LOG_ANALYTICS_WORKSPACE_ID": "8a1f6f0e-53a0-4b8e-9d55-0f6c2b7a9e11",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": (
-                "InstrumentationKey=3b0c9a52-7f3d-4a55-8a6e-1c2d3e4f5a6b;"
+                f"InstrumentationKey={self.instrumentation_key};"
                 "IngestionEndpoint=https://westeurope-0.in.applicationinsights.azure.com/"
             ),
             "CREDIT_DEFAULT_COMPUTE": "cpu-cluster",

@@ -23,6 +23,7 @@ from credit_default_tests.azure_emulator import (
     identity,
     ingestion,
     jobs,
+    log_analytics,
     mlflow_tracking,
     models,
     registries,
@@ -42,7 +43,18 @@ from credit_default_tests.azure_emulator.store import ACCOUNT, State
 from credit_default_tests.azure_emulator.tracking import Tracking
 
 # Each has a function `routes(state)`: a new part of Azure is a new module in this list.
-ROUTE_MODULES = (identity, workspaces, assets, jobs, history, ingestion, mlflow_tracking, models, registries)
+ROUTE_MODULES = (
+    identity,
+    workspaces,
+    assets,
+    jobs,
+    history,
+    ingestion,
+    log_analytics,
+    mlflow_tracking,
+    models,
+    registries,
+)
 
 
 async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:

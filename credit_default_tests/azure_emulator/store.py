@@ -41,6 +41,8 @@ class Workspace:
         The container of the lake.
     artifacts
         The container of the default datastore ``workspaceblobstore``.
+    instrumentation_key, log_analytics
+        Of its Application Insights, and the id of the Log Analytics workspace behind that.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Workspace:
     resource_group: str = RESOURCE_GROUP
     guid: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: str = field(default_factory=now)
+    instrumentation_key: str = field(default_factory=lambda: str(uuid.uuid4()))
+    log_analytics: str = field(default_factory=lambda: str(uuid.uuid4()))
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
 
     @property

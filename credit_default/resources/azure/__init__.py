@@ -12,9 +12,9 @@ from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
+from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.endpoint import LocalBatchEndpoint
-from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
 
 
@@ -67,7 +67,10 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         "registry": registry,
         "endpoint": LocalBatchEndpoint(name=ENDPOINT_NAME, compute=compute, storage=storage, registry=registry),
         # An EnvVar shows its name in the UI and not the instrumentation key in its value.
-        "telemetry": LocalTelemetry(
-            folder=str(settings.telemetry), connection_string=dg.EnvVar(CONNECTION_STRING_VARIABLE)
+        "telemetry": AzureTelemetry(
+            folder=str(settings.telemetry),
+            connection_string=dg.EnvVar(CONNECTION_STRING_VARIABLE),
+            unreachable_limit=found.unreachable_limit,
+            workspace=workspace,
         ),
     }

@@ -41,8 +41,6 @@ class AzureSettings:
         Where Azure ML is.
     account, container
         Storage account and blob container of the lake.
-    log_analytics_workspace_id
-        Where telemetry is queried.
     targets
         Where each kind of step runs.
     poll_seconds
@@ -63,7 +61,6 @@ class AzureSettings:
     registry: str
     account: str
     container: str
-    log_analytics_workspace_id: str
     targets: Mapping[Kind, Target]
     poll_seconds: float
     queue_limit: float
@@ -113,12 +110,6 @@ _TEXTS = {
         r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*",
         "3 to 63 lower-case letters, digits and single hyphens, a letter or digit first and last",
         "the blob container of the lake",
-    ),
-    "log_analytics_workspace_id": _Text(
-        "AZURE_LOG_ANALYTICS_WORKSPACE_ID",
-        _GUID,
-        "its workspace id (not its resource id), a GUID",
-        "the Log Analytics workspace that telemetry is queried in",
     ),
     "connection_string": _Text(
         CONNECTION_STRING_VARIABLE,

@@ -1,41 +1,57 @@
-"""Telemetry in a file of this machine, and to Application Insights where a connection string is set."""
+"""Telemetry in files of this machine, and to Application Insights where a connection string is set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from credit_default.core.telemetry import TraceRecord
+from credit_default.core.telemetry import Record
 from credit_default.resources.application_insights import ApplicationInsights
 from credit_default.resources.local.traces import TraceLog
 from credit_default.resources.ports import Telemetry
 
 
 class LocalTelemetry(Telemetry):
-    """Always writes ``traces.jsonl``; sends what is new there to Application Insights as well."""
+    """Always writes a file for each table, ``traces.jsonl`` among them; sends what is new to Application Insights."""
 
-    folder: str = Field(description="Folder of traces.jsonl.")
+    folder: str = Field(description="Folder of traces.jsonl, customMetrics.jsonl and exceptions.jsonl.")
     connection_string: str = Field(
         default="", description="Application Insights connection string; empty sends nothing anywhere."
     )
-    _log: TraceLog | None = PrivateAttr(default=None)
+    _logs: dict[str, TraceLog] = PrivateAttr(default_factory=dict)
 
-    def emit(self, records: Sequence[TraceRecord]) -> int:  # noqa: D102 - see the port
-        if self._log is None:
-            self._log = TraceLog(Path(self.folder) / "traces.jsonl")
-        new = self._log.missing(records)
+    def emit(self, records: Sequence[Record]) -> int:  # noqa: D102 - see the port
+        tables = dict.fromkeys(record.table for record in records)
+        sorted_out = {table: [record for record in records if record.table == table] for table in tables}
+        new = [record for table, some in sorted_out.items() for record in self._log(table).missing(some)]
         # Sent before it is noted: a crash in between sends it again under the same key, which loses nothing.
         delivery = ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
         if delivery.dropped:
             dg.get_dagster_logger().error(
                 f"Application Insights refused {delivery.dropped} record(s) for good: the key may be wrong or the "
-                "quota used up. They are in traces.jsonl and nowhere else."
+                f"quota used up. They are in the files of {Path(self.folder).name}/ and nowhere else."
             )
         if delivery.kept:
             dg.get_dagster_logger().warning(
                 f"Application Insights could not be reached; {delivery.kept} record(s) wait and are sent later."
             )
-        return self._log.append(new)
+        return sum(self._log(table).append([record for record in new if record.table == table]) for table in tables)
+
+    def query(  # noqa: D102 - see the port
+        self, kql: str, *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Mapping[str, Any]]:
+        # DuckDB takes a second to import: only who asks pays for it.
+        from credit_default.core.kql import run
+
+        rows: list[Mapping[str, Any]] = run(
+            kql, Path(self.folder) / "traces.jsonl", since=since, until=until
+        ).to_pylist()
+        return rows
+
+    def _log(self, table: str) -> TraceLog:
+        return self._logs.setdefault(table, TraceLog(Path(self.folder) / f"{table}.jsonl"))

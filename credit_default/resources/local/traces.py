@@ -1,4 +1,4 @@
-"""The local stand-in for Application Insights: a file with a line of JSON for each row of `traces`."""
+"""The local stand-in for Application Insights: a file with a line of JSON for each row of a table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from credit_default.core.telemetry import EVENT_KEY, TraceRecord
+from credit_default.core.telemetry import EVENT_KEY, Record
 
 _DIMENSIONS = b'"customDimensions": '
 
 
-def _line(record: TraceRecord, timestamp: str) -> bytes:
+def _line(record: Record, timestamp: str) -> bytes:
     row = {
         "timestamp": timestamp,
-        "message": record.message,
-        "severityLevel": record.severity_level,
+        **record.row(),
         # Last, so that a key can be read back without reading the message.
         "customDimensions": {**record.custom_dimensions, EVENT_KEY: record.key},
     }
@@ -51,7 +50,7 @@ class TraceLog:
         self._read_to = 0
         self._inode = 0
 
-    def append(self, records: Sequence[TraceRecord]) -> int:
+    def append(self, records: Sequence[Record]) -> int:
         """Write the records that are not there yet; return how many those were.
 
         The batch is written at once and is on the disk when this returns. A process that dies in between
@@ -73,7 +72,7 @@ class TraceLog:
                 os.close(file)
         return len(new)
 
-    def missing(self, records: Sequence[TraceRecord]) -> list[TraceRecord]:
+    def missing(self, records: Sequence[Record]) -> list[Record]:
         """Return the records that are not in the file yet: those still to be sent elsewhere."""
         if not self.path.exists():
             return list(records)
