@@ -94,7 +94,7 @@ def take_in(
             storage.remove(rejected)  # what an earlier version of the files had refused
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        told = {"rows_accepted": stored.result["accepted"], "rows_rejected": stored.result["rejected"]}
+        told = {f"rows_{name}": stored.result.get(name) for name in ("accepted", "rejected")}
         telemetry.emit(measurements(told, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, "landing_fingerprint": fingerprints[day]})

@@ -100,9 +100,10 @@ def _predict(
         key = f"predictions/{day}/predictions.parquet"
         storage.preserve(key, into=f"superseded_predictions/{day}")
         storage.publish(stored.files["predictions"], key)
-        told = {"rows_scored": stored.result["rows"], "scoring_seconds": stored.result["seconds"]}
-        about = {"partition": day, "model_version": stored.result["model_version"], "run_id": context.run.run_id}
-        telemetry.emit(measurements({**told, "mean_pd": stored.result["mean_pd"]}, about))
+        figures = {"rows_scored": "rows", "scoring_seconds": "seconds", "mean_pd": "mean_pd"}
+        about = {"partition": day, "model_version": stored.result.get("model_version"), "run_id": context.run.run_id}
+        told = {name: stored.result.get(key) for name, key in figures.items()}
+        telemetry.emit(measurements(told, about))
         yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
 
 

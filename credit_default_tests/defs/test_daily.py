@@ -253,6 +253,33 @@ def test_drift_is_told_to_telemetry_once_a_stored_result(play, telemetry):
     }
 
 
+def figures(telemetry, name: str) -> dict[str, list[float]]:
+    """Values of a custom metric, by the day that they are about."""
+    wanted = f"customMetrics | where name == 'credit_default/{name}'"
+    query = f"{wanted} | project d = tostring(customDimensions.partition), value"
+    found: dict[str, list[float]] = {}
+    for row in telemetry.query(query):
+        found.setdefault(row["d"], []).append(row["value"])
+    return found
+
+
+def test_figures_of_each_day_are_told_as_custom_metrics_once(play, telemetry):
+    play()
+    play()
+    play(job=judge_predictions)
+    assert figures(telemetry, "rows_scored") == {day: [100 + int(day[-2:])] for day in DAYS}
+    assert figures(telemetry, "mean_pd") == {day: [0.2] for day in DAYS}
+    # Of what arrived to be scored, and of the outcomes.
+    assert figures(telemetry, "rows_rejected") == {day: [1, 1] for day in DAYS}
+    assert figures(telemetry, "roc_auc") == {day: [0.77] for day in DAYS}
+    (shared,) = {tuple(values) for values in figures(telemetry, "share_drifted_features").values()}
+    assert len(shared) == 1
+    features = "customMetrics | where name endswith 'drift_score' | project f = tostring(customDimensions.feature)"
+    told = [row["f"] for row in telemetry.query(features)]
+    assert len(told) == len(DAYS) * len(set(told))
+    assert "" not in told
+
+
 @pytest.fixture
 def entered(storage, monkeypatch) -> list[tuple[str, str]]:
     """What is entered into the data catalogue, for a platform that has one: asset and content."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from credit_default.core.telemetry import TraceRecord
+from credit_default.core.telemetry import Failure, Measurement, TraceRecord
 from credit_default.errors import SettingsError
 from credit_default.resources.application_insights import ApplicationInsights, Delivery, _handler_type
 
@@ -106,6 +106,23 @@ def test_a_record_arrives_unchanged_as_message_data_with_its_dimensions(endpoint
 def test_severities_arrive_as_they_were(endpoint, unsent, severity_level):
     ApplicationInsights(endpoint.connection_string, unsent).send([record("k", severity_level=severity_level)])
     assert endpoint.envelopes[0]["data"]["baseData"]["severityLevel"] == severity_level
+
+
+def test_metrics_and_failures_arrive_as_what_they_are(endpoint, unsent):
+    told = [
+        Measurement("credit_default/psi", 0.25, {"partition": "2026-01-01"}),
+        Failure("JobFailed", "Job score-1 did not finish", {"run_id": "r", "job": "score_batch"}),
+    ]
+    assert ApplicationInsights(endpoint.connection_string, unsent).send(told) == Delivery(sent=2)
+    metric, failure = (envelope["data"] for envelope in endpoint.envelopes)
+    assert metric["baseType"] == "MetricData"
+    (point,) = metric["baseData"]["metrics"]
+    assert (point["name"], point["value"]) == ("credit_default/psi", 0.25)
+    assert metric["baseData"]["properties"] == {"partition": "2026-01-01", "event_key": told[0].key}
+    assert failure["baseType"] == "ExceptionData"
+    (exception,) = failure["baseData"]["exceptions"]
+    assert (exception["typeName"], exception["message"]) == ("JobFailed", "Job score-1 did not finish")
+    assert failure["baseData"]["properties"]["run_id"] == "r"
 
 
 def test_every_record_of_a_large_batch_has_arrived_when_send_returns(endpoint, unsent):
