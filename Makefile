@@ -18,7 +18,7 @@ WORKERS ?= 2
 
 # Tests keep their state in folders of their own and send nothing, whatever the shell is set up for.
 # A file's tests share what they set up, so they stay on one worker (loadgroup has no effect with pytest 9.2).
-PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u DAGSTER_HOME \
+PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u CREDIT_DEFAULT_TELEMETRY -u DAGSTER_HOME \
 	-u APPLICATIONINSIGHTS_CONNECTION_STRING $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium

@@ -15,6 +15,7 @@ ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
 
 MODEL_NAME = "credit-card-default"
 ENDPOINT_NAME = "credit-card-default-be"
@@ -31,6 +32,13 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class Exporter(StrEnum):
+    """What sends telemetry to Application Insights."""
+
+    OPENCENSUS = "opencensus"
+    OPENTELEMETRY = "opentelemetry"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that tells one installation from another.
@@ -45,11 +53,14 @@ class Settings:
         holds the Dagster instance and a copy of the telemetry; tables and models are in Azure.
     start
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
+    exporter
+        What sends telemetry, where it is sent at all.
     """
 
     environment: Environment
     home: Path
     start: date
+    exporter: Exporter = Exporter.OPENCENSUS
 
     @property
     def dagster_home(self) -> Path:
@@ -129,6 +140,14 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         choices = ", ".join(Environment)
         problems.append(f"{ENVIRONMENT_VARIABLE} is {name!r}; set it to one of {choices}, or unset it for local")
 
+    exporter = Exporter.OPENCENSUS
+    sends = environ.get(TELEMETRY_VARIABLE, "").strip() or exporter
+    try:
+        exporter = Exporter(sends)
+    except ValueError:
+        choices = " or ".join(Exporter)
+        problems.append(f"{TELEMETRY_VARIABLE} is {sends!r}; set it to {choices}, or unset it for {exporter}")
+
     start = date.fromisoformat(DEFAULT_START)
     written = environ.get(START_VARIABLE, "").strip() or DEFAULT_START
     try:
@@ -144,7 +163,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
     if problems:
         raise SettingsError("; ".join(problems))
-    return Settings(environment=environment, home=home, start=start)
+    return Settings(environment=environment, home=home, start=start, exporter=exporter)
 
 
 def _default_home(environment: Environment) -> str:

@@ -65,13 +65,14 @@ def azure_registry(name: str, **changed: object) -> AzureModelRegistry:
     return AzureModelRegistry(**{"name": name, **usual, **changed})
 
 
-def telemetry_of(platform: str, folder: Path) -> Telemetry:
+def telemetry_of(platform: str, folder: Path, exporter: str = "opencensus") -> Telemetry:
     """The telemetry of a platform, which keeps its files in a folder."""
     if platform == "local":
         return LocalTelemetry(folder=str(folder))
     return AzureTelemetry(
         folder=str(folder),
         connection_string=os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"],
+        exporter=exporter,
         unreachable_limit=30.0,
         workspace=azure_workspace(),
     )

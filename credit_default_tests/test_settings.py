@@ -91,3 +91,12 @@ def test_each_azure_environment_has_a_home_of_its_own(monkeypatch, tmp_path):
         *(tmp_path / ".credit_default" / name for name in ("development", "staging", "production")),
     }
     assert read({"CREDIT_DEFAULT_ENV": "staging", "CREDIT_DEFAULT_HOME": "mine"}).home == tmp_path / "mine"
+
+
+def test_what_sends_telemetry_is_one_setting(tmp_path):
+    home = {"CREDIT_DEFAULT_HOME": str(tmp_path)}
+    assert read(home).exporter == "opencensus"
+    assert read({**home, "CREDIT_DEFAULT_TELEMETRY": "opentelemetry"}).exporter == "opentelemetry"
+    told = r"CREDIT_DEFAULT_TELEMETRY is 'both'; set it to opencensus or opentelemetry"
+    with pytest.raises(SettingsError, match=told):
+        read({**home, "CREDIT_DEFAULT_TELEMETRY": "both"})

@@ -17,6 +17,7 @@ import pytest
 from credit_default.core.telemetry import Failure, Measurement, TraceRecord
 from credit_default.errors import SettingsError
 from credit_default.resources.application_insights import ApplicationInsights, Delivery, _handler_type
+from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
 
 KEY = "3f6d1a52-7b0c-4c55-9d2f-0d6f3b8d1e77"
 SENDER = """
@@ -79,6 +80,11 @@ def endpoint() -> Iterator[Endpoint]:
     endpoint.server.server_close()
 
 
+@pytest.fixture(params=[ApplicationInsights, OpenTelemetrySender])
+def sender(request):
+    return request.param
+
+
 @pytest.fixture
 def unsent(tmp_path) -> Path:
     return tmp_path / "unsent"
@@ -88,9 +94,9 @@ def record(key: str, message: str | None = None, severity_level: int = 1, **dime
     return TraceRecord(message or f"message {key}", severity_level, {"event_key": key, **dimensions})
 
 
-def test_a_record_arrives_unchanged_as_message_data_with_its_dimensions(endpoint, unsent):
+def test_a_record_arrives_unchanged_as_message_data_with_its_dimensions(sender, endpoint, unsent):
     message = json.dumps({"model_name": "credit-card-default", "data": {"share": "100 %s %d", "name": "ünï"}})
-    insights = ApplicationInsights(endpoint.connection_string, unsent)
+    insights = sender(endpoint.connection_string, unsent)
     assert insights.send([record("k1", message, 2, partition="2026-01-01")]) == Delivery(sent=1)
     (envelope,) = endpoint.envelopes
     assert endpoint.paths == ["/v2.1/track"]
@@ -103,18 +109,18 @@ def test_a_record_arrives_unchanged_as_message_data_with_its_dimensions(endpoint
 
 
 @pytest.mark.parametrize("severity_level", range(5))
-def test_severities_arrive_as_they_were(endpoint, unsent, severity_level):
-    ApplicationInsights(endpoint.connection_string, unsent).send([record("k", severity_level=severity_level)])
+def test_severities_arrive_as_they_were(sender, endpoint, unsent, severity_level):
+    sender(endpoint.connection_string, unsent).send([record("k", severity_level=severity_level)])
     assert endpoint.envelopes[0]["data"]["baseData"]["severityLevel"] == severity_level
 
 
-def test_metrics_and_failures_arrive_as_what_they_are(endpoint, unsent):
+def test_metrics_and_failures_arrive_as_what_they_are(sender, endpoint, unsent):
     told = [
         Measurement("credit_default/psi", 0.25, {"partition": "2026-01-01"}),
         Failure("JobFailed", "Job score-1 did not finish", {"run_id": "r", "job": "score_batch"}),
     ]
-    assert ApplicationInsights(endpoint.connection_string, unsent).send(told) == Delivery(sent=2)
-    metric, failure = (envelope["data"] for envelope in endpoint.envelopes)
+    assert sender(endpoint.connection_string, unsent).send(told) == Delivery(sent=2)
+    failure, metric = sorted((envelope["data"] for envelope in endpoint.envelopes), key=lambda data: data["baseType"])
     assert metric["baseType"] == "MetricData"
     (point,) = metric["baseData"]["metrics"]
     assert (point["name"], point["value"]) == ("credit_default/psi", 0.25)
@@ -125,20 +131,20 @@ def test_metrics_and_failures_arrive_as_what_they_are(endpoint, unsent):
     assert failure["baseData"]["properties"]["run_id"] == "r"
 
 
-def test_every_record_of_a_large_batch_has_arrived_when_send_returns(endpoint, unsent):
-    insights = ApplicationInsights(endpoint.connection_string, unsent)
+def test_every_record_of_a_large_batch_has_arrived_when_send_returns(sender, endpoint, unsent):
+    insights = sender(endpoint.connection_string, unsent)
     assert insights.send([record(f"k{number}") for number in range(750)]) == Delivery(sent=750)
     assert endpoint.messages == [f"message k{number}" for number in range(750)]
 
 
 @pytest.mark.parametrize("connection_string", [None, "", "  "])
-def test_without_a_connection_string_nothing_is_sent_and_nothing_imported(unsent, connection_string, endpoint):
+def test_without_a_connection_string_nothing_is_sent_and_nothing_imported(sender, unsent, connection_string, endpoint):
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from credit_default.core.telemetry import TraceRecord\n"
-        "from credit_default.resources.application_insights import ApplicationInsights\n"
-        f"print(ApplicationInsights({connection_string!r}, Path(sys.argv[1])).send([TraceRecord('x')]))\n"
-        "assert not [name for name in sys.modules if name.startswith('opencensus')]\n"
+        f"from {sender.__module__} import {sender.__name__} as sender\n"
+        f"print(sender({connection_string!r}, Path(sys.argv[1])).send([TraceRecord('x')]))\n"
+        "assert not [name for name in sys.modules if name.startswith(('opencensus', 'azure.monitor'))]\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(unsent)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "Delivery(sent=0, kept=0, dropped=0)"
@@ -183,24 +189,31 @@ def test_what_cannot_be_sent_is_kept_and_sent_by_a_later_process_after_its_first
         (439, Delivery(dropped=1)),
     ],
 )
-def test_a_busy_endpoint_is_tried_again_and_a_refusal_is_told(endpoint, unsent, status, expected, caplog):
+def test_a_busy_endpoint_is_tried_again_and_a_refusal_is_told(  # noqa: PLR0917 - pytest's fixtures
+    sender, endpoint, unsent, status, expected, caplog
+):
     endpoint.status = status
     with caplog.at_level(logging.DEBUG):
-        delivery = ApplicationInsights(endpoint.connection_string, unsent).send([record("k")])
+        delivery = sender(endpoint.connection_string, unsent).send([record("k")])
     assert delivery == expected
-    assert len(list(unsent.iterdir())) == expected.kept
+    assert len(list(unsent.parent.glob("unsent*/*.blob*"))) == expected.kept
     assert KEY not in caplog.text
 
 
-def test_sending_leaves_no_thread_behind_and_calls_nobody_else(endpoint, unsent, monkeypatch):
+def test_sending_leaves_no_thread_behind_and_calls_nobody_else(sender, endpoint, unsent, monkeypatch):
     import requests
 
     addresses: list[str] = []
-    post = requests.post
-    monkeypatch.setattr(requests, "post", lambda url, **options: (addresses.append(url), post(url, **options))[1])
+    request = requests.Session.request
+
+    def noted(self, method, url, *arguments, **options):
+        addresses.append(url)
+        return request(self, method, url, *arguments, **options)
+
+    monkeypatch.setattr(requests.Session, "request", noted)
     monkeypatch.delenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", raising=False)
     before = set(threading.enumerate())
-    ApplicationInsights(endpoint.connection_string, unsent).send([record("k")])
+    sender(endpoint.connection_string, unsent).send([record("k")])
     left = [thread.name for thread in set(threading.enumerate()) - before if "process_request" not in thread.name]
     assert left == []
     assert addresses == [f"http://127.0.0.1:{endpoint.server.server_port}/v2.1/track"]
@@ -214,8 +227,8 @@ def test_the_handler_has_the_lock_that_python_3_13_needs(endpoint, unsent):
 
 
 @pytest.mark.parametrize("secret", ["InstrumentationKey=hunter2-is-no-uuid", "hunter2", "a=b=hunter2;c"])
-def test_a_malformed_connection_string_is_told_without_quoting_it(unsent, secret):
+def test_a_malformed_connection_string_is_told_without_quoting_it(sender, unsent, secret):
     with pytest.raises(SettingsError, match="APPLICATIONINSIGHTS_CONNECTION_STRING") as caught:
-        ApplicationInsights(secret, unsent).send([record("k")])
+        sender(secret, unsent).send([record("k")])
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -22,13 +22,14 @@ COUNTS = {
 SENDER = """
 import sys
 from pathlib import Path
-from credit_default.resources import application_insights
+from credit_default.resources.application_insights import ApplicationInsights
+from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
 from credit_default_tests.platforms import telemetry_of
 from credit_default_tests.resources.test_azure_telemetry import records
 
-start = application_insights.ApplicationInsights.__init__.__kwdefaults__
-start["retry_after"] = 0.2  # an outage of an hour, in a fifth of a second
-telemetry_of("azure", Path(sys.argv[1])).emit(records(*sys.argv[2:]))
+for sender in (ApplicationInsights, OpenTelemetrySender):
+    sender.__init__.__kwdefaults__["retry_after"] = 0.2  # an outage of an hour, in a fifth of a second
+telemetry_of("azure", Path(sys.argv[1]), sys.argv[2]).emit(records(*sys.argv[3:]))
 """
 
 
@@ -50,15 +51,15 @@ def arrived(telemetry) -> dict[str, int]:
     return {row["k"]: row["n"] for query in COUNTS.values() for row in telemetry.query(query)}
 
 
-@pytest.fixture
-def telemetry(azure, tmp_path):
-    return telemetry_of("azure", tmp_path / "telemetry")
+@pytest.fixture(params=["opencensus", "opentelemetry"])
+def telemetry(azure, tmp_path, request):
+    return telemetry_of("azure", tmp_path / "telemetry", request.param)
 
 
 def send(telemetry, *names: str) -> None:
     """Send from a process of its own, as each run does."""
     done = subprocess.run(
-        [sys.executable, "-c", SENDER, telemetry.folder, *names],
+        [sys.executable, "-c", SENDER, telemetry.folder, telemetry.exporter, *names],
         env=os.environ,
         capture_output=True,
         text=True,
@@ -88,7 +89,7 @@ def test_each_workspace_sees_its_own_rows(telemetry, emulator, monkeypatch, tmp_
     telemetry.emit(records("here"))
     for name, value in emulator.workspace().settings.items():
         monkeypatch.setenv(name, value)
-    assert arrived(telemetry_of("azure", tmp_path / "elsewhere")) == {}
+    assert arrived(telemetry_of("azure", tmp_path / "elsewhere", telemetry.exporter)) == {}
 
 
 def test_the_log_analytics_workspace_has_the_same_rows_under_its_own_names(telemetry, azure):

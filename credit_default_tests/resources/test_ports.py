@@ -66,3 +66,12 @@ def test_every_path_of_the_local_ports_is_below_home(tmp_path):
     assert provided["registry"].files == f"file://{home}/lake"
     assert provided["registry"].tracking_uri.startswith(f"sqlite:///{home}/")
     assert provided["telemetry"].folder.startswith(home)
+
+
+@pytest.mark.parametrize("environment", ["local", "staging"])
+def test_telemetry_is_sent_by_what_the_settings_say(tmp_path, monkeypatch, environment):
+    for name, value in AZURE_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    told = {"CREDIT_DEFAULT_HOME": str(tmp_path), "CREDIT_DEFAULT_ENV": environment}
+    provided = resources_for(read({**told, "CREDIT_DEFAULT_TELEMETRY": "opentelemetry"}))
+    assert provided["telemetry"].exporter == "opentelemetry"

@@ -70,6 +70,7 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         "telemetry": AzureTelemetry(
             folder=str(settings.telemetry),
             connection_string=dg.EnvVar(CONNECTION_STRING_VARIABLE),
+            exporter=settings.exporter.value,
             unreachable_limit=found.unreachable_limit,
             workspace=workspace,
         ),

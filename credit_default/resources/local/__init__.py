@@ -31,5 +31,5 @@ def local_resources(settings: Settings) -> dict[str, Any]:
         "storage": storage,
         "registry": registry,
         "endpoint": LocalBatchEndpoint(name=ENDPOINT_NAME, compute=compute, storage=storage, registry=registry),
-        "telemetry": LocalTelemetry(folder=str(settings.telemetry), **connection),
+        "telemetry": LocalTelemetry(folder=str(settings.telemetry), exporter=settings.exporter.value, **connection),
     }

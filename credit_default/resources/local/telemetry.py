@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 from credit_default.core.telemetry import Record
 from credit_default.resources.application_insights import ApplicationInsights
 from credit_default.resources.local.traces import TraceLog
+from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
 from credit_default.resources.ports import Telemetry
 
 
@@ -23,6 +24,7 @@ class LocalTelemetry(Telemetry):
     connection_string: str = Field(
         default="", description="Application Insights connection string; empty sends nothing anywhere."
     )
+    exporter: str = Field(default="opencensus", description="What sends: opencensus or opentelemetry.")
     _logs: dict[str, TraceLog] = PrivateAttr(default_factory=dict)
 
     def emit(self, records: Sequence[Record]) -> int:  # noqa: D102 - see the port
@@ -30,7 +32,8 @@ class LocalTelemetry(Telemetry):
         sorted_out = {table: [record for record in records if record.table == table] for table in tables}
         new = [record for table, some in sorted_out.items() for record in self._log(table).missing(some)]
         # Sent before it is noted: a crash in between sends it again under the same key, which loses nothing.
-        delivery = ApplicationInsights(self.connection_string, Path(self.folder) / "unsent").send(new)
+        sender = OpenTelemetrySender if self.exporter == "opentelemetry" else ApplicationInsights
+        delivery = sender(self.connection_string, Path(self.folder) / "unsent").send(new)
         if delivery.dropped:
             dg.get_dagster_logger().error(
                 f"Application Insights refused {delivery.dropped} record(s) for good: the key may be wrong or the "
