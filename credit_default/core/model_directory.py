@@ -34,8 +34,8 @@ from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
 from credit_default.core.pipeline import probabilities
-from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, Feature
-from credit_default.core.training import PROBABILITY, SAME, TrainedModel
+from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, PROBABILITY, Feature
+from credit_default.core.training import SAME, TrainedModel
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
 
 MODEL_FILE = "model.skops"

@@ -23,6 +23,7 @@ CLIENT_ID = "client_id"
 #: Columns that identify a client in files from outside, in order of preference.
 ID_COLUMNS = (CLIENT_ID, "id", "ID")
 TARGET = "default_payment_next_month"
+PROBABILITY = "probability_of_default"
 AS_OF = "as_of"
 SOURCE_FILE = "source_file"
 SOURCE_ROW = "source_row"

@@ -26,12 +26,11 @@ from credit_default.core.pipeline import (
     one_thread,
     probabilities,
 )
-from credit_default.core.schema import FEATURE_NAMES, TARGET, Feature, inputs
+from credit_default.core.schema import FEATURE_NAMES, PROBABILITY, TARGET, Feature, inputs
 from credit_default.core.search import cross_validate
 from credit_default.core.trials import CrossValidated, best, draw_trials
 from credit_default.errors import QualityError, SettingsError
 
-PROBABILITY = "probability_of_default"
 GOLDEN_ROWS = 64
 #: Predictions that differ by less than this are the same.
 SAME = 1e-9

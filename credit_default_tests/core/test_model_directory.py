@@ -14,8 +14,7 @@ from sklearn.pipeline import Pipeline
 from credit_default.core import model_directory, tables
 from credit_default.core.bins import count
 from credit_default.core.model_directory import MODEL_FILE, load, most_recent, save, smoke_test
-from credit_default.core.schema import FEATURE_NAMES, PROTECTED
-from credit_default.core.training import PROBABILITY
+from credit_default.core.schema import FEATURE_NAMES, PROBABILITY, PROTECTED
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
 from credit_default_tests import trained
 

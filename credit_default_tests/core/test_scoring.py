@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from credit_default.core import scoring, tables
 from credit_default.core.model_directory import load
-from credit_default.core.scoring import PREDICTIONS, score_file
+from credit_default.core.predictions import PREDICTIONS
+from credit_default.core.scoring import score_file
 from credit_default.errors import ContractError, NotThere, UnreadableFile
 from credit_default_tests import trained
 

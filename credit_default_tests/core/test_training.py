@@ -9,8 +9,8 @@ from credit_default.core import sample, splits, training
 from credit_default.core.features import encode
 from credit_default.core.gates import judge_absolute
 from credit_default.core.metrics import best_threshold
-from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.training import PROBABILITY, TrainingOptions, measure_monotonicity, train
+from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, PROBABILITY, TARGET
+from credit_default.core.training import TrainingOptions, measure_monotonicity, train
 from credit_default.errors import QualityError, SettingsError
 from credit_default_tests.trained import OPTIONS, model, parts
 

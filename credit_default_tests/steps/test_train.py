@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from credit_default.core import model_directory, tables
-from credit_default.core.schema import PROTECTED
-from credit_default.core.training import PROBABILITY
+from credit_default.core.schema import PROBABILITY, PROTECTED
 from credit_default.errors import NotThere
 from credit_default.steps import train
 from credit_default_tests import trained

@@ -1,0 +1,114 @@
+"""The scoring script of a batch deployment: Azure ML calls `init` once in each process, and `run` for each mini-batch.
+
+It scores whatever files it is given, ours or anybody's: accepted clients as Parquet (`inference_data`), or CSV and
+Parquet in the curated schema, which it holds to the contract first. Each file becomes a file of scores in the output of
+the job; rows that the contract refuses are kept beside it, with their reasons.
+
+Source: https://learn.microsoft.com/azure/machine-learning/how-to-batch-scoring-script
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from credit_default.core import model_directory, tables
+from credit_default.core.contract import accept, write_rejected
+from credit_default.core.model_directory import LoadedModel
+from credit_default.core.predictions import Origin, write_scores
+from credit_default.core.scoring import scores
+from credit_default.errors import CreditDefaultError, NotThere
+
+#: Environment variables of the deployment: which version this is, and what the registry says about its file.
+MODEL_NAME, MODEL_VERSION, MODEL_SHA256 = (
+    "CREDIT_DEFAULT_MODEL_NAME",
+    "CREDIT_DEFAULT_MODEL_VERSION",
+    "CREDIT_DEFAULT_MODEL_SHA256",
+)
+#: Where Azure ML puts the registered model, and where it collects what the script writes.
+_MODEL_DIR, _OUTPUT = "AZUREML_MODEL_DIR", "AZUREML_BI_OUTPUT_PATH"
+SCORES_SUFFIX, REJECTED_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".rejected.csv", ".failure.json"
+
+_model: LoadedModel | None = None
+
+
+def init() -> None:
+    """Load the model, once it is known to be the registered one.
+
+    Raises
+    ------
+    NotThere
+        Azure ML put no model of ours there.
+    ModelError
+        The model is another one, or not to be trusted.
+    """
+    global _model  # noqa: PLW0603 - Azure ML's contract: what `init` makes is there for `run`
+    root = Path(os.environ[_MODEL_DIR])
+    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
+    if not manifests:
+        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
+    _model = model_directory.load(manifests[0].parent, expected_sha256=os.environ[MODEL_SHA256])
+
+
+def run(mini_batch: Sequence[str]) -> list[str]:
+    """Score each file; returns a line for each, by which Azure ML counts what was done.
+
+    Raises
+    ------
+    CreditDefaultError
+        A file cannot be scored: it is named beside the scores, and the whole mini-batch counts as failed.
+    """
+    assert _model is not None
+    output = Path(os.environ[_OUTPUT])
+    return [_score(_model, Path(file), output) for file in mini_batch]
+
+
+def _score(model: LoadedModel, file: Path, output: Path) -> str:
+    # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
+    target = output / f"{file.stem}-{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            rejected = 0
+            source = file
+            if not _is_accepted(file):
+                accepted = accept([file], dataset="inference")
+                source = Path(folder) / "accepted.parquet"
+                tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
+                rejected = accepted.rejected.num_rows
+                if rejected:
+                    write_rejected(accepted.rejected, target.with_name(target.name + REJECTED_SUFFIX))
+            origin = Origin(
+                model_name=os.environ[MODEL_NAME],
+                model_version=os.environ[MODEL_VERSION],
+                model_sha256=model.sha256,
+                input_data_version=tables.data_version_of(source),
+                scored_at=datetime.now(UTC),
+            )
+            rows = write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin)
+    except CreditDefaultError as error:
+        output.mkdir(parents=True, exist_ok=True)
+        told = {"file": file.name, "error": str(error), "error_type": type(error).__name__}
+        target.with_name(target.name + FAILURE_SUFFIX).write_text(json.dumps(told), "utf-8")
+        raise
+    sys.stdout.write(f"{file.name}: {rows:,} rows scored, {rejected:,} rejected\n")
+    return f"{file.name}: {rows} rows scored, {rejected} rejected"
+
+
+def _is_accepted(file: Path) -> bool:
+    """Whether a file was held to the contract already: ours say which version of the data they are."""
+    if file.suffix != ".parquet":
+        return False
+    try:
+        with pq.ParquetFile(file) as opened:
+            return tables.DATA_VERSION_KEY in (opened.metadata.metadata or {})
+    except (pa.ArrowException, OSError):
+        return False  # the contract says what is wrong with it
