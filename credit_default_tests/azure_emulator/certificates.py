@@ -18,6 +18,7 @@ HOSTS = (
     "*.api.azureml.ms",
     "*.in.applicationinsights.azure.com",
     "api.loganalytics.io",
+    "*.westeurope.inference.ml.azure.com",
 )
 
 

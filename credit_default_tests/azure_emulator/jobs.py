@@ -29,7 +29,7 @@ class Jobs:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._runner = Runner(state)
+        self._runner = state.runner = Runner(state)
 
     def put(self, call: Call) -> Answer:
         """Take a job and start it; a name is used once, for ever."""

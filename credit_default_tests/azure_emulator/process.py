@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from credit_default_tests.azure_emulator import (
     assets,
+    batch_endpoints,
     history,
     identity,
     ingestion,
@@ -26,6 +27,7 @@ from credit_default_tests.azure_emulator import (
     log_analytics,
     mlflow_tracking,
     models,
+    operations,
     registries,
     wire,
     workspaces,
@@ -54,6 +56,8 @@ ROUTE_MODULES = (
     mlflow_tracking,
     models,
     registries,
+    operations,
+    batch_endpoints,
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from credit_default_tests.azure_emulator.blobs import Blobs
+    from credit_default_tests.azure_emulator.execution import Runner
     from credit_default_tests.azure_emulator.faults import Faults
     from credit_default_tests.azure_emulator.identity import Identity
     from credit_default_tests.azure_emulator.registries import Registry
@@ -122,6 +123,10 @@ class State:
     job_environment
         What a job needs to reach the emulator: ``HTTPS_PROXY``, ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` and the
         managed identity's ``MSI_ENDPOINT`` and ``MSI_SECRET``.
+    operations
+        Long-running operations that were begun.
+    runner
+        Runs the jobs of every kind.
     at_stop
         Called, last first, when the emulator stops: kill what you started.
     """
@@ -141,3 +146,5 @@ class State:
     ingested: list[dict[str, Any]] = field(default_factory=list)
     job_environment: dict[str, str] = field(default_factory=dict)
     at_stop: list[Callable[[], None]] = field(default_factory=list)
+    operations: set[str] = field(default_factory=set)
+    runner: "Runner" = field(init=False)

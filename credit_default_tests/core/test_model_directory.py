@@ -175,7 +175,7 @@ def test_anyone_can_use_the_mlflow_model_on_a_frame(saved):
     )
     expected = trained.model().probabilities(trained.parts()["test"].slice(0, 40))
     np.testing.assert_allclose(np.asarray(predicted)[:, 1], expected, rtol=0, atol=1e-12)
-    requirements = (directory / "mlflow/requirements.txt").read_text().split()
+    requirements = (directory / "requirements.txt").read_text().split()
     assert all("==" in requirement for requirement in requirements)
 
 

@@ -1,0 +1,244 @@
+"""Batch endpoints and their deployments; an invocation is a job that really runs the deployment's scoring script."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from credit_default_tests.azure_emulator import batch_driver, models, operations
+from credit_default_tests.azure_emulator.azure_errors import AzureError, bad_request, conflict, not_found
+from credit_default_tests.azure_emulator.job import Job
+from credit_default_tests.azure_emulator.jobs import compute_of
+from credit_default_tests.azure_emulator.locations import asset, locate
+from credit_default_tests.azure_emulator.routes import API_HOST, ML_AUDIENCES, Answer, Call, Route
+from credit_default_tests.azure_emulator.store import REGION, State, Workspace
+
+SCORING_HOST = f"*.{REGION}.inference.ml.azure.com"
+_ENDPOINTS = ("2023-10-01",)
+_DEPLOYMENTS = ("2024-01-01-preview",)
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+
+
+def routes(state: State) -> list[Route]:
+    """Return the routes of this module."""
+    del state
+    endpoint, deployment = "{ws}/batchEndpoints/{endpoint}", "{ws}/batchEndpoints/{endpoint}/deployments/{name}"
+    listed = "/mferp/managementfrontend{ws}/batchEndpoints/{endpoint}/jobs"
+    data, deployed = "BatchEndpoint", "BatchDeployment"
+    return [
+        Route("GET", "{ws}/batchEndpoints", _list, _ENDPOINTS, answer=f"{data}[]"),
+        Route("GET", endpoint, _get, _ENDPOINTS, answer=data),
+        Route("PUT", endpoint, _put, _ENDPOINTS, request=data, answer=data),
+        Route("GET", f"{endpoint}/deployments", _deployments, _DEPLOYMENTS, answer=f"{deployed}[]"),
+        Route("GET", deployment, _deployment, _DEPLOYMENTS, answer=deployed),
+        Route("PUT", deployment, _deploy, _DEPLOYMENTS, request=deployed, answer=deployed),
+        Route("DELETE", deployment, _remove, _DEPLOYMENTS),
+        Route("POST", "/jobs", _invoke, host=SCORING_HOST, audiences=ML_AUDIENCES),
+        Route("GET", listed, _jobs, ("2020-09-01-dataplanepreview",), host=API_HOST, audiences=ML_AUDIENCES),
+    ]
+
+
+def _list(call: Call) -> Answer:
+    return Answer({"value": list(call.workspace.tables["batchEndpoints"].values())})
+
+
+def _get(call: Call) -> Answer:
+    return Answer(_endpoint(call.workspace, call.params["endpoint"]))
+
+
+def _endpoint(workspace: Workspace, name: str) -> dict[str, Any]:
+    found = workspace.tables["batchEndpoints"].get(name)
+    if found is None:
+        raise not_found("Endpoint", name)
+    return found
+
+
+def _put(call: Call) -> Answer:
+    """Make or change an endpoint; its default must be one of its deployments."""
+    workspace, name = call.workspace, _checked(call.params["endpoint"])
+    asked = call.body["properties"]
+    default = (asked.get("defaults") or {}).get("deploymentName")
+    with call.state.lock:
+        if default and (name, default) not in workspace.tables["batchDeployments"]:
+            raise bad_request(f"The default deployment '{default}' does not exist under endpoint '{name}'.")
+        properties = {
+            "authMode": asked.get("authMode") or "AADToken",
+            "description": asked.get("description"),
+            "properties": asked.get("properties") or {},
+            "defaults": {"deploymentName": default} if default else {},
+            "provisioningState": "Succeeded",
+            # A region has each name once; here the workspace is in the address, so that workspaces do not meet.
+            "scoringUri": f"https://{name}--{workspace.name}.{REGION}.inference.ml.azure.com/jobs",
+        }
+        stored = workspace.resource(f"batchEndpoints/{name}", properties)
+        stored |= {"location": REGION, "tags": call.body.get("tags") or {}}
+        workspace.tables["batchEndpoints"][name] = stored
+    return operations.accepted(call, stored)
+
+
+def _deployments(call: Call) -> Answer:
+    name = _endpoint(call.workspace, call.params["endpoint"])["name"]
+    found = call.workspace.tables["batchDeployments"].items()
+    return Answer({"value": [deployment for (endpoint, _), deployment in found if endpoint == name]})
+
+
+def _deployment(call: Call) -> Answer:
+    return Answer(_deployed(call.workspace, call.params["endpoint"], call.params["name"]))
+
+
+def _deployed(workspace: Workspace, endpoint: str, name: str) -> dict[str, Any]:
+    found = workspace.tables["batchDeployments"].get((endpoint, name))
+    if found is None:
+        raise not_found("Deployment", f"{endpoint}/{name}")
+    return found
+
+
+def _deploy(call: Call) -> Answer:
+    """Make or change a deployment: what it names has to be there."""
+    workspace, endpoint, name = call.workspace, call.params["endpoint"], _checked(call.params["name"])
+    _endpoint(workspace, endpoint)
+    asked = call.body["properties"]
+    models.location(call.state, workspace, asked["model"]["assetId"])
+    asset(workspace, asked["environmentId"], "environments")
+    asset(workspace, asked["codeConfiguration"]["codeId"], "codes")
+    compute_of(workspace, {"computeId": asked["compute"]})
+    properties = {"properties": {}, "environmentVariables": {}, "provisioningState": "Succeeded"} | asked
+    stored = workspace.resource(f"batchEndpoints/{endpoint}/deployments/{name}", properties)
+    stored |= {"location": REGION, "tags": call.body.get("tags") or {}}
+    with call.state.lock:
+        workspace.tables["batchDeployments"][endpoint, name] = stored
+    return operations.accepted(call, stored)
+
+
+def _remove(call: Call) -> Answer:
+    """Remove a deployment; the default one cannot be."""
+    workspace, endpoint, name = call.workspace, call.params["endpoint"], call.params["name"]
+    _deployed(workspace, endpoint, name)
+    if _endpoint(workspace, endpoint)["properties"]["defaults"].get("deploymentName") == name:
+        raise conflict(f"Deployment '{name}' is the default of endpoint '{endpoint}' and cannot be deleted.")
+    with call.state.lock:
+        del workspace.tables["batchDeployments"][endpoint, name]
+    return Answer(status=200)
+
+
+@dataclass
+class BatchJob(Job):
+    """An invocation; Azure shows it as a pipeline job."""
+
+    endpoint: str = ""
+    deployment: str = ""
+
+    def resource(self) -> dict[str, Any]:
+        """Return the job as Azure Resource Manager shows it."""
+        outputs = {
+            name: {"jobOutputType": "uri_folder", "uri": self.outputs[name], "mode": "ReadWriteMount"}
+            for name in self.outputs
+        }
+        about = {"azureml.deploymentname": self.deployment, "azureml.endpointname": self.endpoint}
+        properties = {
+            "jobType": "Pipeline",
+            "displayName": self.name,
+            "experimentName": self.endpoint,
+            "status": self.status,
+            "tags": {},
+            "properties": about,
+            "services": {"Studio": {"endpoint": self.studio, "jobServiceType": "Studio"}},
+            "inputs": {},
+            "outputs": outputs,
+            "jobs": {},
+            "settings": {},
+        }
+        return self.workspace.resource(f"jobs/{self.name}", properties, created=self.created)
+
+
+def _invoke(call: Call) -> Answer:
+    """Start a job that scores what the request names; a job's name is used once, for ever."""
+    label = call.host.partition(".")[0]
+    endpoint, _, name = label.partition("--")
+    workspace = call.state.workspaces.get(name)
+    if workspace is None:
+        raise not_found("Endpoint", label)
+    found = _endpoint(workspace, endpoint)
+    deployment = call.headers.get("azureml-model-deployment") or found["properties"]["defaults"].get("deploymentName")
+    if not deployment:
+        raise bad_request(f"Endpoint '{endpoint}' has no default deployment, and the request names none.")
+    settings = _deployed(workspace, endpoint, deployment)["properties"]
+    asked = call.body["properties"]
+    job_name = asked.get("name") or f"batchjob-{uuid.uuid4()}"
+    if not _JOB_NAME.fullmatch(job_name):
+        raise bad_request(f"'{job_name}' is no job name; expected letters, digits, - and _, at most 255 of them.")
+    with call.state.lock:
+        if known := workspace.tables["jobs"].get(job_name):
+            known.puts.append(known.created)
+            raise conflict(f"A job with the name '{job_name}' already exists; a job's name cannot be used again.")
+        properties = _as_command(call.state, workspace, settings, asked)
+        job = BatchJob(workspace, job_name, "Pipeline", properties, compute_of(workspace, properties))
+        job.endpoint, job.deployment = endpoint, deployment
+        job.place_outputs()
+        for address in job.outputs.values():
+            locate(workspace, address)
+        workspace.tables["jobs"][job_name] = job
+    answer = {**job.resource(), "properties": {**asked, "name": job_name, "status": job.status}}
+    call.state.runner.start(job, call.state.runner.run_command)
+    return Answer(answer, 201)
+
+
+def _as_command(state: State, workspace: Workspace, settings: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the command job that does what the invocation asks for, on this emulator's node."""
+    given = asked.get("inputData") or {}
+    if len(given) != 1:
+        raise bad_request(f"Expected one input, got {sorted(given)}: a model deployment scores files of one place.")
+    (data,) = given.values()
+    kind = {"UriFolder": "uri_folder", "UriFile": "uri_file"}.get(data.get("jobInputType", ""))
+    if kind is None:
+        raise AzureError(400, "UserError", f"The emulator knows no input '{data.get('jobInputType')}'.")
+    address = data["uri"]
+    locate(workspace, address)
+    model = models.location(state, workspace, settings["model"]["assetId"])
+    output = next(iter((asked.get("outputData") or {}).values()), {})
+    code = settings["codeConfiguration"]
+    retries = settings.get("retrySettings") or {}
+    parts = [
+        f"python {shlex.quote(str(Path(batch_driver.__file__)))}",
+        f"--script {shlex.quote(code['scoringScript'])}",
+        '--input "${{inputs.data}}" --output "${{outputs.score}}"',
+        f"--mini-batch-size {settings.get('miniBatchSize') or 10}",
+        f"--error-threshold {settings.get('errorThreshold', -1)}",
+        f"--retries {retries.get('maxRetries', 3)}",
+    ]
+    if settings.get("outputAction") == "AppendRow":
+        parts.append(f"--rows-to {shlex.quote(settings.get('outputFileName') or 'predictions.csv')}")
+    where = 'AZUREML_MODEL_DIR="${{inputs.model}}" AZUREML_BI_OUTPUT_PATH="${{outputs.score}}" '
+    return {
+        "command": where + " ".join(parts),
+        "codeId": code["codeId"],
+        "environmentId": settings["environmentId"],
+        "computeId": settings["compute"],
+        "environmentVariables": settings.get("environmentVariables") or {},
+        "inputs": {
+            "data": {"jobInputType": kind, "uri": address, "mode": "ReadOnlyMount"},
+            "model": {
+                "jobInputType": "uri_folder",
+                "uri": state.blobs.url(model.container, model.path),
+                "mode": "ReadOnlyMount",
+            },
+        },
+        "outputs": {"score": {"jobOutputType": "uri_folder", "uri": output.get("uri")}},
+    }
+
+
+def _jobs(call: Call) -> Answer:
+    endpoint = _endpoint(call.workspace, call.params["endpoint"])["name"]
+    jobs = [job for job in call.workspace.tables["jobs"].values() if isinstance(job, BatchJob)]
+    return Answer({"value": [job.resource() for job in reversed(jobs) if job.endpoint == endpoint]})
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise bad_request(f"The name '{name}' does not fit {_NAME.pattern}.")
+    return name
