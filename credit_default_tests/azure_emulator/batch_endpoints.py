@@ -18,8 +18,8 @@ from credit_default_tests.azure_emulator.routes import API_HOST, ML_AUDIENCES, A
 from credit_default_tests.azure_emulator.store import REGION, State, Workspace
 
 SCORING_HOST = f"*.{REGION}.inference.ml.azure.com"
-_ENDPOINTS = ("2023-10-01",)
-_DEPLOYMENTS = ("2024-01-01-preview",)
+# The SDK asks for endpoints and deployments with the one or the other, by which client of its own is in use.
+_VERSIONS = ("2023-10-01", "2024-01-01-preview")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
@@ -31,13 +31,13 @@ def routes(state: State) -> list[Route]:
     listed = "/mferp/managementfrontend{ws}/batchEndpoints/{endpoint}/jobs"
     data, deployed = "BatchEndpoint", "BatchDeployment"
     return [
-        Route("GET", "{ws}/batchEndpoints", _list, _ENDPOINTS, answer=f"{data}[]"),
-        Route("GET", endpoint, _get, _ENDPOINTS, answer=data),
-        Route("PUT", endpoint, _put, _ENDPOINTS, request=data, answer=data),
-        Route("GET", f"{endpoint}/deployments", _deployments, _DEPLOYMENTS, answer=f"{deployed}[]"),
-        Route("GET", deployment, _deployment, _DEPLOYMENTS, answer=deployed),
-        Route("PUT", deployment, _deploy, _DEPLOYMENTS, request=deployed, answer=deployed),
-        Route("DELETE", deployment, _remove, _DEPLOYMENTS),
+        Route("GET", "{ws}/batchEndpoints", _list, _VERSIONS, answer=f"{data}[]"),
+        Route("GET", endpoint, _get, _VERSIONS, answer=data),
+        Route("PUT", endpoint, _put, _VERSIONS, request=data, answer=data),
+        Route("GET", f"{endpoint}/deployments", _deployments, _VERSIONS, answer=f"{deployed}[]"),
+        Route("GET", deployment, _deployment, _VERSIONS, answer=deployed),
+        Route("PUT", deployment, _deploy, _VERSIONS, request=deployed, answer=deployed),
+        Route("DELETE", deployment, _remove, _VERSIONS),
         Route("POST", "/jobs", _invoke, host=SCORING_HOST, audiences=ML_AUDIENCES),
         Route("GET", listed, _jobs, ("2020-09-01-dataplanepreview",), host=API_HOST, audiences=ML_AUDIENCES),
     ]

@@ -26,6 +26,15 @@ def run(mini_batch):
 """
 
 
+@pytest.fixture(autouse=True)
+def no_routing_header_of_an_earlier_call():
+    """The SDK keeps the name of the deployment that was last invoked by name, for every call that follows."""
+    from azure.ai.ml.constants._endpoint import EndpointInvokeFields
+
+    yield
+    EndpointInvokeFields.DEFAULT_HEADER.pop(EndpointInvokeFields.MODEL_DEPLOYMENT, None)
+
+
 @pytest.fixture
 def client(azure):
     return client_of(azure)
