@@ -12,6 +12,7 @@ from pathlib import Path
 from credit_default.errors import SettingsError
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.endpoint import AzureBatchEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.targets import read_targets
@@ -63,6 +64,17 @@ def azure_registry(name: str, **changed: object) -> AzureModelRegistry:
         "storage": azure_storage(),
     }
     return AzureModelRegistry(**{"name": name, **usual, **changed})
+
+
+def azure_endpoint(**changed: object) -> AzureBatchEndpoint:
+    """The batch endpoint of the workspace that the environment names."""
+    name = f"be-{os.environ['AZURE_ML_WORKSPACE']}"[:32]
+    usual = {
+        "name": name,
+        "compute": azure_compute(sources=["credit_default"]),
+        "registry": azure_registry("credit-card-default"),
+    }
+    return AzureBatchEndpoint(**{**usual, **changed})
 
 
 def telemetry_of(platform: str, folder: Path, exporter: str = "opencensus") -> Telemetry:

@@ -62,6 +62,8 @@ class Attempts:
     cancelling: Cancelling
     instance: dg.DagsterInstance
     run_id: str
+    #: Folder of a job that holds something as long as nobody removed what it left behind.
+    kept: str = "messages"
 
     def newest(self, name: str) -> Attempt:
         """Return the attempt to go on with, or the one to make."""
@@ -138,7 +140,7 @@ class Attempts:
             if run is None or run.is_success:
                 return True
         # A lifecycle rule may have removed what it said, and then nobody can take it again.
-        return not self.storage.entries(f"{folder_of(name)}/messages")
+        return not self.storage.entries(f"{folder_of(name)}/{self.kept}")
 
     def _preempted(self, job: Job) -> int:
         """Return how often a job lost its machine before it was over."""

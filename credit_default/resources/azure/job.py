@@ -115,7 +115,7 @@ class JobWatch:
                 if before in _RUNNING and status not in _RUNNING | ENDED | _STUCK.keys() | {CANCEL_REQUESTED}:
                     requeued += 1
                 self.log.info(f"Job {self.name} is {status}.")
-            restarts = max(requeued, *(messages.starts - 1 for messages in self.messages))
+            restarts = max([requeued, *(messages.starts - 1 for messages in self.messages)])
             if status in ENDED:
                 return self._ending(job, max(restarts, 0))
             if self.most_requeued is not None and restarts > self.most_requeued:
@@ -144,7 +144,7 @@ class JobWatch:
 
     def _look(self) -> Job:
         job: Job = self.client.jobs.get(self.name)
-        listing = listing_of(self.name, self.messages[0].storage)
+        listing = listing_of(self.name, self.messages[0].storage) if self.messages else {}
         for messages in self.messages:
             # Of a search with hundreds of trials, those that have ended are not asked again and again.
             if not messages.closed or len(self.messages) == 1:

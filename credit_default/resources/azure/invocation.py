@@ -1,0 +1,197 @@
+"""Invocations of a batch deployment: jobs that are found again after a crash, several side by side."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
+from credit_default.resources.azure.attempts import Attempts
+from credit_default.resources.azure.cancelling import Cancelling
+from credit_default.resources.azure.history import RunHistory
+from credit_default.resources.azure.job import Ending, JobWatch, Limits
+from credit_default.resources.azure.messages import folder_of
+from credit_default.resources.azure.patience import Patience
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from credit_default.resources.azure.storage import AzureStorage
+    from credit_default.resources.azure.workspace import AzureWorkspace
+
+SCORES_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".failure.json"
+_ROUTING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One invocation.
+
+    Attributes
+    ----------
+    name
+        Of the job, without the number of the attempt.
+    source
+        Key of the file that is scored.
+    """
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an invocation ended: with the key of its scores, or with an error.
+
+    Attributes
+    ----------
+    error
+        The script's own words, with `error_type` the class of its error, or Azure's.
+    """
+
+    job: str
+    ending: Ending
+    scores: str | None = None
+    error: str = ""
+    error_type: str | None = None
+
+
+@dataclass(frozen=True)
+class Invocations:
+    """Invokes deployments of one endpoint and waits for the jobs.
+
+    The jobs are named by whoever wants them, so that a run which was killed finds them again; a job that failed or was
+    cancelled is followed by another attempt. While they run, an interrupt cancels all of them.
+    """
+
+    workspace: AzureWorkspace
+    storage: AzureStorage
+    endpoint: str
+    limits: Limits
+    poll_seconds: float
+    unreachable_limit: float
+
+    def run(
+        self, context: dg.AssetExecutionContext, deployment: str, asked: Sequence[Asked]
+    ) -> Iterator[tuple[Asked, Outcome]]:
+        """Start what is not there yet, all at once, and yield each outcome in the order in which it was asked for.
+
+        An invocation counts as dealt with once the next outcome, or the end, is asked for.
+
+        Raises
+        ------
+        JobFailed
+            Azure did not take an invocation, or one passed a limit.
+        """
+        client, history = self.workspace.client(), RunHistory(self.workspace)
+        patience = Patience(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
+        cancelling = Cancelling(client, patience, context.log)
+        attempts = Attempts(
+            client, history, self.storage, patience, cancelling, context.instance, context.run.run_id, kept="output"
+        )
+        with ExitStack() as stack:
+            started = []
+            for one in asked:
+                attempt = attempts.newest(one.name)
+                # Whatever breaks this off, an interrupt above all: nobody but us waits for the jobs.
+                stack.enter_context(cancelling.when_broken_off(attempt.name))
+                if attempt.there:
+                    context.log.info(f"Found job {attempt.name}, started by an earlier run; going on with it.")
+                else:
+                    self._invoke(attempts, deployment, attempt.name, one.source)
+                    context.log.info(f"Invoked {self.endpoint}/{deployment}: job {attempt.name}.")
+                started.append(
+                    (
+                        one,
+                        JobWatch(
+                            client=client,
+                            history=history,
+                            patience=patience,
+                            name=attempt.name,
+                            log=context.log,
+                            messages=(),
+                            limits=self.limits,
+                            poll_seconds=self.poll_seconds,
+                        ),
+                    )
+                )
+            ended = [(one, watch, watch.until_it_ends()) for one, watch in started]
+        for one, watch, ending in ended:
+            yield one, self._outcome(watch, ending)
+            attempts.settle(watch.name)
+
+    def _invoke(self, attempts: Attempts, deployment: str, job: str, source: str) -> None:
+        """Start a job, or find that it is there: when its name is taken, or an answer was lost, it is ours."""
+        from azure.ai.ml import Input, Output
+
+        client = self.workspace.client()
+        data = Input(type="uri_file", path=self.storage.datastore_uri(source))
+        scores = Output(type="uri_folder", path=self.storage.datastore_uri(f"{folder_of(job)}/output"))
+
+        def post() -> None:
+            with _routed_anew():
+                client.batch_endpoints.invoke(
+                    self.endpoint,
+                    deployment_name=deployment,
+                    inputs={"data": data},
+                    outputs={"score": scores},
+                    job_name=job,
+                )
+
+        try:
+            attempts.patience.ask(f"invoking {self.endpoint}", post)
+        except CreditDefaultError:
+            raise
+        except Exception as error:
+            # Whatever was refused: the one thing that counts is whether the job is there.
+            if attempts.find(job) is None:
+                told = str(getattr(error, "message", None) or error).strip().partition("\n")[0]
+                raise JobFailed(
+                    f"Endpoint {self.endpoint} did not take job {job} for deployment {deployment}: {told}; look at the "
+                    "deployment in the studio, and check the roles of the identity that runs this"
+                ) from error
+
+    def _outcome(self, watch: JobWatch, ending: Ending) -> Outcome:
+        folder = f"{folder_of(watch.name)}/output"
+        found = watch.patience.ask(f"looking what job {watch.name} made", lambda: self.storage.entries(folder))
+        failures = [entry.name for entry in found if entry.name.endswith(FAILURE_SUFFIX)]
+        scores = [f"{folder}/{entry.name}" for entry in found if entry.name.endswith(SCORES_SUFFIX)]
+        if ending.status == "Completed" and len(scores) == 1 and not failures:
+            return Outcome(watch.name, ending, scores[0])
+        if failures:
+            told = json.loads(self.storage.read(f"{folder}/{failures[0]}"))
+            return Outcome(watch.name, ending, error=told["error"], error_type=told["error_type"])
+        told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"
+        words = f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip()
+        return Outcome(watch.name, ending, error=words)
+
+
+def failure_of(outcome: Outcome) -> JobFailed | JobCancelled:
+    """Return the error of an invocation that failed for another reason than what it was given to score."""
+    if outcome.ending.status == "Canceled":
+        return JobCancelled(
+            f"Job {outcome.job} was cancelled in Azure ML, by somebody else or by its time limit; run this again to "
+            "start it anew"
+        )
+    return JobFailed(outcome.error)
+
+
+@contextmanager
+def _routed_anew() -> Iterator[None]:
+    """Undo that the SDK keeps the deployment that was last invoked by name, for every later call of the process."""
+    with _ROUTING:
+        _forget_routing()
+        try:
+            yield
+        finally:
+            _forget_routing()
+
+
+def _forget_routing() -> None:
+    from azure.ai.ml.constants._endpoint import EndpointInvokeFields
+
+    EndpointInvokeFields.DEFAULT_HEADER.pop(EndpointInvokeFields.MODEL_DEPLOYMENT, None)
