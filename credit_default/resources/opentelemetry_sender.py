@@ -106,6 +106,7 @@ class OpenTelemetrySender:
                 storage_retention_period=_KEPT_SECONDS,
                 storage_min_retry_interval=self._retry_after,
                 timeout=self._timeout,
+                read_timeout=self._timeout,  # otherwise five minutes
                 retry_total=0,
             )
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +12,13 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from credit_default.core.telemetry import Record
-from credit_default.resources.application_insights import ApplicationInsights
+from credit_default.resources.application_insights import ApplicationInsights, Delivery
 from credit_default.resources.local.traces import TraceLog
 from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
 from credit_default.resources.ports import Telemetry
+
+#: How long the endpoint may take to answer, and how long after it did not, for a while.
+_PATIENT_SECONDS, _HURRIED_SECONDS, _HURRY_FOR_SECONDS = 10.0, 0.5, 60.0
 
 
 class LocalTelemetry(Telemetry):
@@ -26,14 +30,14 @@ class LocalTelemetry(Telemetry):
     )
     exporter: str = Field(default="opencensus", description="What sends: opencensus or opentelemetry.")
     _logs: dict[str, TraceLog] = PrivateAttr(default_factory=dict)
+    _hurry_until: float = PrivateAttr(default=0.0)
 
     def emit(self, records: Sequence[Record]) -> int:  # noqa: D102 - see the port
         tables = dict.fromkeys(record.table for record in records)
         sorted_out = {table: [record for record in records if record.table == table] for table in tables}
         new = [record for table, some in sorted_out.items() for record in self._log(table).missing(some)]
         # Sent before it is noted: a crash in between sends it again under the same key, which loses nothing.
-        sender = OpenTelemetrySender if self.exporter == "opentelemetry" else ApplicationInsights
-        delivery = sender(self.connection_string, Path(self.folder) / "unsent").send(new)
+        delivery = self._send(new)
         if delivery.dropped:
             dg.get_dagster_logger().error(
                 f"Application Insights refused {delivery.dropped} record(s) for good: the key may be wrong or the "
@@ -55,6 +59,19 @@ class LocalTelemetry(Telemetry):
             kql, Path(self.folder) / "traces.jsonl", since=since, until=until
         ).to_pylist()
         return rows
+
+    def _send(self, records: Sequence[Record]) -> Delivery:
+        """Send records; where the endpoint did not answer a moment ago, do not wait for it long again.
+
+        A run over many days tells something many times, and is not to be held up by whoever does not listen.
+        """
+        sender = OpenTelemetrySender if self.exporter == "opentelemetry" else ApplicationInsights
+        hurried = time.monotonic() < self._hurry_until
+        timeout = _HURRIED_SECONDS if hurried else _PATIENT_SECONDS
+        delivery = sender(self.connection_string, Path(self.folder) / "unsent", timeout=timeout).send(records)
+        if delivery.kept and not hurried:
+            self._hurry_until = time.monotonic() + _HURRY_FOR_SECONDS
+        return delivery
 
     def _log(self, table: str) -> TraceLog:
         return self._logs.setdefault(table, TraceLog(Path(self.folder) / f"{table}.jsonl"))
