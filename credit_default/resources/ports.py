@@ -241,8 +241,8 @@ class ModelRegistry(dg.ConfigurableResource[Any], ABC):
         """
 
 
-class BatchEndpoint(dg.ConfigurableResource[Any], ABC):
-    """Serves one registered version by default and keeps the one before it beside it."""
+class Endpoint(dg.ConfigurableResource[Any], ABC):
+    """Has versions deployed side by side; one of them answers, and the one before it is kept."""
 
     @abstractmethod
     def state(self) -> EndpointState:
@@ -252,13 +252,20 @@ class BatchEndpoint(dg.ConfigurableResource[Any], ABC):
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:
         """Put a version beside the default and smoke-score it on its golden rows.
 
-        Raises :class:`~credit_default.errors.JobFailed` when it does not score as in training; the default
-        stays.
+        Raises :class:`~credit_default.errors.JobFailed` when it cannot be scored with, and
+        :class:`~credit_default.errors.SmokeTestFailed` when it does not score as in training; the default stays.
         """
 
     @abstractmethod
     def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:
-        """Let a deployed version answer from now on; ``changed_by`` is the id of the root run that wants it."""
+        """Let a deployed version answer from now on; ``changed_by`` is the id of the root run that wants it.
+
+        Raises :class:`~credit_default.errors.NotThere` when it is not deployed.
+        """
+
+
+class BatchEndpoint(Endpoint, ABC):
+    """Scores the clients of whole days."""
 
     @abstractmethod
     def invoke(
