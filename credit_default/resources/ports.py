@@ -203,6 +203,15 @@ class Storage(dg.ConfigurableResource[Any], ABC):
         """
 
     @abstractmethod
+    def held(self, key: str) -> AbstractContextManager[None]:
+        """Hold ``key`` against everybody else who holds it, in whichever process or on whichever machine, by turns.
+
+        For what is read, changed and written again. Whoever holds it and dies lets go, within a minute.
+
+        Raises :class:`~credit_default.errors.StorageError` when somebody else does not let go.
+        """
+
+    @abstractmethod
     def on_disk(self, key: str) -> AbstractContextManager[Path]:
         """Hold a file or folder on this machine's disk while it is read; nobody may change it there.
 

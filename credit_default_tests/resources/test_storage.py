@@ -314,3 +314,30 @@ def test_what_changed_last_counts(storage, root):
     assert storage.changes(f"{root}/landing", ["day"])["day"].seconds_ago >= 1
     storage.write(f"{root}/landing/day/b.csv", b"b")
     assert storage.changes(f"{root}/landing", ["day"])["day"].seconds_ago < 2
+
+
+def test_what_is_held_is_changed_by_turns(storage, root):
+    key = f"{root}/count"
+    storage.write(key, b"0")
+
+    def count_up() -> None:
+        for _ in range(3):
+            with storage.held(key):
+                number = int(storage.read(key))
+                time.sleep(0.01)
+                storage.write(key, str(number + 1).encode())
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert storage.read(key) == b"12"
+
+
+def test_what_is_held_is_let_go_of_when_the_work_fails(storage, root):
+    with pytest.raises(ZeroDivisionError), storage.held(f"{root}/work"):
+        _ = 1 / 0
+    started = time.monotonic()
+    with storage.held(f"{root}/work"):
+        assert time.monotonic() - started < 10

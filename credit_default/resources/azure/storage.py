@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,18 @@ from pydantic import Field, PrivateAttr
 
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
+from credit_default.resources.azure.leases import held
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.ports import Change, Entry, Storage
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobProperties
+    from azure.storage.blob import BlobProperties, ContainerClient
 
 #: Below this, a blob for each published folder says from where, and whether it is whole.
 _PUBLISHED = ".published"
+#: Below this, an empty blob for each key that is held by turns.
+_LOCKS = ".locks"
 #: Length of YYYY-MM: folders whose names begin alike are listed by one request.
 _MONTH = 7
 _PAUSE_SECONDS = 2.0
@@ -90,6 +93,15 @@ class AzureStorage(Storage):
     def write(self, key: str, content: bytes) -> None:  # noqa: D102 - see the port
         self.blobs.ask(key, lambda client: client.upload_blob(key, content, overwrite=True))
 
+    def upload(self, path: Path, key: str) -> None:
+        """Write a file of this machine, whole or not at all, a part at a time: it may be larger than the memory."""
+
+        def put(client: "ContainerClient") -> None:
+            with path.open("rb") as file:
+                client.upload_blob(key, file, overwrite=True)
+
+        self.blobs.ask(key, put)
+
     def publish(self, staged: str, key: str) -> None:  # noqa: D102 - see the port
         if self.blobs.find(staged) is not None:
             self.blobs.replace(staged, key)
@@ -123,6 +135,9 @@ class AzureStorage(Storage):
                     blobs.setdefault(name, []).append(blob)
         prints = {name: _fingerprint(f"{key}/{name}/", found) for name, found in blobs.items()}
         return {name: Change(prints[name], _seconds_ago(found)) for name, found in blobs.items() if prints[name]}
+
+    def held(self, key: str) -> AbstractContextManager[None]:  # noqa: D102 - see the port
+        return held(self.blobs, f"{_LOCKS}/{key}")
 
     @contextmanager
     def on_disk(self, key: str) -> Iterator[Path]:  # noqa: D102 - see the port

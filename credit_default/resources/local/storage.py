@@ -11,10 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import Field
 
-from credit_default.errors import NotThere
+from credit_default.errors import NotThere, StorageError
 from credit_default.resources.ports import Change, Entry, Storage
+
+_LONGEST_WAIT_SECONDS = 300.0
 
 
 class LocalStorage(Storage):
@@ -108,6 +111,19 @@ class LocalStorage(Storage):
         return {
             name: Change(fingerprint, self._seconds_ago(f"{key}/{name}")) for name, fingerprint in found if fingerprint
         }
+
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:  # noqa: D102 - see the port
+        path = self.path(f".locks/{key}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path, timeout=_LONGEST_WAIT_SECONDS):
+                yield
+        except Timeout as error:
+            raise StorageError(
+                f"{key} was held by another process for {_LONGEST_WAIT_SECONDS:g} s; look what that does, and run this "
+                "again"
+            ) from error
 
     @contextmanager
     def on_disk(self, key: str) -> Iterator[Path]:  # noqa: D102 - see the port
