@@ -15,6 +15,8 @@ PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.1
 	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done))$(PYTHON)
 BIN := .venv/bin
 WORKERS ?= 2
+# What the tests' stand-in for Azure needs besides the environment.
+STAND_IN := node_modules/.installed .venv/inference-server/.installed
 
 # Tests keep their state in folders of their own and send nothing, whatever the shell is set up for.
 # A file's tests share what they set up, so they stay on one worker (loadgroup has no effect with pytest 9.2).
@@ -29,16 +31,16 @@ help:  ## list the targets
 demo: .venv/.project  ## train, deploy, score and watch a model on real data, a few minutes
 	$(BIN)/credit-default demo
 
-azure-demo: .venv/.project node_modules/.installed  ## the same in `development`, on a stand-in for Azure
+azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand-in for Azure
 	$(BIN)/python -m credit_default_tests.azure_demo
 
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
-test: .venv/.project node_modules/.installed chromium  ## run every test
+test: .venv/.project $(STAND_IN) chromium  ## run every test
 	$(PYTEST)
 
-test-fast: .venv/.project node_modules/.installed  ## run the tests that take no more than a few seconds each
+test-fast: .venv/.project $(STAND_IN)  ## run the tests that take no more than a few seconds each
 	$(PYTEST) -m "not slow"
 
 lint: .venv/.project  ## check style and types
@@ -67,6 +69,12 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 
 .venv/.project: .venv/.requirements pyproject.toml
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Gone with .venv when that is made anew, so it comes after it.
+.venv/inference-server/.installed: credit_default_tests/inference_server.txt .venv/.requirements
+	rm -rf $(@D)
+	$(BIN)/python -m pip install -q --no-deps --require-hashes --target $(@D) -r $<
 	@touch $@
 
 # Azurite, the blob store of the tests. Made anew from its lock, as .venv is; nothing in it needs a script at install.
