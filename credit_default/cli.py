@@ -103,6 +103,23 @@ def score(file: Path, out: Path) -> None:
 
 
 @main.command()
+@click.option("--port", default=5001, show_default=True, type=click.IntRange(0, 65_535), help="Port on 127.0.0.1.")
+def serve(port: int) -> None:
+    """Serve the live model on this machine: POST a JSON array of clients to /score."""
+    from credit_default.serving import serve as serve_live
+
+    serve_live(settings_of.read(), port)
+
+
+@main.command("collection-key")
+def collection_key() -> None:
+    """Print a new private key for CREDIT_DEFAULT_COLLECTION_KEY: it opens what online requests held."""
+    from credit_default.core.sealing import new_key
+
+    click.echo(new_key())
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def models(*, as_json: bool) -> None:
     """List the registered versions, their verdicts and which one is live."""

@@ -7,6 +7,7 @@
     ├── InputError             something that arrived from outside cannot be used
     │   ├── UnreadableFile     a file that cannot be read at all
     │   ├── ContractError      a file that can be read and is not the table we expect
+    │   ├── UnreadableMessage  a collected request that cannot be opened, or is none of ours
     │   └── DayError           a day's name or date is malformed or out of range
     ├── QualityError           a blocking data-quality check failed
     ├── ModelError             a model cannot be trusted or used
@@ -43,6 +44,10 @@ class UnreadableFile(InputError):
 
 class ContractError(InputError):
     """A file that can be read and is not the table we expect: a column is missing or there twice."""
+
+
+class UnreadableMessage(InputError):
+    """A collected request that cannot be opened with our keys, was changed, or is none of ours."""
 
 
 class DayError(InputError):

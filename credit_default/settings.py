@@ -16,6 +16,11 @@ HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
+#: The private key that opens what online requests held, and its public part, which is all that a deployment is given.
+COLLECTION_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_KEY"
+COLLECTION_PUBLIC_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY"
+#: Where a deployment on this machine keeps collected inputs: the folder of ``traces.jsonl``.
+TELEMETRY_FOLDER_VARIABLE = "CREDIT_DEFAULT_TELEMETRY_FOLDER"
 
 MODEL_NAME = "credit-card-default"
 ENDPOINT_NAME = "credit-card-default-be"

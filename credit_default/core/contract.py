@@ -146,7 +146,7 @@ def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
     columns[SOURCE_ROW] = pa.array(raw.rows, pa.int64())
     table = pa.table([columns[field.name] for field in schema], schema=schema)
     if dataset != "outcomes":
-        broken.append((NO_FEATURE, _all_missing(table, broken)))
+        broken.append((NO_FEATURE, all_missing(table, broken)))
     reasons = _joined([pa.nulls(table.num_rows, pa.string()), *(_where(*rule) for rule in broken)])
     known = {*needed, id_column}
     return _Judged(raw, table, reasons, made_ids, tuple(name for name in names if name not in known))
@@ -178,7 +178,7 @@ def _joined(reasons: Sequence[pa.Array]) -> pa.Array:
     return text
 
 
-def _all_missing(table: pa.Table, broken: Broken) -> Mask:
+def all_missing(table: pa.Table, broken: Broken) -> Mask:
     """Rows in which no feature has a value; a value that broke a rule is one."""
     empty = np.ones(table.num_rows, bool)
     for name in FEATURE_NAMES:

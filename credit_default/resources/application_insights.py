@@ -127,6 +127,10 @@ class ApplicationInsights:
         self._timeout = timeout
         self._retry_after = retry_after
 
+    def check(self) -> None:
+        """Raise what `send` would, before there is anything to send; sends nothing."""
+        self._start().close()
+
     def send(self, records: Sequence[Record]) -> Delivery:
         """Send the records, and after the first success those that wait; return when the endpoint has answered.
 

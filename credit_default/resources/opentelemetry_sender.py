@@ -73,6 +73,25 @@ class OpenTelemetrySender:
         self._timeout = timeout
         self._retry_after = retry_after
 
+    def check(self) -> None:
+        """Raise what `send` would, before there is anything to send; sends nothing.
+
+        Raises
+        ------
+        SettingsError
+            The connection string is malformed, or the installed exporter is too old to be handed records.
+        """
+        try:
+            from opentelemetry.sdk._logs import ReadableLogRecord  # noqa: F401 - only whether it is there
+        except ImportError:
+            raise SettingsError(
+                "CREDIT_DEFAULT_TELEMETRY is 'opentelemetry', and the OpenTelemetry that is installed here, as Azure "
+                "ML's inference server wants it, is too old; set it to 'opencensus' for online deployments"
+            ) from None
+        with _switched_off():
+            for kind in _exporter_types():
+                self._open(kind).shutdown()
+
     def send(self, records: Sequence[Record]) -> Delivery:
         """Send the records, and after the first success those that wait; return when the endpoint has answered.
 

@@ -21,21 +21,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credit_default.core import model_directory, tables
+from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.scoring import scores
-from credit_default.errors import CreditDefaultError, NotThere
+from credit_default.errors import CreditDefaultError
+from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model
 
-#: Environment variables of the deployment: which version this is, and what the registry says about its file.
-MODEL_NAME, MODEL_VERSION, MODEL_SHA256 = (
-    "CREDIT_DEFAULT_MODEL_NAME",
-    "CREDIT_DEFAULT_MODEL_VERSION",
-    "CREDIT_DEFAULT_MODEL_SHA256",
-)
-#: Where Azure ML puts the registered model, and where it collects what the script writes.
-_MODEL_DIR, _OUTPUT = "AZUREML_MODEL_DIR", "AZUREML_BI_OUTPUT_PATH"
+#: Where Azure ML collects what the script writes.
+_OUTPUT = "AZUREML_BI_OUTPUT_PATH"
 SCORES_SUFFIX, REJECTED_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".rejected.csv", ".failure.json"
 
 _model: LoadedModel | None = None
@@ -52,11 +47,7 @@ def init() -> None:
         The model is another one, or not to be trusted.
     """
     global _model  # noqa: PLW0603 - Azure ML's contract: what `init` makes is there for `run`
-    root = Path(os.environ[_MODEL_DIR])
-    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
-    if not manifests:
-        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
-    _model = model_directory.load(manifests[0].parent, expected_sha256=os.environ[MODEL_SHA256])
+    _model = registered_model()
 
 
 def run(mini_batch: Sequence[str]) -> list[str]:
@@ -75,6 +66,8 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
     # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
     target = output / f"{file.stem}-{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    failure = target.with_name(target.name + FAILURE_SUFFIX)
+    failure.unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
             rejected = 0
@@ -97,7 +90,7 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
     except CreditDefaultError as error:
         output.mkdir(parents=True, exist_ok=True)
         told = {"file": file.name, "error": str(error), "error_type": type(error).__name__}
-        target.with_name(target.name + FAILURE_SUFFIX).write_text(json.dumps(told), "utf-8")
+        failure.write_text(json.dumps(told), "utf-8")
         raise
     sys.stdout.write(f"{file.name}: {rows:,} rows scored, {rejected:,} rejected\n")
     return f"{file.name}: {rows} rows scored, {rejected} rejected"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import dagster as dg
-
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
 
 
 def local_resources(settings: Settings) -> dict[str, Any]:
     """Return the five ports on this machine."""
-    # Here, since Azure's ports use some modules of this package and should not pay for the others.
+    # Here, since Azure's ports and the scoring script use some modules of this package and should not pay for others.
+    import dagster as dg
+
     from credit_default.resources.local.compute import LocalCompute
     from credit_default.resources.local.endpoint import LocalBatchEndpoint
     from credit_default.resources.local.registry import LocalModelRegistry

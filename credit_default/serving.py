@@ -1,0 +1,58 @@
+"""The live model behind HTTP on this machine, as an online endpoint would serve it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from credit_default.collection_key import private_keys
+from credit_default.errors import NotThere
+from credit_default.resources import resources_for
+from credit_default.resources.ports import ModelVersion
+from credit_default.settings import (
+    COLLECTION_KEY_VARIABLE,
+    COLLECTION_PUBLIC_KEY_VARIABLE,
+    ENDPOINT_NAME,
+    TELEMETRY_FOLDER_VARIABLE,
+    Settings,
+    must_be_local,
+)
+
+
+def environment_of(settings: Settings, model: ModelVersion) -> dict[str, str]:
+    """Return what the scoring script is told about a version on this machine.
+
+    It can seal what requests held and not open it: the private key stays out of its environment.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != COLLECTION_KEY_VARIABLE}
+    return {
+        **inherited,
+        "CREDIT_DEFAULT_MODEL_NAME": model.name,
+        "CREDIT_DEFAULT_MODEL_VERSION": model.version,
+        "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
+        COLLECTION_PUBLIC_KEY_VARIABLE: private_keys(settings).public(),
+        TELEMETRY_FOLDER_VARIABLE: str(settings.telemetry),
+    }
+
+
+def serve(settings: Settings, port: int) -> NoReturn:
+    """Turn this process into a server of the live version.
+
+    Raises
+    ------
+    NotThere
+        No model is live.
+    SettingsError
+        The environment is one on Azure.
+    """
+    must_be_local(settings, "A model is served here from the lake on this machine")
+    ports = resources_for(settings)
+    version = ports["endpoint"].state().default
+    if version is None:
+        raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
+    model = ports["registry"].get(version)
+    # A model's folder never changes and stays where it is, so it may be used after the storage has let go of it.
+    with ports["storage"].on_disk(model.key) as folder:
+        command = ["-m", "credit_default.resources.local.online_server", "--model", str(folder), "--port", str(port)]
+    os.execve(sys.executable, [sys.executable, *command], environment_of(settings, model))  # noqa: S606 - our own program

@@ -1,0 +1,50 @@
+"""What a deployment on Azure ML tells its scoring script by the environment, and the model that it gives it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from credit_default.core import model_directory
+from credit_default.core.model_directory import LoadedModel
+from credit_default.errors import NotThere, SettingsError
+
+#: Which version this is, and what the registry says about its file.
+MODEL_NAME, MODEL_VERSION, MODEL_SHA256 = (
+    "CREDIT_DEFAULT_MODEL_NAME",
+    "CREDIT_DEFAULT_MODEL_VERSION",
+    "CREDIT_DEFAULT_MODEL_SHA256",
+)
+#: Where Azure ML puts the registered model.
+MODEL_DIR = "AZUREML_MODEL_DIR"
+
+
+def given(variable: str) -> str:
+    """Return a variable of the deployment.
+
+    Raises
+    ------
+    SettingsError
+        It is not set.
+    """
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise SettingsError(f"{variable} is not set; the deployment of a model sets it for its scoring script")
+    return value
+
+
+def registered_model() -> LoadedModel:
+    """Load the model, once it is known to be the registered one.
+
+    Raises
+    ------
+    NotThere
+        Azure ML put no model of ours there.
+    ModelError
+        The model is another one, or not to be trusted.
+    """
+    root = Path(given(MODEL_DIR))
+    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
+    if not manifests:
+        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
+    return model_directory.load(manifests[0].parent, expected_sha256=given(MODEL_SHA256))
