@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from credit_default.errors import SettingsError
+from credit_default.resources import resources_for
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoint import AzureBatchEndpoint
@@ -19,10 +21,12 @@ from credit_default.resources.azure.targets import read_targets
 from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.compute import LocalCompute
+from credit_default.resources.local.endpoint import LocalBatchEndpoint
 from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
+from credit_default.settings import read
 
 
 def platforms() -> list[str]:
@@ -75,6 +79,16 @@ def azure_endpoint(**changed: object) -> AzureBatchEndpoint:
         "registry": azure_registry("credit-card-default"),
     }
     return AzureBatchEndpoint(**{**usual, **changed})
+
+
+def batch_platform(platform: str, home: Path) -> dict[str, Any]:
+    """Storage and registry of a platform, and `open`, which opens a batch endpoint by its name, as a process would."""
+    if platform != "local":
+        storage, registry = azure_storage(), azure_registry("credit-card-default")
+        return {"storage": storage, "registry": registry, "open": lambda name: azure_endpoint(name=name)}
+    ports = resources_for(read({"CREDIT_DEFAULT_HOME": str(home)}))
+    given = {name: ports[name] for name in ("compute", "storage", "registry")}
+    return {**given, "open": lambda name: LocalBatchEndpoint(name=name, **given)}
 
 
 def telemetry_of(platform: str, folder: Path, exporter: str = "opencensus") -> Telemetry:

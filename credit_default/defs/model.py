@@ -149,15 +149,14 @@ def batch_deployment(
     smoke: Any = None
     if chosen is None:
         context.log.warning("The newest version may not be promoted; the deployment stays as it is.")
-    elif chosen.version != before.default:
+    elif chosen.version != before.default or before.outdated:
         smoke = endpoint.deploy(context, chosen)
         endpoint.make_default(chosen.version, changed_by=root)
-    state = endpoint.state()
-    if state.default is None:
-        raise NotThere("Nothing is live: no registered version passed its gates. See the verdict at registered_model")
-    champion = registry.get(state.default)
-    if "champion" not in champion.aliases:
-        registry.set_alias("champion", champion.version)
+    state, champion = _crown(endpoint, registry)
+    if chosen is not None and chosen.version != champion.version:
+        context.log.warning(
+            f"Version {chosen.version} was live and is not any more: run {state.changed_by} put another in its place."
+        )
     context.log.info(f"Live: version {state.default}; before it: {state.previous or 'none'}.")
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(champion.sha256[:16]),
@@ -188,6 +187,23 @@ def _choose(config: Deployment, registry: ModelRegistry, state: EndpointState, r
         return asked
     newest = next(iter(registry.versions()), None)
     return newest if newest is not None and newest.tags.get(VERDICT) == "promote" else None
+
+
+def _crown(endpoint: BatchEndpoint, registry: ModelRegistry) -> tuple[EndpointState, ModelVersion]:
+    """Make the version that answers the champion.
+
+    Looked at until both are the same: whoever deploys at this moment, by another Dagster, may come in between.
+    """
+    while True:
+        state = endpoint.state()
+        if state.default is None:
+            raise NotThere(
+                "Nothing is live: no registered version passed its gates. See the verdict at registered_model"
+            )
+        champion = registry.get(state.default)
+        if "champion" in champion.aliases:
+            return state, champion
+        registry.set_alias("champion", champion.version)
 
 
 def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:

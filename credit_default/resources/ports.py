@@ -83,12 +83,16 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """Which versions are deployed, which one answers, which one did before it, and which run changed that."""
+    """Which versions are deployed, which one answers, which one did before it, and which run changed that.
+
+    ``outdated`` says that what answers runs other code than this: it has to be deployed again.
+    """
 
     deployments: tuple[str, ...] = ()
     default: str | None = None
     previous: str | None = None
     changed_by: str | None = None
+    outdated: bool = False
 
 
 class Compute(dg.ConfigurableResource[Any], ABC):

@@ -1,19 +1,22 @@
 """The batch endpoint on Azure ML: versions side by side, days as invocations that are found again, and faults."""
 
+import os
+import signal
+import threading
+import time
 import uuid
-from datetime import date
+from datetime import datetime
 
-import dagster as dg
-import pyarrow.parquet as pq
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
-from credit_default.core import tables
-from credit_default.core.model_directory import load
-from credit_default.core.scoring import score_file
-from credit_default.errors import JobFailed, ModelError, NotThere, SmokeTestFailed
-from credit_default.resources.ports import EndpointState, ModelVersion, Refused, Stored
-from credit_default_tests import trained
-from credit_default_tests.platforms import azure_endpoint
+from credit_default.errors import JobFailed, ModelError, SettingsError
+from credit_default.resources.azure import deployments
+from credit_default.resources.azure.targets import Target
+from credit_default.resources.ports import EndpointState, ModelVersion, Stored
+from credit_default_tests.platforms import azure_compute, azure_endpoint
+from credit_default_tests.resources import served_models
+from credit_default_tests.resources.served_models import MODEL_FILE, in_a_run, model_files, put_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -22,10 +25,7 @@ DAYS = ("2026-03-01", "2026-03-02")
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, bytes]:
-    """A real model directory: name to content."""
-    folder = tmp_path_factory.mktemp("model") / "m"
-    trained.save(folder)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return model_files(tmp_path_factory.mktemp("model") / "m")
 
 
 @pytest.fixture
@@ -37,56 +37,16 @@ def endpoint(azure):
 def register(endpoint, files):
     """Register the model, as a version of its own each time."""
 
-    def make(number: int = 1, **changed: bytes) -> ModelVersion:
-        import hashlib
-
-        key, content = f"models/m{number}", {**files, **changed}
-        for name, data in content.items():
-            endpoint.compute.storage.write(f"{key}/{name}", data)
-        sha256 = hashlib.sha256(content["model.skops"]).hexdigest()
-        client = endpoint.registry.workspace.client()
-        if number == 1:
-            return endpoint.registry.register(key, sha256=sha256, tags={"verdict": "promote"})
-        # The registry has a file once; this is the same one under another number.
-        from azure.ai.ml.constants import AssetTypes
-        from azure.ai.ml.entities import Model
-
-        tags = {"storage_key": key, "model_sha256": sha256}
-        path = endpoint.compute.storage.datastore_uri(key)
-        client.models.create_or_update(
-            Model(name=endpoint.registry.name, version=str(number), path=path, type=AssetTypes.MLFLOW_MODEL, tags=tags)
-        )
-        return endpoint.registry.get(str(number))
+    def make(number: int = 1) -> ModelVersion:
+        return served_models.register(endpoint.compute.storage, endpoint.registry, files, f"models/m{number}")
 
     return make
 
 
 @pytest.fixture
 def arrive(endpoint, tmp_path):
-    """Put the accepted clients of a day into the lake; returns them."""
-
-    def put(day: str, rows: int = 20):
-        table = trained.parts()["test"].select(tables.schema().names).slice(0, rows)
-        path = tmp_path / f"{day}.parquet"
-        tables.write(table, path, data_version=f"input-{day}")
-        endpoint.compute.storage.write(f"inference_data/{day}/inference_data.parquet", path.read_bytes())
-        return path
-
-    return put
-
-
-def in_a_run(work, root: str | None = None):
-    """Do something with the context of a run's asset; returns what came of it, or raises its error."""
-    outcome: list = []
-
-    @dg.asset
-    def made(context: dg.AssetExecutionContext) -> None:
-        outcome.append(work(context))
-
-    job = dg.Definitions(assets=[made]).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.ephemeral() as instance:
-        job.execute_in_process(run_id=root or str(uuid.uuid4()), instance=instance)
-    return outcome[0]
+    """Put the accepted clients of a day into the lake."""
+    return lambda day: put_day(endpoint.compute.storage, day, tmp_path)
 
 
 def deploy(endpoint, model):
@@ -102,81 +62,31 @@ def score(endpoint, *days: str, root: str | None = None) -> list:
     return in_a_run(lambda context: list(endpoint.invoke(context, days, versions=["v"] * len(days))), root)
 
 
+def deployments_of(endpoint) -> list:
+    return list(endpoint.registry.workspace.client().batch_deployments.list(endpoint.name))
+
+
 def invocations(emulator, azure) -> list[str]:
     return [job["name"] for job in emulator.jobs(azure.name)]
 
 
-def test_days_are_scored_as_on_this_machine_each_by_one_invocation(  # noqa: PLR0917 - pytest's fixtures
-    endpoint, register, arrive, emulator, azure, tmp_path, files
-):
-    model = register()
-    assert endpoint.state() == EndpointState()
-    assert go_live(endpoint, model, "run-1") == EndpointState(("1",), "1", None, "run-1")
-    sources = {day: arrive(day, 20 + number) for number, day in enumerate(DAYS)}
+def test_each_day_is_one_invocation_with_a_link_to_the_studio(endpoint, register, arrive, emulator, azure):
+    go_live(endpoint, register())
+    for day in DAYS:
+        arrive(day)
     stored = score(endpoint, *DAYS)
     assert [message.partition for message in stored] == list(DAYS)
-    for name, content in files.items():
-        path = tmp_path / "m" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    loaded = load(tmp_path / "m", expected_sha256=model.sha256)
     for message in stored:
-        assert isinstance(message, Stored)
-        with endpoint.compute.storage.on_disk(message.files["predictions"]) as path:
-            there = pq.read_table(path)
-        told = score_file(
-            loaded,
-            sources[message.partition],
-            tmp_path / "here.parquet",
-            as_of=date.fromisoformat(message.partition),
-            model_name=model.name,
-            model_version="1",
-            input_data_version=f"input-{message.partition}",
-            run_id=there["run_id"][0].as_py(),
-            scored_at=there["scored_at"][0].as_py(),
-        )
-        assert there.equals(pq.read_table(tmp_path / "here.parquet"))
-        assert message.data_version == told["data_version"]
-        own = {"seconds", "rows_per_second"}
-        assert {**message.result, **{name: told[name] for name in own}} == told
         assert message.job_metadata["studio"].value.startswith("https://ml.azure.com/runs/")
     jobs = invocations(emulator, azure)
     assert len(jobs) == len(set(jobs)) == 3  # the smoke test, and one for each day
     assert {message.job_name for message in stored} < set(jobs)
 
 
-def test_versions_stand_side_by_side_and_the_default_goes_back_and_forth(endpoint, register):
-    go_live(endpoint, register(1), "first")
-    deploy(endpoint, register(2))
-    assert endpoint.state() == EndpointState(("1", "2"), "1", None, "first")
-    assert endpoint.make_default("2", changed_by="second") == EndpointState(("1", "2"), "2", "1", "second")
-    assert endpoint.make_default("2", changed_by="again") == EndpointState(("1", "2"), "2", "1", "second")
-    assert endpoint.make_default("1", changed_by="third") == EndpointState(("1", "2"), "1", "2", "third")
-    assert azure_endpoint().state() == endpoint.state()
-    with pytest.raises(NotThere, match=r"Version 3 is not deployed .*deployed: 1, 2"):
-        endpoint.make_default("3")
-
-
-def test_a_version_whose_golden_rows_score_otherwise_does_not_go_live(endpoint, register, files, tmp_path):
-    go_live(endpoint, register(1))
-    golden = tmp_path / "golden.parquet"
-    golden.write_bytes(files["golden.parquet"])
-    table = pq.read_table(golden)
-    column = table.schema.get_field_index("probability_of_default")
-    import pyarrow.compute as pc
-
-    table = table.set_column(column, "probability_of_default", pc.add(table["probability_of_default"], 1e-6))
-    pq.write_table(table, golden)
-    forged = register(2, **{"golden.parquet": golden.read_bytes()})
-    with pytest.raises(SmokeTestFailed, match=r"differ by 1e-06, expected at most 1e-09"):
-        deploy(endpoint, forged)
-    assert endpoint.state().default == "1"
-
-
 def test_a_model_file_that_was_changed_fails_the_smoke_test_and_the_default_stays(endpoint, register, files):
     go_live(endpoint, register(1))
     model = register(2)
-    endpoint.compute.storage.write(f"{model.key}/model.skops", files["model.skops"] + b"x")
+    endpoint.compute.storage.write(f"{model.key}/{MODEL_FILE}", files[MODEL_FILE] + b"x")
     with pytest.raises(JobFailed, match="HashMismatch"):
         deploy(endpoint, model)
     assert endpoint.state().default == "1"
@@ -190,19 +100,8 @@ def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refuse
     assert sum(endpoint.name in entry["path"] for entry in puts) == 1
     import dataclasses
 
-    with pytest.raises(ModelError, match=r"Deployment version-1 .* is of another model"):
+    with pytest.raises(ModelError, match=r"Deployment version-1-[0-9a-f]{12} .* is of another model"):
         deploy(endpoint, dataclasses.replace(model, sha256="0" * 64))
-
-
-def test_a_day_that_cannot_be_scored_is_refused_with_the_scripts_words_and_the_others_go_on(endpoint, register, arrive):
-    go_live(endpoint, register())
-    arrive(DAYS[0])
-    endpoint.compute.storage.write(f"inference_data/{DAYS[1]}/inference_data.parquet", b"no parquet")
-    by_day = {message.partition: message for message in score(endpoint, *DAYS, "2026-03-03")}
-    assert isinstance(by_day[DAYS[0]], Stored)
-    assert isinstance(by_day[DAYS[1]], Refused)
-    assert by_day[DAYS[1]].error_type == "UnreadableFile"
-    assert by_day["2026-03-03"].error_type == "NotThere"
 
 
 def test_an_invocation_that_dies_is_told_and_the_next_run_makes_another(endpoint, register, arrive, emulator, azure):
@@ -255,10 +154,82 @@ def test_staging_and_production_deploy_the_model_of_the_shared_registry(endpoint
     model = register()
     shared = azure_endpoint(from_registry=True)
     go_live(shared, model)
-    deployed = shared.registry.workspace.client().batch_deployments.get("version-1", shared.name)
+    (deployed,) = deployments_of(shared)
     assert deployed.model == f"azureml://registries/{shared.registry.registry}/models/{model.name}/versions/1"
 
 
-def test_scoring_before_anything_is_deployed_says_what_to_do(endpoint):
-    with pytest.raises(NotThere, match=r"Nothing is deployed to .*; run the jobs train_model and deploy_model first"):
-        score(endpoint, DAYS[0])
+def test_new_code_is_deployed_beside_the_old_and_takes_its_place(endpoint, register, monkeypatch):
+    model = register()
+    go_live(endpoint, model, "first")
+    assert not endpoint.state().outdated
+    monkeypatch.setattr(deployments, "code_version", lambda: "0123456789ab")
+    assert endpoint.state() == EndpointState(("1",), "1", None, "first", outdated=True)
+    deploy(endpoint, model)
+    assert endpoint.state().outdated
+    assert endpoint.make_default("1", changed_by="second") == EndpointState(("1",), "1", None, "first")
+    assert len(deployments_of(endpoint)) == 2
+
+
+def test_old_deployments_are_removed_but_for_those_that_one_may_go_back_to(endpoint, register, monkeypatch):
+    monkeypatch.setattr(deployments, "_KEEP", 0)
+    for number in (1, 2, 3):
+        go_live(endpoint, register(number))
+    assert endpoint.state() == EndpointState(("2", "3"), "3", "2", "run")
+
+
+def test_more_days_than_may_run_at_once_are_all_scored(endpoint, register, arrive, emulator, azure):
+    go_live(endpoint, register())
+    days = [f"2026-03-{day:02}" for day in range(1, 6)]
+    for day in days:
+        arrive(day)
+    emulator.job_fault("^score-", queue_seconds=2)
+    two = azure_endpoint(invocations_at_once=2)
+    stored = score(two, *days)
+    assert [message.partition for message in stored] == days
+    starts = sorted(job["puts"][0] for job in emulator.jobs(azure.name) if job["name"].startswith("score-"))
+    assert len(starts) == 5
+    # The last is asked for when the third has ended, and so has waited for the first and for itself.
+    assert (datetime.fromisoformat(starts[-1]) - datetime.fromisoformat(starts[0])).total_seconds() > 4
+
+
+def test_an_interrupt_cancels_every_invocation_that_is_under_way(endpoint, register, arrive, emulator, azure):
+    go_live(endpoint, register())
+    for day in DAYS:
+        arrive(day)
+    emulator.job_fault("^score-", hold=True)
+
+    def interrupted(context):
+        def interrupt():
+            until(lambda: len(running(emulator, azure)) == len(DAYS))
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises((KeyboardInterrupt, DagsterExecutionInterruptedError)):
+            list(endpoint.invoke(context, DAYS, versions=["v"] * len(DAYS)))
+
+    in_a_run(interrupted)
+    jobs = [job for job in emulator.jobs(azure.name) if job["name"].startswith("score-")]
+    assert [job["status"] for job in jobs] == ["Canceled"] * len(DAYS)
+
+
+def running(emulator, azure) -> list[str]:
+    return [
+        job["name"]
+        for job in emulator.jobs(azure.name)
+        if job["name"].startswith("score-") and job["status"] == "Running"
+    ]
+
+
+def until(met, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_serverless_compute_is_refused_before_anything_is_deployed(endpoint, register):
+    model = register()
+    anywhere = {**endpoint.compute.targets, "score": Target(compute="serverless")}
+    serverless = azure_endpoint(compute=azure_compute(sources=["credit_default"], targets=anywhere))
+    with pytest.raises(SettingsError, match=r"a batch endpoint needs a cluster; set CREDIT_DEFAULT_COMPUTE_SCORE"):
+        deploy(serverless, model)

@@ -153,3 +153,14 @@ def test_what_no_deployment_of_ours_wrote_is_not_completed(tmp_path, accepted):
     with pytest.raises(NotThere):
         predictions.complete(tmp_path / "none.parquet", tmp_path / "completed.parquet", as_of=DAY, run_id="r")
     assert not (tmp_path / "completed.parquet").exists()
+
+
+def test_a_mini_batch_that_is_tried_again_replaces_what_it_said_of_its_failure(deployed, accepted):
+    content = accepted.read_bytes()
+    accepted.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableFile):
+        batch_scoring.run([str(accepted)])
+    accepted.write_bytes(content)
+    batch_scoring.run([str(accepted)])
+    assert made(deployed, ".failure.json") == []
+    assert len(made(deployed, ".scores.parquet")) == 1

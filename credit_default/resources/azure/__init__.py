@@ -10,18 +10,21 @@ import dagster as dg
 
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.endpoint import AzureBatchEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
-from credit_default.resources.local.endpoint import LocalBatchEndpoint
-from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, MODEL_NAME, Settings
+from credit_default.settings import CONNECTION_STRING_VARIABLE, MODEL_NAME, Environment, Settings
+
+#: What these deploy has come through the shared registry, as what was verified in the one before did.
+_FROM_REGISTRY = (Environment.STAGING, Environment.PRODUCTION)
 
 
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the five ports on Azure. Nothing of Azure is imported or asked yet.
 
-    The endpoint is a file of the lake, and telemetry keeps a copy at home of what it sends.
+    Telemetry keeps a copy at home of what it sends.
 
     Raises
     ------
@@ -65,7 +68,12 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         "compute": compute,
         "storage": storage,
         "registry": registry,
-        "endpoint": LocalBatchEndpoint(name=ENDPOINT_NAME, compute=compute, storage=storage, registry=registry),
+        "endpoint": AzureBatchEndpoint(
+            name=found.batch_endpoint,
+            from_registry=settings.environment in _FROM_REGISTRY,
+            compute=compute,
+            registry=registry,
+        ),
         # An EnvVar shows its name in the UI and not the instrumentation key in its value.
         "telemetry": AzureTelemetry(
             folder=str(settings.telemetry),

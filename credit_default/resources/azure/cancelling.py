@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,22 @@ class Cancelling:
             raise
 
     @contextmanager
+    def when_any_is_broken_off(self, names: Collection[str]) -> Iterator[None]:
+        """Cancel the jobs that are among the names by then when what is done with them is broken off, by whatever."""
+        try:
+            yield
+        except BaseException as error:
+            with capture_interrupts():
+                # All are asked to end before the end of each is waited for.
+                for name in names:
+                    self._ask_to_end(name)
+            for name in list(names):
+                told = self.cancel(name)
+                if told is not None:
+                    error.add_note(told)
+            raise
+
+    @contextmanager
     def when_interrupted(self, name: str) -> Iterator[None]:
         """Cancel a job when an interrupt breaks off what is done with it; an error does not."""
         try:
@@ -64,6 +80,14 @@ class Cancelling:
         if told is not None:
             self.log.warning(told)
         return told
+
+    def _ask_to_end(self, name: str) -> None:
+        from azure.core.exceptions import AzureError
+
+        # Whether that came to anything is seen when its end is waited for.
+        with suppress(AzureError):
+            if status_of(self.client.jobs.get(name)) not in ENDED:
+                self.client.jobs.begin_cancel(name)
 
     def _cancel(self, name: str) -> str | None:
         from azure.core.exceptions import AzureError, ResourceNotFoundError

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import ModelError, NotThere, SmokeTestFailed
-from credit_default.resources.azure import job_environments
+from credit_default.errors import ModelError, NotThere, SettingsError, SmokeTestFailed
+from credit_default.resources.azure import deployments, job_environments
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.invocation import Asked, Invocations, Outcome, failure_of
 from credit_default.resources.azure.job import Limits, metadata_of
@@ -19,16 +19,13 @@ from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.patience import Patience, within
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.snapshot import snapshot
-from credit_default.resources.azure.targets import Kind
+from credit_default.resources.azure.targets import SERVERLESS, Kind
 from credit_default.resources.messages import job_name
 from credit_default.resources.ports import BatchEndpoint, EndpointState, Message, ModelVersion, Refused, Stored
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import BatchEndpoint as Endpoint
-    from azure.ai.ml.entities import ModelBatchDeployment
 
-_PREFIX = "version-"
-_PREVIOUS, _CHANGED_BY = "previous", "changed_by"
 #: Largest difference between a probability and the same one in training.
 _SAME = 1e-9
 _PAUSE_SECONDS = 2.0
@@ -48,33 +45,20 @@ class AzureBatchEndpoint(BatchEndpoint):
     instance_count: int = Field(default=1, description="Machines that one invocation may use.")
     max_retries: int = Field(default=1, description="How often a mini-batch is tried again.")
     retry_timeout: int = Field(default=3600, description="Seconds that a mini-batch may take.")
+    invocations_at_once: int = Field(default=20, description="Days that are scored, or wait to be, at the same time.")
     compute: dg.ResourceDependency[AzureCompute]
     registry: dg.ResourceDependency[AzureModelRegistry]
 
     def state(self) -> EndpointState:  # noqa: D102 - see the port
-        endpoint = self._found()
-        if endpoint is None:
-            return EndpointState()
-        client = self._client
-        deployments = self._ask("listing deployments", lambda: list(client.batch_deployments.list(self.name)))
-        versions = sorted(
-            (str(one.name).removeprefix(_PREFIX) for one in deployments if str(one.name).startswith(_PREFIX)), key=int
-        )
-        default = getattr(endpoint.defaults, "deployment_name", None)
-        tags = endpoint.tags or {}
-        return EndpointState(
-            tuple(versions),
-            str(default).removeprefix(_PREFIX) if default else None,
-            tags.get(_PREVIOUS) or None,
-            tags.get(_CHANGED_BY) or None,
-        )
+        return self._state(*self._seen())
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         self._ensure_endpoint()
-        deployment = f"{_PREFIX}{model.version}"
-        if not self._is_deployed(deployment, model):
-            self._deploy(deployment, model)
-            context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
+        deployment = deployments.name_of(model.version, self._code)
+        with self.compute.storage.held(self._key):
+            if not self._is_deployed(deployment, model):
+                self._deploy(deployment, model)
+                context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
         golden = f"{model.key}/golden.parquet"
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
@@ -85,28 +69,30 @@ class AzureBatchEndpoint(BatchEndpoint):
         return result
 
     def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
-        state = self.state()
-        if version not in state.deployments:
-            have = ", ".join(state.deployments) or "none"
-            raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
-        if version == state.default:
-            return state
-        client, endpoint = self._client, self._found()
-        assert endpoint is not None
-        # One request: what answers, what did before it, and who changed that.
-        endpoint.defaults = {"deployment_name": f"{_PREFIX}{version}"}
-        endpoint.tags = {**(endpoint.tags or {}), _PREVIOUS: state.default or "", _CHANGED_BY: changed_by}
-        self._ask(
-            f"making version {version} the default",
-            lambda: self._bounded(lambda: client.batch_endpoints.begin_create_or_update(endpoint).result()),
-        )
+        # Azure has no way to change an endpoint only if it is still the one that was read.
+        with self.compute.storage.held(self._key):
+            endpoint, names = self._seen()
+            state = self._state(endpoint, names)
+            deployment = deployments.choose(names, version, self._code)
+            if endpoint is None or deployment is None:
+                have = ", ".join(state.deployments) or "none"
+                raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
+            if deployment != _default_of(endpoint):
+                # One request: what answers, what did before it, and who changed that.
+                endpoint.defaults = {"deployment_name": deployment}
+                endpoint.tags = deployments.tags_after(endpoint.tags or {}, state, version, changed_by)
+                self._put(f"making version {version} the default", endpoint)
+            for name in deployments.superfluous(names, deployment, state.default):
+                self._remove(name)
         return self.state()
 
     def invoke(  # noqa: D102 - see the port
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
     ) -> Iterator[Message]:
-        version = self.state().default
-        if version is None:
+        endpoint = self._found()
+        deployment = _default_of(endpoint)
+        version = deployments.version_of(deployment) if deployment else None
+        if deployment is None or version is None:
             raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")
         model = self.registry.get(version)
         options = {"model-version": model.version, "model-sha256": model.sha256}
@@ -120,7 +106,7 @@ class AzureBatchEndpoint(BatchEndpoint):
             asked[job_name(context, "score", [day], inputs={"day": source}, options=options, versions=content)] = day
         wanted = [Asked(name, f"inference_data/{day}/inference_data.parquet") for name, day in asked.items()]
         broken: Outcome | None = None
-        for one, outcome in self._invocations.run(context, f"{_PREFIX}{version}", wanted):
+        for one, outcome in self._invocations.run(context, deployment, wanted):
             day = asked[one.name]
             if outcome.scores is not None:
                 yield self._completed(context, day, outcome, outcome.scores)
@@ -143,52 +129,66 @@ class AzureBatchEndpoint(BatchEndpoint):
             workspace=compute.workspace,
             storage=compute.storage,
             endpoint=self.name,
+            at_once=self.invocations_at_once,
             limits=Limits(compute.queue_limit, compute.run_limit, compute.not_responding_limit, compute.paused_limit),
             poll_seconds=compute.poll_seconds,
             unreachable_limit=compute.unreachable_limit,
         )
 
+    @property
+    def _key(self) -> str:
+        """What is held while the endpoint is changed."""
+        return f"endpoints/{self.name}"
+
+    @property
+    def _code(self) -> str:
+        return deployments.code_of(job_environments.reference(Kind.SCORE))
+
+    def _state(self, endpoint: "Endpoint | None", names: Sequence[str]) -> EndpointState:
+        tags = (endpoint.tags if endpoint else None) or {}
+        return deployments.state_of(names, _default_of(endpoint), tags, self._code)
+
     def _found(self) -> "Endpoint | None":
-        from azure.core.exceptions import ResourceNotFoundError
-
         client = self._client
+        found: Endpoint | None = self._ask(
+            f"looking for endpoint {self.name}", lambda: _or_none(lambda: client.batch_endpoints.get(self.name))
+        )
+        return found
 
-        def look() -> "Endpoint | None":
-            try:
-                found: Endpoint = client.batch_endpoints.get(self.name)
-            except ResourceNotFoundError:
-                return None
-            return found
-
-        endpoint: Endpoint | None = self._ask(f"looking for endpoint {self.name}", look)
-        return endpoint
+    def _seen(self) -> "tuple[Endpoint | None, list[str]]":
+        """Return the endpoint, if it is there, and the names of its deployments."""
+        endpoint, client = self._found(), self._client
+        if endpoint is None:
+            return None, []
+        found = self._ask("listing deployments", lambda: list(client.batch_deployments.list(self.name)))
+        return endpoint, [str(one.name) for one in found]
 
     def _ensure_endpoint(self) -> None:
         from azure.ai.ml.entities import BatchEndpoint as Endpoint
 
-        if self._found() is not None:
-            return
+        if self._found() is None:
+            made = Endpoint(name=self.name, description="Probability of default of card clients.")
+            self._put(f"making endpoint {self.name}", made)
+
+    def _put(self, what: str, endpoint: "Endpoint") -> None:
         client = self._client
-        made = Endpoint(name=self.name, description="Probability of default of card clients.")
-        self._ask(
-            f"making endpoint {self.name}",
-            lambda: self._bounded(lambda: client.batch_endpoints.begin_create_or_update(made).result()),
-        )
+        self._ask(what, lambda: self._bounded(client.batch_endpoints.begin_create_or_update(endpoint).result))
+
+    def _remove(self, deployment: str) -> None:
+        client = self._client
+
+        def delete() -> None:
+            _or_none(lambda: client.batch_deployments.begin_delete(deployment, self.name).result())
+
+        self._ask(f"removing deployment {deployment}", lambda: self._bounded(delete))
 
     def _is_deployed(self, deployment: str, model: ModelVersion) -> bool:
         """Whether a deployment is there; raises `ModelError` when it is one of another model."""
-        from azure.core.exceptions import ResourceNotFoundError
-
         client = self._client
-
-        def look() -> "ModelBatchDeployment | None":
-            try:
-                found: ModelBatchDeployment = client.batch_deployments.get(deployment, self.name)
-            except ResourceNotFoundError:
-                return None
-            return found
-
-        found = self._ask(f"looking for deployment {deployment}", look)
+        found = self._ask(
+            f"looking for deployment {deployment}",
+            lambda: _or_none(lambda: client.batch_deployments.get(deployment, self.name)),
+        )
         if found is None or found.provisioning_state == "Failed":
             return False
         held = (found.tags or {}).get("model_sha256")
@@ -207,6 +207,11 @@ class AzureBatchEndpoint(BatchEndpoint):
         asset = self.registry.share(model.version) if self.from_registry else self.registry.asset_id(model.version)
         environment = self._ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
         target = self.compute.targets[Kind.SCORE.value]
+        if target.compute == SERVERLESS:
+            raise SettingsError(
+                "Steps of scoring run on serverless compute, and a batch endpoint needs a cluster; set "
+                "CREDIT_DEFAULT_COMPUTE_SCORE to the name of one"
+            )
 
         def create() -> None:
             with snapshot(self.compute.sources) as code:
@@ -266,7 +271,7 @@ class AzureBatchEndpoint(BatchEndpoint):
         with storage.on_disk(scores) as scored, tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             path = Path(folder) / "predictions.parquet"
             told = complete(scored, path, as_of=date.fromisoformat(day), run_id=context.run.run_id)
-            storage.write(staged, path.read_bytes())
+            storage.upload(path, staged)
         seconds = outcome.ending.details.run_seconds if outcome.ending.details else None
         speed = {"seconds": seconds, "rows_per_second": round(told["rows"] / seconds)} if seconds else {}
         return Stored(
@@ -290,3 +295,18 @@ class AzureBatchEndpoint(BatchEndpoint):
     def _ask(self, what: str, question: Any) -> Any:
         patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
         return patience.ask(what, question)
+
+
+def _default_of(endpoint: "Endpoint | None") -> str | None:
+    name = getattr(endpoint.defaults, "deployment_name", None) if endpoint is not None else None
+    return str(name) if name else None
+
+
+def _or_none(question: Callable[[], Any]) -> Any:
+    """Return the answer to a question, or None when Azure has no such thing."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return question()
+    except ResourceNotFoundError:
+        return None

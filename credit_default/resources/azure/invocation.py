@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,8 @@ class Invocations:
     workspace: AzureWorkspace
     storage: AzureStorage
     endpoint: str
+    #: How many jobs may run, or wait for a machine, at the same time: those in a long queue pass its limit.
+    at_once: int
     limits: Limits
     poll_seconds: float
     unreachable_limit: float
@@ -78,7 +80,7 @@ class Invocations:
     def run(
         self, context: dg.AssetExecutionContext, deployment: str, asked: Sequence[Asked]
     ) -> Iterator[tuple[Asked, Outcome]]:
-        """Start what is not there yet, all at once, and yield each outcome in the order in which it was asked for.
+        """Start what is not there yet, some at a time, and yield each outcome in the order in which it was asked for.
 
         An invocation counts as dealt with once the next outcome, or the end, is asked for.
 
@@ -93,36 +95,38 @@ class Invocations:
         attempts = Attempts(
             client, history, self.storage, patience, cancelling, context.instance, context.run.run_id, kept="output"
         )
-        with ExitStack() as stack:
-            started = []
+        ended: list[tuple[Asked, JobWatch, Ending]] = []
+        under_way: dict[str, tuple[Asked, JobWatch]] = {}
+        # Whatever breaks this off, an interrupt above all: nobody but us waits for the jobs.
+        with cancelling.when_any_is_broken_off(under_way):
             for one in asked:
+                if len(under_way) == self.at_once:
+                    ended.append(_oldest(under_way))
                 attempt = attempts.newest(one.name)
-                # Whatever breaks this off, an interrupt above all: nobody but us waits for the jobs.
-                stack.enter_context(cancelling.when_broken_off(attempt.name))
+                watch = self._watch(context, attempt.name, patience, history)
+                under_way[attempt.name] = one, watch
                 if attempt.there:
                     context.log.info(f"Found job {attempt.name}, started by an earlier run; going on with it.")
                 else:
                     self._invoke(attempts, deployment, attempt.name, one.source)
                     context.log.info(f"Invoked {self.endpoint}/{deployment}: job {attempt.name}.")
-                started.append(
-                    (
-                        one,
-                        JobWatch(
-                            client=client,
-                            history=history,
-                            patience=patience,
-                            name=attempt.name,
-                            log=context.log,
-                            messages=(),
-                            limits=self.limits,
-                            poll_seconds=self.poll_seconds,
-                        ),
-                    )
-                )
-            ended = [(one, watch, watch.until_it_ends()) for one, watch in started]
+            while under_way:
+                ended.append(_oldest(under_way))
         for one, watch, ending in ended:
             yield one, self._outcome(watch, ending)
             attempts.settle(watch.name)
+
+    def _watch(self, context: dg.AssetExecutionContext, job: str, patience: Patience, history: RunHistory) -> JobWatch:
+        return JobWatch(
+            client=self.workspace.client(),
+            history=history,
+            patience=patience,
+            name=job,
+            log=context.log,
+            messages=(),
+            limits=self.limits,
+            poll_seconds=self.poll_seconds,
+        )
 
     def _invoke(self, attempts: Attempts, deployment: str, job: str, source: str) -> None:
         """Start a job, or find that it is there: when its name is taken, or an answer was lost, it is ours."""
@@ -160,7 +164,7 @@ class Invocations:
         found = watch.patience.ask(f"looking what job {watch.name} made", lambda: self.storage.entries(folder))
         failures = [entry.name for entry in found if entry.name.endswith(FAILURE_SUFFIX)]
         scores = [f"{folder}/{entry.name}" for entry in found if entry.name.endswith(SCORES_SUFFIX)]
-        if ending.status == "Completed" and len(scores) == 1 and not failures:
+        if ending.status == "Completed" and len(scores) == 1:
             return Outcome(watch.name, ending, scores[0])
         if failures:
             told = json.loads(self.storage.read(f"{folder}/{failures[0]}"))
@@ -168,6 +172,14 @@ class Invocations:
         told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"
         words = f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip()
         return Outcome(watch.name, ending, error=words)
+
+
+def _oldest(under_way: dict[str, tuple[Asked, JobWatch]]) -> tuple[Asked, JobWatch, Ending]:
+    """Wait for the end of the job that was started first."""
+    name, (one, watch) = next(iter(under_way.items()))
+    ending = watch.until_it_ends()
+    del under_way[name]
+    return one, watch, ending
 
 
 def failure_of(outcome: Outcome) -> JobFailed | JobCancelled:

@@ -19,11 +19,13 @@ from typing import Any
 
 from credit_default.errors import SettingsError
 from credit_default.resources.azure.targets import Kind, Target, read_targets
-from credit_default.settings import CONNECTION_STRING_VARIABLE
+from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Of Azure ML's workspaces and registries.
 _WORKSPACE = r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"
+#: Of endpoints, batch and online.
+_ENDPOINT = r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]"
 _WORKSPACE_IN_WORDS = "3 to 33 letters, digits, hyphens and underscores, a letter or digit first"
 _LONGEST_SECONDS = 7 * 86_400
 _MOST_SPOT_ATTEMPTS = 20
@@ -41,6 +43,8 @@ class AzureSettings:
         Where Azure ML is.
     account, container
         Storage account and blob container of the lake.
+    batch_endpoint
+        Its name.
     targets
         Where each kind of step runs.
     poll_seconds
@@ -61,6 +65,7 @@ class AzureSettings:
     registry: str
     account: str
     container: str
+    batch_endpoint: str
     targets: Mapping[Kind, Target]
     poll_seconds: float
     queue_limit: float
@@ -80,6 +85,7 @@ class _Text:
     pattern: str
     expected: str
     purpose: str
+    default: str = ""
 
 
 _TEXTS = {
@@ -110,6 +116,13 @@ _TEXTS = {
         r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*",
         "3 to 63 lower-case letters, digits and single hyphens, a letter or digit first and last",
         "the blob container of the lake",
+    ),
+    "batch_endpoint": _Text(
+        "CREDIT_DEFAULT_BATCH_ENDPOINT",
+        _ENDPOINT,
+        "3 to 32 letters, digits and hyphens, a letter first and no hyphen last",
+        "the batch endpoint; a region of Azure has each name once",
+        ENDPOINT_NAME,
     ),
     "connection_string": _Text(
         CONNECTION_STRING_VARIABLE,
@@ -154,7 +167,7 @@ def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
 
 
 def _text(environ: Mapping[str, str], text: _Text, problems: list[str]) -> str:
-    value = environ.get(text.variable, "").strip()
+    value = environ.get(text.variable, "").strip() or text.default
     if re.fullmatch(text.pattern, value):
         return value
     # Whatever was put into the place of a secret may be one.

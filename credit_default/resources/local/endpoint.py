@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,27 +50,23 @@ class LocalBatchEndpoint(BatchEndpoint):
         ):
             assert isinstance(message, Stored)
             result = message.result
-            state = self.state()
-            others = [version for version in state.deployments if version != model.version]
-            kept = {state.default, state.previous, *others[-_KEEP_DEPLOYED:]}
-            self._save(
-                EndpointState(
-                    (*(version for version in others if version in kept), model.version),
-                    state.default,
-                    state.previous,
-                    state.changed_by,
-                )
-            )
+            with self.storage.held(self._key):
+                state = self.state()
+                others = [version for version in state.deployments if version != model.version]
+                kept = {state.default, state.previous, *others[-_KEEP_DEPLOYED:]}
+                deployed = (*(version for version in others if version in kept), model.version)
+                self._save(replace(state, deployments=deployed))
         return result
 
     def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
-        state = self.state()
-        if version not in state.deployments:
-            have = ", ".join(state.deployments) or "none"
-            raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
-        if version != state.default:
-            state = EndpointState(state.deployments, version, state.default, changed_by)
-            self._save(state)
+        with self.storage.held(self._key):
+            state = self.state()
+            if version not in state.deployments:
+                have = ", ".join(state.deployments) or "none"
+                raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
+            if version != state.default:
+                state = EndpointState(state.deployments, version, state.default, changed_by)
+                self._save(state)
         return state
 
     def invoke(  # noqa: D102 - see the port
