@@ -112,7 +112,7 @@ def test_killed_before_the_job_is_submitted(azure, day):
 def test_killed_between_submitting_the_job_and_the_first_look_at_it(azure, day):
     before = jobs_before(azure)
     looks = asked(azure, "GET", "/jobs/score-")
-    azure.emulator.fault("PUT", "/jobs/score-", delay=3)
+    azure.emulator.fault("POST", "^/jobs$", host="inference", delay=3)
     with scoring(azure, day) as run:
         until(lambda: asked(azure, "GET", "/jobs/score-") > looks, seconds=240, what="the look for the job")
         azure.emulator.fault("GET", "/jobs/score-", delay=60, times=10)

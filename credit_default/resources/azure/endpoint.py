@@ -274,6 +274,8 @@ class AzureBatchEndpoint(BatchEndpoint):
             storage.upload(path, staged)
         seconds = outcome.ending.details.run_seconds if outcome.ending.details else None
         speed = {"seconds": seconds, "rows_per_second": round(told["rows"] / seconds)} if seconds else {}
+        # Azure shows an invocation as a pipeline, which has no compute of its own.
+        cluster = {"compute": self.compute.targets[Kind.SCORE.value].compute}
         return Stored(
             partition=day,
             data_version=told["data_version"],
@@ -281,7 +283,7 @@ class AzureBatchEndpoint(BatchEndpoint):
             files={"predictions": staged},
             checks=(),
             job_name=outcome.job,
-            job_metadata=metadata_of(outcome.ending, preemptions=outcome.ending.requeued),
+            job_metadata={**metadata_of(outcome.ending, preemptions=outcome.ending.requeued), **cluster},
         )
 
     def _bounded(self, work: Any) -> Any:
