@@ -61,7 +61,7 @@ class PublicKey:
     def seal(self, content: bytes) -> str:
         """Seal some bytes."""
         algorithm, encryption = _ALGORITHMS
-        header = {"alg": algorithm, "enc": encryption, "zip": "DEF", "kid": self._key.key_id}
+        header = {"alg": algorithm, "enc": encryption, "zip": "DEF", "kid": self._key["kid"]}
         sealed = JWE(content, header, algs=list(_ALGORITHMS), recipient=self._key)
         return str(sealed.serialize(compact=True))
 
@@ -103,7 +103,7 @@ class PrivateKeys:
             token = JWE(algs=list(_ALGORITHMS))
             token.deserialize(sealed)
             kid = token.jose_header.get("kid")
-            key = next((key for key in self._keys if key.key_id == kid), None)
+            key = next((key for key in self._keys if key["kid"] == kid), None)
             if key is None:
                 raise UnreadableMessage("sealed with a key that is not among these")
             token.decrypt(key, max_plaintext=_LARGEST_BYTES)

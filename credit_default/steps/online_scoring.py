@@ -13,17 +13,18 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import flask
+import pyarrow as pa
 
-from credit_default.core import collected_inputs, json_rows
+from credit_default.core import collected_inputs, json_rows, online_requests
 from credit_default.core.collected_inputs import Request
 from credit_default.core.model_directory import LoadedModel
+from credit_default.core.online_requests import Asked, Refusal
 from credit_default.core.sealing import PublicKey
 from credit_default.errors import SettingsError
 from credit_default.resources.collector import Collector
@@ -31,38 +32,22 @@ from credit_default.resources.destinations import collector_of
 from credit_default.settings import COLLECTION_PUBLIC_KEY_VARIABLE
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, given, registered_model
 
-MOST_CLIENTS = 1_000
-#: With this the server of Azure ML sends every answer in clear to Application Insights, and on request the bodies too.
+#: With this the server of Azure ML tells Application Insights every answer in clear, and the requests if asked to.
 _CLEAR_LOGGING = "AML_APP_INSIGHTS_ENABLED"
-_FORM = 'a JSON array of clients, or {"data": [...]}, in that form optionally with "smoke_test": true'
+#: What that server takes for true.
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _log = logging.getLogger("credit_default")
 
 
-@dataclass(frozen=True)
-class _Deployment:
+# No dataclass: the server of Azure ML loads this file without entering it among Python's modules, where those look.
+class _Deployment(NamedTuple):
     """What a process that serves was given."""
 
-    model: LoadedModel
     model_name: str
     model_version: str
     key: PublicKey
     collector: Collector
-
-
-class _Asked(NamedTuple):
-    """What a request asks for."""
-
-    clients: Sequence[Mapping[str, Any]]
-    smoke_test: bool
-
-
-class _Refusal(Exception):
-    """A request that is answered with what is wrong with it."""
-
-    def __init__(self, status: HTTPStatus, message: str, problems: Sequence[json_rows.Problem] = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.problems = problems
+    model: LoadedModel
 
 
 _deployment: _Deployment | None = None
@@ -81,7 +66,7 @@ def init() -> None:
         The model is another one, or not to be trusted.
     """
     global _deployment  # noqa: PLW0603 - Azure ML's contract: what `init` makes is there for `run`
-    if os.environ.get(_CLEAR_LOGGING, "").strip().lower() in {"1", "on", "t", "true", "y", "yes"}:
+    if os.environ.get(_CLEAR_LOGGING, "").strip().lower() in _TRUE:
         raise SettingsError(
             f"{_CLEAR_LOGGING} is true, with which the server logs clients in clear to Application Insights; set "
             "`app_insights_enabled: false` in the deployment: collected inputs are sent there all the same, sealed"
@@ -99,14 +84,17 @@ def run(raw_data: str) -> flask.Response:
     """Score the clients of one request."""
     assert _deployment is not None
     try:
-        return _answer(_deployment, _asked(raw_data))
-    except _Refusal as refusal:
+        if flask.has_request_context() and flask.request.method != "POST":
+            # Clients in an address end in the logs of whoever it passes.
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"expected POST with {online_requests.FORM}")  # noqa: TRY301
+        return _answer(_deployment, online_requests.read(raw_data))
+    except Refusal as refusal:
         problems = [problem._asdict() for problem in refusal.problems]
         return _response(refusal.status, {"message": str(refusal), "problems": problems})
-    except TimeoutError:  # raised into this by the server when it has waited long enough
+    except TimeoutError:  # the server's own, when it has waited long enough
         raise
     except Exception as error:  # noqa: BLE001 - the server would log its text, which may quote a value
-        told = f"Scoring ended in {type(error).__name__}, a defect of this program"
+        told = f"scoring ended in {type(error).__name__}, a defect of this program"
         _log.error(told)
         return _response(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": told, "problems": []})
 
@@ -117,53 +105,15 @@ def close() -> None:
         _deployment.collector.close()
 
 
-def _asked(raw_data: str) -> _Asked:
-    if flask.has_request_context() and flask.request.method != "POST":  # what is in an address is in logs, too
-        raise _Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"got {flask.request.method}; expected POST with {_FORM}")
-    try:
-        body = json.loads(raw_data, parse_constant=_no_json, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError):
-        raise _Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON document; expected {_FORM}") from None
-    smoke_test = False
-    if isinstance(body, dict):
-        if unknown := body.keys() - {"data", "smoke_test"}:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, f"got {len(unknown)} member(s) of another name; expected {_FORM}")
-        smoke_test = body.get("smoke_test", False)
-        body = body.get("data")
-    if not isinstance(body, list) or not isinstance(smoke_test, bool):
-        raise _Refusal(HTTPStatus.BAD_REQUEST, f"the body is of another form; expected {_FORM}")
-    if len(body) > MOST_CLIENTS:
-        message = f"got {len(body):,} clients; expected at most {MOST_CLIENTS:,} in a request; ask several times"
-        raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
-    others = [number for number, client in enumerate(body, 1) if not isinstance(client, dict)]
-    if others:
-        problems = [json_rows.Problem(number, "row: not an object") for number in others]
-        raise _Refusal(HTTPStatus.BAD_REQUEST, f"{len(others)} client(s) are no objects; expected {_FORM}", problems)
-    return _Asked(body, smoke_test)
-
-
-def _no_json(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) < len(members):
-        raise ValueError("a name occurs twice in an object")
-    return found
-
-
-def _answer(deployment: _Deployment, asked: _Asked) -> flask.Response:
+def _answer(deployment: _Deployment, asked: Asked) -> flask.Response:
     requested_at = datetime.now(UTC)
     table, problems = json_rows.judge(asked.clients)
     if problems:
         rows = len({problem.row for problem in problems})
         message = f"{rows} of {len(asked.clients)} client(s) break the contract; nothing was scored"
-        raise _Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, problems)
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, problems)
     request = Request(uuid.uuid4().hex, deployment.model_name, deployment.model_version, requested_at)
     probabilities = deployment.model.probabilities(table).tolist() if asked.clients else []
-    if not asked.smoke_test:
-        _collect(deployment, request, table)
     predictions = [
         {
             "client_id": json_rows.client_id_of(client),
@@ -172,6 +122,8 @@ def _answer(deployment: _Deployment, asked: _Asked) -> flask.Response:
         }
         for client, probability in zip(asked.clients, probabilities, strict=True)
     ]
+    if not asked.smoke_test:
+        _collect(deployment, request, table)
     told = {
         "request_id": request.request_id,
         "model_name": request.model_name,
@@ -181,11 +133,13 @@ def _answer(deployment: _Deployment, asked: _Asked) -> flask.Response:
     return _response(HTTPStatus.OK, told)
 
 
-def _collect(deployment: _Deployment, request: Request, table: Any) -> None:
+def _collect(deployment: _Deployment, request: Request, table: pa.Table) -> None:
     try:
         deployment.collector.collect(collected_inputs.seal(table, request, deployment.key))
+    except TimeoutError:
+        raise
     except Exception as error:  # noqa: BLE001 - a full disk is no reason not to answer
-        _log.error(f"Request {request.request_id} was answered and not collected: {type(error).__name__}")
+        _log.error(f"request {request.request_id} was answered and not collected: {type(error).__name__}")
 
 
 def _response(status: HTTPStatus, content: Mapping[str, Any]) -> flask.Response:

@@ -1,0 +1,73 @@
+"""What is asked of an online deployment: the body of a request, and why it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple, NoReturn
+
+from credit_default.core.json_rows import Problem
+
+MOST_CLIENTS = 1_000
+FORM = 'a JSON array of clients, or {"data": [...]}, in that form optionally with "smoke_test": true'
+
+
+class Asked(NamedTuple):
+    """Clients to be scored; those of a smoke test are not collected."""
+
+    clients: Sequence[Mapping[str, Any]]
+    smoke_test: bool
+
+
+class Refusal(Exception):
+    """Why a request is not answered with predictions; holds no value of it."""
+
+    def __init__(self, status: HTTPStatus, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problems = problems
+
+
+def read(body: str) -> Asked:
+    """Read the body of a request.
+
+    Raises
+    ------
+    Refusal
+        It is no JSON, of another form, or asks for too many clients at once.
+    """
+    try:
+        told = json.loads(body, parse_constant=_no_json, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON document; expected {FORM}") from None
+    clients, smoke_test = told, False
+    if isinstance(told, dict):
+        if unknown := told.keys() - {"data", "smoke_test"}:
+            message = f"got an object with {len(unknown)} member(s) of another name; expected {FORM}"
+            raise Refusal(HTTPStatus.BAD_REQUEST, message)
+        clients, smoke_test = told.get("data"), told.get("smoke_test", False)
+    if not isinstance(clients, list) or not isinstance(smoke_test, bool):
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is of another form; expected {FORM}")
+    if len(clients) > MOST_CLIENTS:
+        message = f"got {len(clients):,} clients; expected at most {MOST_CLIENTS:,} in a request; ask several times"
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    problems = [
+        Problem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
+    ]
+    if problems:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"{len(problems)} client(s) are no objects; expected {FORM}", problems)
+    return Asked(clients, smoke_test)
+
+
+def _no_json(constant: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(constant)
+
+
+def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object with a name that occurs twice: as in a file, nobody knows which of the two is meant."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError
+    return found
