@@ -112,7 +112,7 @@ class Application:
         version = request.query_params.get("api-version")
         if route.versions and version not in route.versions:
             self._loud("api-version", f"{request.method} {host}{route.path}", f"{version}, not {route.versions}")
-        is_json = "json" in request.headers.get("content-type", "")
+        is_json = route.parsed and "json" in request.headers.get("content-type", "")
         body = json.loads(raw) if raw and is_json else None
         self._check_names("request", route, route.request, body)
         call = Call(

@@ -14,13 +14,13 @@ from credit_default_tests.azure_emulator.azure_errors import AzureError, bad_req
 from credit_default_tests.azure_emulator.job import Job
 from credit_default_tests.azure_emulator.jobs import compute_of
 from credit_default_tests.azure_emulator.locations import asset, locate
+from credit_default_tests.azure_emulator.names import check_endpoint_name
 from credit_default_tests.azure_emulator.routes import API_HOST, ML_AUDIENCES, Answer, Call, Route
 from credit_default_tests.azure_emulator.store import REGION, State, Workspace
 
 SCORING_HOST = f"*.{REGION}.inference.ml.azure.com"
 # The SDK asks for endpoints and deployments with the one or the other, by which client of its own is in use.
 _VERSIONS = ("2023-10-01", "2024-01-01-preview")
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 
@@ -60,7 +60,7 @@ def _endpoint(workspace: Workspace, name: str) -> dict[str, Any]:
 
 def _put(call: Call) -> Answer:
     """Make or change an endpoint; its default must be one of its deployments."""
-    workspace, name = call.workspace, _checked(call.params["endpoint"])
+    workspace, name = call.workspace, check_endpoint_name(call.params["endpoint"])
     asked = call.body["properties"]
     default = (asked.get("defaults") or {}).get("deploymentName")
     with call.state.lock:
@@ -72,8 +72,7 @@ def _put(call: Call) -> Answer:
             "properties": asked.get("properties") or {},
             "defaults": {"deploymentName": default} if default else {},
             "provisioningState": "Succeeded",
-            # A region has each name once; here the workspace is in the address, so that workspaces do not meet.
-            "scoringUri": f"https://{name}--{workspace.name}.{REGION}.inference.ml.azure.com/jobs",
+            "scoringUri": scoring_address(workspace, name, "jobs"),
         }
         stored = workspace.resource(f"batchEndpoints/{name}", properties)
         stored |= {"location": REGION, "tags": call.body.get("tags") or {}}
@@ -100,7 +99,7 @@ def _deployed(workspace: Workspace, endpoint: str, name: str) -> dict[str, Any]:
 
 def _deploy(call: Call) -> Answer:
     """Make or change a deployment: what it names has to be there."""
-    workspace, endpoint, name = call.workspace, call.params["endpoint"], _checked(call.params["name"])
+    workspace, endpoint, name = call.workspace, call.params["endpoint"], check_endpoint_name(call.params["name"])
     _endpoint(workspace, endpoint)
     asked = call.body["properties"]
     models.location(call.state, workspace, asked["model"]["assetId"])
@@ -156,13 +155,27 @@ class BatchJob(Job):
         return self.workspace.resource(f"jobs/{self.name}", properties, created=self.created)
 
 
-def _invoke(call: Call) -> Answer:
-    """Start a job that scores what the request names; a job's name is used once, for ever."""
+def scoring_address(workspace: Workspace, endpoint: str, path: str) -> str:
+    """Return where an endpoint is reached.
+
+    A region of Azure has each name once; here the workspace is in the address, so that workspaces do not meet.
+    """
+    return f"https://{endpoint}--{workspace.name}.{REGION}.inference.ml.azure.com/{path}"
+
+
+def addressed(call: Call) -> tuple[Workspace, str]:
+    """Return the workspace and the endpoint that the host of a request stands for."""
     label = call.host.partition(".")[0]
     endpoint, _, name = label.partition("--")
     workspace = call.state.workspaces.get(name)
     if workspace is None:
         raise not_found("Endpoint", label)
+    return workspace, endpoint
+
+
+def _invoke(call: Call) -> Answer:
+    """Start a job that scores what the request names; a job's name is used once, for ever."""
+    workspace, endpoint = addressed(call)
     found = _endpoint(workspace, endpoint)
     deployment = call.headers.get("azureml-model-deployment") or found["properties"]["defaults"].get("deploymentName")
     if not deployment:
@@ -236,9 +249,3 @@ def _jobs(call: Call) -> Answer:
     endpoint = _endpoint(call.workspace, call.params["endpoint"])["name"]
     jobs = [job for job in call.workspace.tables["jobs"].values() if isinstance(job, BatchJob)]
     return Answer({"value": [job.resource() for job in reversed(jobs) if job.endpoint == endpoint]})
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise bad_request(f"The name '{name}' does not fit {_NAME.pattern}.")
-    return name

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -27,6 +28,8 @@ from credit_default_tests.azure_emulator import (
     log_analytics,
     mlflow_tracking,
     models,
+    online_endpoints,
+    online_scoring,
     operations,
     registries,
     wire,
@@ -58,7 +61,11 @@ ROUTE_MODULES = (
     registries,
     operations,
     batch_endpoints,
+    online_endpoints,
+    online_scoring,
 )
+#: A request for scores waits in a thread for the deployment's answer: hundreds may, and the others still get through.
+_THREADS = 500
 
 
 async def run(home: Path, *, until_stdin_closes: bool, shell: Path | None = None) -> None:
@@ -97,6 +104,7 @@ def _wait_for_end(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> No
 
 @contextlib.asynccontextmanager
 async def _emulator(home: Path) -> AsyncIterator[State]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
     async with contextlib.AsyncExitStack() as stack:
         certificates = make_certificates(home / "tls")
         key = base64.b64encode(secrets.token_bytes(32)).decode()

@@ -40,6 +40,13 @@ class Program:
             self._process.wait()
             self._end()
 
+    def stop(self, seconds: float) -> None:
+        """Ask the program to end, as a container is asked, and kill the group when it takes longer than this."""
+        if self.status is None:
+            self._process.terminate()
+            self.wait(seconds)
+            self.kill()
+
     def _end(self) -> None:
         if self.status is None:
             self._kill_group()  # a child that it left behind goes with it

@@ -93,6 +93,8 @@ class Route:
         The host's name, or one with ``*`` for its first part.
     audiences
         Whom a bearer token must be made out to, one of them; empty where none is asked for.
+    parsed
+        Whether a body of JSON is read; not where it goes on to somebody else as it came.
     request, answer
         Names of the SDK's generated models that the bodies must fit, ``JobBase``, ``JobBase[]`` for a page of
         them, or ``runhistory.RunDetails``; None leaves a body unchecked.
@@ -104,6 +106,7 @@ class Route:
     versions: tuple[str, ...] = ()
     host: str = ARM_HOST
     audiences: tuple[str, ...] = ARM_AUDIENCES
+    parsed: bool = True
     request: str | None = None
     answer: str | None = None
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from credit_default_tests.azure_emulator.execution import Runner
     from credit_default_tests.azure_emulator.faults import Faults
     from credit_default_tests.azure_emulator.identity import Identity
+    from credit_default_tests.azure_emulator.operations import Operation
     from credit_default_tests.azure_emulator.registries import Registry
     from credit_default_tests.azure_emulator.tracking import Tracking
 
@@ -124,7 +125,7 @@ class State:
         What a job needs to reach the emulator: ``HTTPS_PROXY``, ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` and the
         managed identity's ``MSI_ENDPOINT`` and ``MSI_SECRET``.
     operations
-        Long-running operations that were begun.
+        Long-running operations that were begun, by their ids.
     runner
         Runs the jobs of every kind.
     at_stop
@@ -146,5 +147,5 @@ class State:
     ingested: list[dict[str, Any]] = field(default_factory=list)
     job_environment: dict[str, str] = field(default_factory=dict)
     at_stop: list[Callable[[], None]] = field(default_factory=list)
-    operations: set[str] = field(default_factory=set)
+    operations: "dict[str, Operation]" = field(default_factory=dict)
     runner: "Runner" = field(init=False)
