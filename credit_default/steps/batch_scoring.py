@@ -25,6 +25,7 @@ from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import Origin, write_scores
+from credit_default.core.schema import CLIENT_ID
 from credit_default.core.scoring import scores
 from credit_default.errors import CreditDefaultError
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model
@@ -97,11 +98,12 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
 
 
 def _is_accepted(file: Path) -> bool:
-    """Whether a file was held to the contract already: ours say which version of the data they are."""
+    """Whether a file was held to the contract already: ours say which version of the data they are, and who is in it."""
     if file.suffix != ".parquet":
         return False
     try:
         with pq.ParquetFile(file) as opened:
-            return tables.DATA_VERSION_KEY in (opened.metadata.metadata or {})
+            ours = tables.DATA_VERSION_KEY in (opened.metadata.metadata or {})
+            return ours and CLIENT_ID in opened.schema_arrow.names
     except (pa.ArrowException, OSError):
         return False  # the contract says what is wrong with it

@@ -164,3 +164,12 @@ def test_a_mini_batch_that_is_tried_again_replaces_what_it_said_of_its_failure(d
     batch_scoring.run([str(accepted)])
     assert made(deployed, ".failure.json") == []
     assert len(made(deployed, ".scores.parquet")) == 1
+
+
+def test_golden_rows_which_are_of_prepared_data_and_name_no_client_score_as_in_training(deployed, tmp_path):
+    golden = trained.model().golden
+    path = tmp_path / "golden.parquet"
+    tables.write(golden, path, data_version="prepared-1")
+    batch_scoring.run([str(path)])
+    (scored,) = made(deployed, ".scores.parquet")
+    assert pq.read_table(scored)[PROBABILITY].to_pylist() == pytest.approx(golden[PROBABILITY].to_pylist(), abs=1e-9)
