@@ -44,9 +44,9 @@ def private_keys(settings: Settings, environ: Mapping[str, str] = os.environ) ->
     return PrivateKeys.read(file.read_text("utf-8"), str(file))
 
 
-def is_given(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment holds a key."""
-    return bool(environ.get(COLLECTION_KEY_VARIABLE, "").strip())
+def is_there(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a key to open with: on this machine always, since one is made."""
+    return settings.environment is Environment.LOCAL or bool(environ.get(COLLECTION_KEY_VARIABLE, "").strip())
 
 
 def _make(file: Path) -> None:

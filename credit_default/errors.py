@@ -20,6 +20,7 @@
     │   ├── JobFailed          it failed by itself
     │   └── JobCancelled       somebody stopped it
     └── QueryError             a KQL query cannot be run
+        └── PartialAnswer      it asks for more than is answered at once
 
 Messages say what was got, what was expected and what to do. They name file, line, column, rule and type and
 never hold a value of a row.
@@ -96,3 +97,7 @@ class JobCancelled(JobError):
 
 class QueryError(CreditDefaultError):
     """A KQL query cannot be run here."""
+
+
+class PartialAnswer(QueryError):
+    """A KQL query asks for more than is answered at once."""

@@ -81,6 +81,15 @@ def seal(table: pa.Table, request: Request, key: PublicKey) -> list[TraceRecord]
     return records
 
 
+def requested_at(message: str) -> datetime | None:
+    """Return when a request was made, as its message tells in clear; None when that cannot be read."""
+    try:
+        moment = datetime.fromisoformat(json.loads(message)["data"]["requested_at"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 def open_message(message: str, keys: PrivateKeys) -> Part:
     """Open one message.
 
@@ -94,8 +103,8 @@ def open_message(message: str, keys: PrivateKeys) -> Part:
         about = {"model_name": told["model_name"], **told["data"]}
         inside = _opened(about, keys)
         rows = [dict(zip(inside["columns"], values, strict=True)) for values in inside["values"]]
-        requested_at = datetime.fromisoformat(about["requested_at"])
-        request = Request(about["request_id"], about["model_name"], about["model_version"], requested_at)
+        moment = datetime.fromisoformat(about["requested_at"])
+        request = Request(about["request_id"], about["model_name"], about["model_version"], moment)
         return Part(request, int(about["part"]), int(inside["first_row"]), rows)
     except UnreadableMessage as error:
         raise UnreadableMessage(f"{_named(message)} cannot be opened: {error}") from None

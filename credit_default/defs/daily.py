@@ -101,16 +101,21 @@ def take_in(
 
 
 def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:
+    """Record one day that a job has made."""
+    return recorded_day(asset, str(stored.partition), stored.data_version, {**metadata, **job_of(stored)})
+
+
+def recorded_day(asset: str, day: str, data_version: str, metadata: Metadata) -> dg.AssetMaterialization:
     """Record one day of a daily asset, with its own metadata and data version.
 
     A run over many days would otherwise stamp the same on all of them (Dagster reports outputs, not days).
     """
     return dg.AssetMaterialization(
         asset,
-        partition=stored.partition,
-        metadata={**metadata, **job_of(stored)},
+        partition=day,
+        metadata=metadata,
         tags={
-            "dagster/data_version": stored.data_version,
+            "dagster/data_version": data_version,
             "dagster/data_version_is_user_provided": "true",
             "dagster/code_version": code_version(),
         },

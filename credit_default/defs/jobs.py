@@ -32,6 +32,12 @@ judge_predictions = dg.define_asset_job(
     tags=DAILY_TABLES,
     description="Take in the outcomes of some scored days and measure how well the predictions did.",
 )
+export_online_inputs = dg.define_asset_job(
+    "export_online_inputs",
+    selection=["online_inputs"],
+    tags=DAILY_TABLES,
+    description="Let the clients that online endpoints were asked about arrive, day by day, to be scored and measured.",
+)
 retrain = dg.define_asset_job(
     "retrain",
     selection=[*_TRAINING, "batch_deployment"],
@@ -56,4 +62,13 @@ check_days = dg.define_asset_job(
     description="Look whether yesterday was scored and measured.",
 )
 
-JOBS = [train_model, deploy_model, score_batch, judge_predictions, retrain, rollback_model, check_days]
+JOBS = [
+    train_model,
+    deploy_model,
+    score_batch,
+    judge_predictions,
+    export_online_inputs,
+    retrain,
+    rollback_model,
+    check_days,
+]

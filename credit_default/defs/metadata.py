@@ -174,6 +174,11 @@ def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
     }
 
 
+def collected(counts: Mapping[str, int], landed: int, uri: str, outcome: str) -> Shown:
+    """Show what was asked online on a day, and what the landing folder holds of it now."""
+    return {**_rows(landed, uri), "export": outcome, **counts}
+
+
 def predicted(result: Result, uri: str) -> Shown:
     """Show a day's scores, in the large."""
     return {

@@ -1,12 +1,13 @@
 """What happens at fixed times (UTC)."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, timedelta
 
 import dagster as dg
 
-from credit_default import settings
+from credit_default import collection_key, settings
 from credit_default.defs import monitoring, scoring
-from credit_default.defs.jobs import check_days, judge_predictions, retrain, score_batch
+from credit_default.defs.jobs import check_days, export_online_inputs, judge_predictions, retrain, score_batch
 from credit_default.defs.landing import busy_days, look, model_is_live, requests, share
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
@@ -88,6 +89,28 @@ def weekly_drift(context: dg.ScheduleEvaluationContext) -> Ticks:
     yield from requests(_now(context, missing), why="weekly drift schedule", tags=DAILY_TABLES, only=["drift_metrics"])
 
 
+@dg.schedule(
+    job=export_online_inputs,
+    cron_schedule="0 1 * * 0",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Lets what online endpoints were asked in the last seven days arrive, so that its drift is measured.",
+)
+def weekly_online_export(context: dg.ScheduleEvaluationContext) -> Ticks:
+    """Ask for the seven complete days before this one."""
+    found = settings.read()
+    if not collection_key.is_there(found):
+        yield dg.SkipReason(
+            f"{settings.COLLECTION_KEY_VARIABLE} is not set, so nothing that online endpoints were asked can be opened."
+        )
+        return
+    today = context.scheduled_execution_time.astimezone(UTC).date()
+    days = [today - timedelta(days=ago) for ago in range(1, 8)]
+    complete = [day.isoformat() for day in days if day >= found.start]
+    if not complete:
+        yield dg.SkipReason(f"No day since {found.start} is complete.")
+    yield from requests(_now(context, complete), why="weekly online export", tags=DAILY_TABLES)
+
+
 def _now(context: dg.ScheduleEvaluationContext, days: Iterable[str]) -> dict[str, str]:
     """Ask for days at this tick: a day that failed is asked for again at the next one, under another run key."""
     return dict.fromkeys(days, context.scheduled_execution_time.isoformat())
@@ -110,4 +133,4 @@ daily_check = dg.ScheduleDefinition(
     description="Looks at noon whether yesterday was scored and measured.",
 )
 
-SCHEDULES = [daily_scoring, daily_judging, weekly_drift, monthly_retraining, daily_check]
+SCHEDULES = [daily_scoring, daily_judging, weekly_drift, weekly_online_export, monthly_retraining, daily_check]

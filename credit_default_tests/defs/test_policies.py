@@ -50,6 +50,7 @@ def test_runs_that_write_the_same_tables_carry_the_tag_that_the_instance_limits_
         "deploy_model",
         "score_batch",
         "judge_predictions",
+        "export_online_inputs",
         "retrain",
         "rollback_model",
     }

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import NotThere, QueryError
+from credit_default.errors import NotThere, PartialAnswer, QueryError
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.telemetry import LocalTelemetry
@@ -47,7 +47,7 @@ class AzureTelemetry(LocalTelemetry):
                     raise
                 raise QueryError(f"Azure Monitor does not run this query: {error.message}") from error
         if not isinstance(found, LogsQueryResult):
-            raise QueryError(f"Azure Monitor ran this query in part only: {found.partial_error}; ask for less")
+            raise PartialAnswer(f"Azure Monitor ran this query in part only: {found.partial_error}; ask for less")
         return [dict(zip(table.columns, row, strict=True)) for table in found.tables[:1] for row in table.rows]
 
     def _component(self) -> str:
