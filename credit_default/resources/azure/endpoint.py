@@ -267,7 +267,8 @@ class AzureBatchEndpoint(BatchEndpoint):
         """Complete the scores of a day to its predictions, and stage them for publishing."""
         from credit_default.core.predictions import complete
 
-        storage, staged = self.compute.storage, f"{folder_of(outcome.job)}/completed/{day}/predictions.parquet"
+        storage = self.compute.storage
+        staged = f"{folder_of(outcome.job)}/output/completed/{day}/predictions.parquet"
         with storage.on_disk(scores) as scored, tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             path = Path(folder) / "predictions.parquet"
             told = complete(scored, path, as_of=date.fromisoformat(day), run_id=context.run.run_id)
