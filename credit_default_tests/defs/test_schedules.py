@@ -18,6 +18,7 @@ from credit_default.defs.schedules import (
     daily_scoring,
     monthly_retraining,
     weekly_drift,
+    weekly_online_export,
 )
 from credit_default.defs.sensors import inference_landing
 from credit_default_tests.defs.conftest import day, ranges
@@ -228,3 +229,35 @@ def test_a_backlog_is_worked_off_in_bounded_ticks(tick, landing, recorded):
     assert ranges(first.run_requests) == [(day(100), day(39))]
     queue(recorded, first)
     assert ranges(tick().run_requests) == [(day(38), day(1))]
+
+
+SUNDAY = datetime(2026, 3, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def local(monkeypatch):
+    for name in ("CREDIT_DEFAULT_ENV", "CREDIT_DEFAULT_START", "CREDIT_DEFAULT_COLLECTION_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_what_was_asked_online_is_exported_for_the_seven_complete_days_before_sunday(tick, local):
+    (request,) = tick(weekly_online_export, SUNDAY).run_requests
+    assert ranges([request]) == [("2026-02-22", "2026-02-28")]
+    assert request.tags["credit_default/tables"] == "daily"
+
+
+def test_no_day_before_the_first_one_is_exported(tick, local):
+    local.setenv("CREDIT_DEFAULT_START", "2026-02-27")
+    assert ranges(tick(weekly_online_export, SUNDAY).run_requests) == [("2026-02-27", "2026-02-28")]
+    local.setenv("CREDIT_DEFAULT_START", "2026-03-01")
+    assert tick(weekly_online_export, SUNDAY).skip_message == "No day since 2026-03-01 is complete."
+
+
+def test_on_azure_nothing_is_exported_while_there_is_no_key_to_open_it_with(tick, local):
+    local.setenv("CREDIT_DEFAULT_ENV", "production")
+    done = tick(weekly_online_export, SUNDAY)
+    assert not done.run_requests
+    assert done.skip_message.startswith("CREDIT_DEFAULT_COLLECTION_KEY is not set")
+    local.setenv("CREDIT_DEFAULT_COLLECTION_KEY", "looked at only when there is something to open")
+    assert ranges(tick(weekly_online_export, SUNDAY).run_requests) == [("2026-02-22", "2026-02-28")]
