@@ -241,3 +241,23 @@ def test_sample_data_can_be_written_anywhere_in_an_azure_environment(call, monke
     monkeypatch.setenv("CREDIT_DEFAULT_ENV", "staging")
     assert call("sample-data", "--landing", tmp_path / "sample", "--days", "2").exit_code == 0
     assert any((tmp_path / "sample").rglob("*.csv"))
+
+
+def test_a_collection_key_is_printed_alone_and_is_a_new_one_each_time(call, home):
+    first, second = (call("collection-key").stdout for _ in range(2))
+    key = json.loads(first)
+    assert {"kty": "EC", "crv": "P-256"}.items() <= key.items()
+    assert key["d"] != json.loads(second)["d"]
+    assert first.count("\n") == 1
+    assert not home.exists(), "it is nobody's yet"
+
+
+def test_the_live_model_is_served_on_this_machine_only(call, monkeypatch, home):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "staging")
+    assert "CREDIT_DEFAULT_ENV is 'staging', an Azure environment; unset it" in told(call("serve"))
+    assert not home.exists()
+
+
+@pytest.mark.slow
+def test_serving_before_a_model_is_live_says_what_to_do(call):
+    assert "NotThere: Nothing is deployed to credit-card-default-be; run `credit-default demo`" in told(call("serve"))

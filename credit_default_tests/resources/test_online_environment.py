@@ -1,0 +1,57 @@
+"""The environment of online deployments: what scores has the versions of the lock, and nothing is missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from credit_default_tests.resources.test_azure_environments import ONLY, PIN, _normal, pins
+
+PROJECT = Path(__file__).parents[2]
+REQUIREMENTS = (PROJECT / "credit_default/resources/azure/environments/online.txt").read_text()
+#: What Azure ML's inference server wants in other versions than the lock's, and what that brings along.
+NOT_AS_LOCKED = re.search(r"^NOT_AS_LOCKED := (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1]
+MODEL = {"numpy", "scipy", "scikit-learn", "skops", "pandas", "pyarrow", "joblib", "threadpoolctl"}
+SEALING = {"jwcrypto", "cryptography", "flask", "opencensus-ext-azure"}
+
+
+def test_what_scores_and_what_seals_has_the_locks_versions():
+    locked, wanted = pins((PROJECT / "requirements.lock").read_text()), pins(REQUIREMENTS)
+    assert set(wanted) >= MODEL | SEALING
+    others = {name for name, versions in wanted.items() if name in locked and not versions <= locked[name]}
+    assert others & (MODEL | SEALING) == set()
+    assert [name for name in others if not re.match(NOT_AS_LOCKED, f"{name}==")] == []
+
+
+def test_every_package_has_a_hash_and_no_address():
+    assert "://" not in REQUIREMENTS
+    for block in re.split(r"\n(?=[A-Za-z0-9])", REQUIREMENTS):
+        assert not PIN.match(block) or "--hash=sha256:" in block
+
+
+def test_it_runs_the_same_inference_server_as_the_tests_do():
+    assert pins(REQUIREMENTS)["azureml-inference-server-http"] == {"1.5.1"}
+    of_the_tests = pins((PROJECT / "credit_default_tests/inference_server.txt").read_text())
+    assert of_the_tests["azureml-inference-server-http"] == {"1.5.1"}
+
+
+@pytest.mark.slow
+def test_the_environment_holds_all_that_the_scoring_script_imports():
+    have = set(pins(REQUIREMENTS))
+    by_module = packages_distributions()
+    allowed = {module for module, names in by_module.items() if {_normal(name) for name in names} & have}
+    others = {module for module in by_module if module not in allowed} - {"credit_default", "credit_default_tests"}
+    modules = [
+        "credit_default.steps.online_scoring",
+        "credit_default.resources.local.traces",
+        "opencensus.ext.azure.log_exporter",
+        "azure.monitor.opentelemetry.exporter",
+    ]
+    command = [sys.executable, "-c", ONLY, ",".join(allowed), ",".join(modules), ",".join(others)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr[-1500:]
