@@ -1,10 +1,12 @@
 """Which version goes live: the newest or none, and back only once."""
 
+from dataclasses import replace
+
 import pytest
 
-from credit_default.defs.model import Deployment, _choose
+from credit_default.defs.model import Deployment, _choose, _crown
 from credit_default.errors import NotThere
-from credit_default.resources.ports import EndpointState, ModelRegistry, ModelVersion
+from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion
 
 
 class Versions(ModelRegistry):
@@ -67,3 +69,45 @@ def test_a_rollback_that_is_retried_after_a_crash_does_not_roll_forward():
 def test_there_is_nothing_before_the_first_deployment():
     with pytest.raises(NotThere, match="no earlier deployment"):
         choose("promote", state=EndpointState(("1",), "1", None), direction="back")
+
+
+class ByTurns(BatchEndpoint):
+    """An endpoint at which another run makes version 3 the default as soon as somebody has looked."""
+
+    looks: list[str]
+
+    def state(self):
+        self.looks.append("look")
+        live = "2" if len(self.looks) == 1 else "3"
+        return EndpointState(("1", "2", "3"), live, "1", f"the run that deployed {live}")
+
+    def deploy(self, context, model):
+        raise NotImplementedError
+
+    def make_default(self, version, *, changed_by=""):
+        raise NotImplementedError
+
+    def invoke(self, context, days, *, versions=()):
+        raise NotImplementedError
+
+
+class Crowned(Versions):
+    """A registry that remembers who is champion."""
+
+    champions: list[str]
+
+    def get(self, version_or_alias):
+        found = super().get(version_or_alias)
+        is_champion = found.version in self.champions[-1:]
+        return replace(found, aliases=("champion",) if is_champion else ())
+
+    def set_alias(self, alias, version):
+        self.champions.append(version)
+
+
+def test_the_champion_is_what_answers_though_another_run_deploys_at_the_same_moment():
+    registry = Crowned(verdicts=["promote"] * 3, champions=[])
+    state, champion = _crown(ByTurns(looks=[]), registry)
+    assert (state.default, champion.version) == ("3", "3")
+    assert registry.get("3").aliases == ("champion",)
+    assert registry.get("2").aliases == ()

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from credit_default_tests.end_to_end.azure_world import AzureWorld
-from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, ago, new_clients
 from credit_default_tests.same_results import in_figures, in_lakes
 from credit_default_tests.strategies import csv_text
 
@@ -107,6 +107,19 @@ def test_nothing_was_asked_of_azure_that_is_not_known(azure):
     assert azure.emulator.refused_hosts() == []
 
 
+def test_both_published_queries_return_from_azure_monitor_what_the_run_emitted(azure):
+    days = azure.made_days("drift_metrics")
+    overall = {row["partition"]: row for row in azure.query(OVERALL_DRIFT)}
+    assert set(overall) == set(days)
+    features = azure.query(FEATURE_DRIFT)
+    for day in days:
+        stored = azure.drift(day)
+        assert overall[day]["share_drifted_features"] == stored["overall"]["share_drifted_features"]
+        assert overall[day]["violation"] == stored["overall"]["violation"]
+        told = {row["feature_name"]: row["drift_score"] for row in features if row["partition"] == day}
+        assert told == {feature["feature_name"]: feature["drift_score"] for feature in stored["features"]}
+
+
 #: In a client's id, in a refused field, and as an amount: nobody else may ever say them.
 PERSONAL = ("SENTINEL-7c41e9", "SENTINEL-refused", "8675309.25")
 
@@ -120,7 +133,8 @@ def test_no_secret_and_no_value_of_a_row_is_told_anywhere(azure):
     azure.land(failing_day, "clients.csv", csv_text(rows))
     done = azure.run_job("score_batch", day)
     assert done.returncode == 0, done.stderr[-6000:]
-    # A failing run has the most to say.
+    # A failing run has the most to say; and it says it by the other way to send telemetry.
+    azure.environment["CREDIT_DEFAULT_TELEMETRY"] = "opentelemetry"
     azure.emulator.job_fault("score-", kill=True)
     failed = azure.run_job("score_batch", failing_day)
     assert failed.returncode == 1

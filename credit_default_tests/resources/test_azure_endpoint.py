@@ -1,13 +1,18 @@
 """The batch endpoint on Azure ML: versions side by side, days as invocations that are found again, and faults."""
 
 import os
+import re
 import signal
 import threading
 import time
 import uuid
 from datetime import datetime
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import requests
+from azure.identity import DefaultAzureCredential
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from credit_default.errors import JobFailed, ModelError, SettingsError
@@ -233,3 +238,22 @@ def test_serverless_compute_is_refused_before_anything_is_deployed(endpoint, reg
     serverless = azure_endpoint(compute=azure_compute(sources=["credit_default"], targets=anywhere))
     with pytest.raises(SettingsError, match=r"a batch endpoint needs a cluster; set CREDIT_DEFAULT_COMPUTE_SCORE"):
         deploy(serverless, model)
+
+
+def test_anybody_invokes_the_endpoint_by_rest_as_the_readme_shows(endpoint, register, arrive, emulator, azure):
+    go_live(endpoint, register())
+    arrive(DAYS[0])
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (body,) = re.findall(r"--data '(\{\"properties\".*?\})'", readme, re.DOTALL)
+    body = body.replace("2026-01-31", DAYS[0])
+    uri = endpoint.registry.workspace.client().batch_endpoints.get(endpoint.name).scoring_uri
+    with DefaultAzureCredential() as credential:
+        token = credential.get_token("https://ml.azure.com/.default").token
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = requests.post(uri, data=body, headers=headers, timeout=60)
+    assert answer.status_code == 201, answer.text
+    name = answer.json()["name"]
+    until(lambda: any(job["name"] == name and job["status"] == "Completed" for job in emulator.jobs(azure.name)))
+    (scores,) = endpoint.compute.storage.entries("my-scores")
+    with endpoint.compute.storage.on_disk(f"my-scores/{scores.name}") as path:
+        assert pq.read_table(path).num_rows == 20
