@@ -24,6 +24,7 @@ TELEMETRY_FOLDER_VARIABLE = "CREDIT_DEFAULT_TELEMETRY_FOLDER"
 
 MODEL_NAME = "credit-card-default"
 ENDPOINT_NAME = "credit-card-default-be"
+ONLINE_ENDPOINT_NAME = "credit-card-default-oe"
 #: The first day of every daily table, unless START_VARIABLE says otherwise.
 DEFAULT_START = "2025-01-01"
 

@@ -15,6 +15,7 @@ from credit_default.resources import resources_for
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoint import AzureBatchEndpoint
+from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.targets import read_targets
@@ -22,6 +23,7 @@ from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.endpoint import LocalBatchEndpoint
+from credit_default.resources.local.online_endpoint import LocalOnlineEndpoint
 from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
@@ -89,6 +91,31 @@ def batch_platform(platform: str, home: Path) -> dict[str, Any]:
     ports = resources_for(read({"CREDIT_DEFAULT_HOME": str(home)}))
     given = {name: ports[name] for name in ("compute", "storage", "registry")}
     return {**given, "open": lambda name: LocalBatchEndpoint(name=name, **given)}
+
+
+def azure_online_endpoint(**changed: object) -> AzureOnlineEndpoint:
+    """An online endpoint of the workspace that the environment names, with one process for each deployment."""
+    usual = {
+        "workers": 1,
+        "connection_string": os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"],
+        "compute": azure_compute(sources=["credit_default"]),
+        "registry": azure_registry("credit-card-default"),
+    }
+    return AzureOnlineEndpoint(**{**usual, **changed})
+
+
+def online_platform(platform: str, home: Path) -> dict[str, Any]:
+    """Storage and registry of a platform, and `open`, which opens an online endpoint by its name."""
+    if platform != "local":
+        storage, registry = azure_storage(), azure_registry("credit-card-default")
+        return {"storage": storage, "registry": registry, "open": lambda name: azure_online_endpoint(name=name)}
+    ports = resources_for(read({"CREDIT_DEFAULT_HOME": str(home)}))
+    storage = ports["storage"]
+    return {
+        "storage": storage,
+        "registry": ports["registry"],
+        "open": lambda name: LocalOnlineEndpoint(name=name, storage=storage),
+    }
 
 
 def telemetry_of(platform: str, folder: Path, exporter: str = "opencensus") -> Telemetry:

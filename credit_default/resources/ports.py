@@ -1,4 +1,4 @@
-"""The five things that a platform provides. ``local/`` and ``azure/`` implement each under the same file name.
+"""The six things that a platform provides. ``local/`` and ``azure/`` implement each under the same file name.
 
 Assets ask for a port by its class and never for an implementation, so the same asset runs in every environment:
 
@@ -288,6 +288,14 @@ class BatchEndpoint(Endpoint, ABC):
 
         Raises :class:`~credit_default.errors.NotThere` when nothing is deployed.
         """
+
+
+class OnlineEndpoint(Endpoint, ABC):
+    """Scores the clients of a request at once, over HTTP."""
+
+    @abstractmethod
+    def scoring_uri(self) -> str | None:
+        """Return where the default version is asked by POST, or None when there is no such address yet."""
 
 
 class Telemetry(dg.ConfigurableResource[Any], ABC):

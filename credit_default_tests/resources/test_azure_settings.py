@@ -29,6 +29,8 @@ def test_the_least_that_has_to_be_set_is_enough():
     assert (settings.poll_seconds, settings.queue_limit, settings.run_limit) == (10, 7200, 14400)
     assert (settings.unreachable_limit, settings.not_responding_limit, settings.paused_limit) == (900, 1800, 1800)
     assert (settings.upload_limit, settings.spot_attempts) == (600, 2)
+    assert (settings.batch_endpoint, settings.online_endpoint) == ("credit-card-default-be", "credit-card-default-oe")
+    assert (settings.online_instance_type, settings.online_instance_count) == ("Standard_DS3_v2", 1)
 
 
 def test_every_variable_that_is_missing_is_named_at_once_with_what_it_is_for():
@@ -57,6 +59,9 @@ WRONG = {
     "CREDIT_DEFAULT_POLL_SECONDS": ["0", "-1", "soon", "nan", "inf", "1e9"],
     "CREDIT_DEFAULT_UPLOAD_LIMIT": ["0"],
     "CREDIT_DEFAULT_SPOT_ATTEMPTS": ["-1", "1.5", "21"],
+    "CREDIT_DEFAULT_ONLINE_ENDPOINT": ["ab", "-online", "online_endpoint", "x" * 33],
+    "CREDIT_DEFAULT_ONLINE_INSTANCE_TYPE": ["DS3 v2", "-Standard", "ab"],
+    "CREDIT_DEFAULT_ONLINE_INSTANCE_COUNT": ["0", "-1", "many", "51"],
     "CREDIT_DEFAULT_COMPUTE": ["-first", "last-", "under_score", "c" * 33],
     "CREDIT_DEFAULT_COMPUTE_TRAIN": ["a b"],
     "CREDIT_DEFAULT_SPOT_COMPUTE": ["a b"],

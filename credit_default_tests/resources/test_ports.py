@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from credit_default.resources import resources_for
-from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Telemetry
+from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, OnlineEndpoint, Storage, Telemetry
 from credit_default.settings import read
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
@@ -16,6 +16,7 @@ PORTS = {
     "storage": Storage,
     "registry": ModelRegistry,
     "endpoint": BatchEndpoint,
+    "online_endpoint": OnlineEndpoint,
     "telemetry": Telemetry,
 }
 
@@ -55,6 +56,9 @@ def test_the_azure_ports_are_told_what_the_settings_say(tmp_path, monkeypatch):
     assert made["compute"].targets["train"].compute == "cpu-cluster"
     assert made["registry"].registry == AZURE_SETTINGS["AZURE_ML_REGISTRY"]
     assert made["registry"].time_limit == 42
+    online = made["online_endpoint"]
+    assert (online.name, online.from_registry) == ("credit-card-default-oe", True)
+    assert (online.instance_type, online.instance_count) == ("Standard_DS3_v2", 1)
     assert made["storage"].uri("a/b") == "https://stcreditdefault.blob.core.windows.net/lake/a/b"
 
 

@@ -1,4 +1,4 @@
-"""The same five names on Azure Machine Learning and Blob Storage."""
+"""The same six names on Azure Machine Learning and Blob Storage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import dagster as dg
 from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoint import AzureBatchEndpoint
+from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.telemetry import AzureTelemetry
@@ -22,7 +23,7 @@ _FROM_REGISTRY = (Environment.STAGING, Environment.PRODUCTION)
 
 
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return the five ports on Azure. Nothing of Azure is imported or asked yet.
+    """Return the six ports on Azure. Nothing of Azure is imported or asked yet.
 
     Telemetry keeps a copy at home of what it sends.
 
@@ -64,20 +65,32 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         workspace=workspace,
         storage=storage,
     )
+    from_registry = settings.environment in _FROM_REGISTRY
+    # An EnvVar shows its name in the UI and not the instrumentation key in its value.
+    connection_string = dg.EnvVar(CONNECTION_STRING_VARIABLE)
     return {
         "compute": compute,
         "storage": storage,
         "registry": registry,
         "endpoint": AzureBatchEndpoint(
             name=found.batch_endpoint,
-            from_registry=settings.environment in _FROM_REGISTRY,
+            from_registry=from_registry,
             compute=compute,
             registry=registry,
         ),
-        # An EnvVar shows its name in the UI and not the instrumentation key in its value.
+        "online_endpoint": AzureOnlineEndpoint(
+            name=found.online_endpoint,
+            from_registry=from_registry,
+            instance_type=found.online_instance_type,
+            instance_count=found.online_instance_count,
+            connection_string=connection_string,
+            exporter=settings.exporter.value,
+            compute=compute,
+            registry=registry,
+        ),
         "telemetry": AzureTelemetry(
             folder=str(settings.telemetry),
-            connection_string=dg.EnvVar(CONNECTION_STRING_VARIABLE),
+            connection_string=connection_string,
             exporter=settings.exporter.value,
             unreachable_limit=found.unreachable_limit,
             workspace=workspace,

@@ -1,7 +1,8 @@
-"""The environments that jobs run in: made from the project's own lock, one for each kind of step, and made once.
+"""The environments that jobs and online deployments run in: made from the project's own lock, and made once.
 
-``environments/`` beside this module holds a Dockerfile and for each kind the packages that its steps need (``.in``)
-and everything that those need, with hashes (``.txt``), in the versions of ``requirements.lock``; see ``make lock``.
+There is one for each kind of step, and one for online deployments. ``environments/`` beside this module holds their
+Dockerfiles, and for each the packages that it needs (``.in``) and everything that those need, with hashes (``.txt``),
+in the versions of ``requirements.lock``; see ``make lock``.
 """
 
 from __future__ import annotations
@@ -13,22 +14,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from credit_default.resources.azure.targets import Kind
-
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
+#: The environment of online deployments, which are no steps.
+ONLINE = "online"
+_PORT = 5001
+#: Where Azure ML asks an image that is not one of its own whether it lives, and for scores.
+_ROUTES = {
+    f"{name}_route": {"port": _PORT, "path": path}
+    for name, path in (("liveness", "/"), ("readiness", "/"), ("scoring", "/score"))
+}
 
-def build_files(kind: Kind) -> dict[str, bytes]:
+
+def build_files(kind: str) -> dict[str, bytes]:
     """Return what an image is built from: file name to content."""
     folder = files("credit_default.resources.azure") / "environments"
     return {
-        "Dockerfile": (folder / "Dockerfile").read_bytes(),
+        "Dockerfile": (folder / ("online.Dockerfile" if kind == ONLINE else "Dockerfile")).read_bytes(),
         "requirements.txt": (folder / f"{kind}.txt").read_bytes(),
     }
 
 
-def reference(kind: Kind) -> str:
+def reference(kind: str) -> str:
     """Return ``name:version``; the version is a hash of what the image is built from."""
     digest = hashlib.sha256()
     for name, content in build_files(kind).items():
@@ -36,7 +44,7 @@ def reference(kind: Kind) -> str:
     return f"credit-card-default-{kind}:{digest.hexdigest()[:12]}"
 
 
-def ensure(client: MLClient, kind: Kind) -> str:
+def ensure(client: MLClient, kind: str) -> str:
     """Register the environment of a kind, unless this very one is there; return its reference."""
     from azure.ai.ml.entities import BuildContext, Environment
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
@@ -49,9 +57,13 @@ def ensure(client: MLClient, kind: Kind) -> str:
         with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             for file, content in build_files(kind).items():
                 Path(folder, file).write_bytes(content)
-            described = f"What steps of the kind {kind} need, from the project's lock."
+            who = "online deployments" if kind == ONLINE else f"steps of the kind {kind}"
             environment = Environment(
-                name=name, version=version, description=described, build=BuildContext(path=folder)
+                name=name,
+                version=version,
+                description=f"What {who} need, from the project's lock.",
+                build=BuildContext(path=folder),
+                inference_config=_ROUTES if kind == ONLINE else None,
             )
             # When somebody else was faster: the version is a hash, so theirs is the same.
             with suppress(ResourceExistsError):

@@ -19,16 +19,18 @@ from typing import Any
 
 from credit_default.errors import SettingsError
 from credit_default.resources.azure.targets import Kind, Target, read_targets
-from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME
+from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Of Azure ML's workspaces and registries.
 _WORKSPACE = r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"
 #: Of endpoints, batch and online.
 _ENDPOINT = r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]"
+_ENDPOINT_IN_WORDS = "3 to 32 letters, digits and hyphens, a letter first and no hyphen last"
 _WORKSPACE_IN_WORDS = "3 to 33 letters, digits, hyphens and underscores, a letter or digit first"
 _LONGEST_SECONDS = 7 * 86_400
 _MOST_SPOT_ATTEMPTS = 20
+_MOST_ONLINE_INSTANCES = 50
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class AzureSettings:
         Where Azure ML is.
     account, container
         Storage account and blob container of the lake.
-    batch_endpoint
-        Its name.
+    batch_endpoint, online_endpoint
+        Their names.
+    online_instance_type, online_instance_count
+        Size and number of the machines of an online deployment.
     targets
         Where each kind of step runs.
     poll_seconds
@@ -66,6 +70,9 @@ class AzureSettings:
     account: str
     container: str
     batch_endpoint: str
+    online_endpoint: str
+    online_instance_type: str
+    online_instance_count: int
     targets: Mapping[Kind, Target]
     poll_seconds: float
     queue_limit: float
@@ -120,9 +127,23 @@ _TEXTS = {
     "batch_endpoint": _Text(
         "CREDIT_DEFAULT_BATCH_ENDPOINT",
         _ENDPOINT,
-        "3 to 32 letters, digits and hyphens, a letter first and no hyphen last",
+        _ENDPOINT_IN_WORDS,
         "the batch endpoint; a region of Azure has each name once",
         ENDPOINT_NAME,
+    ),
+    "online_endpoint": _Text(
+        "CREDIT_DEFAULT_ONLINE_ENDPOINT",
+        _ENDPOINT,
+        _ENDPOINT_IN_WORDS,
+        "the online endpoint; a region of Azure has each name once",
+        ONLINE_ENDPOINT_NAME,
+    ),
+    "online_instance_type": _Text(
+        "CREDIT_DEFAULT_ONLINE_INSTANCE_TYPE",
+        r"[A-Za-z][A-Za-z0-9_]{2,63}",
+        "a size such as Standard_DS3_v2",
+        "the machines of an online deployment",
+        "Standard_DS3_v2",
     ),
     "connection_string": _Text(
         CONNECTION_STRING_VARIABLE,
@@ -141,7 +162,23 @@ _SECONDS = {
     "paused_limit": ("CREDIT_DEFAULT_PAUSED_LIMIT", 1800, "how long a job may be Paused"),
     "upload_limit": ("CREDIT_DEFAULT_UPLOAD_LIMIT", 600, "how long an upload or a copy may take"),
 }
-_SPOT_ATTEMPTS = "CREDIT_DEFAULT_SPOT_ATTEMPTS"
+#: Settings that are counts: variable, default, smallest, largest, what for.
+_COUNTS = {
+    "spot_attempts": (
+        "CREDIT_DEFAULT_SPOT_ATTEMPTS",
+        2,
+        0,
+        _MOST_SPOT_ATTEMPTS,
+        "how often a job is tried on spot machines",
+    ),
+    "online_instance_count": (
+        "CREDIT_DEFAULT_ONLINE_INSTANCE_COUNT",
+        1,
+        1,
+        _MOST_ONLINE_INSTANCES,
+        "how many machines an online deployment has",
+    ),
+}
 
 
 def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
@@ -156,7 +193,8 @@ def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
     found: dict[str, Any] = {name: _text(environ, text, problems) for name, text in _TEXTS.items()}
     for name, (variable, default, purpose) in _SECONDS.items():
         found[name] = _seconds(environ, variable, default, purpose, problems)
-    found["spot_attempts"] = _attempts(environ, problems)
+    for name, (variable, usual, smallest, largest, purpose) in _COUNTS.items():
+        found[name] = _count(environ, variable, usual, range(smallest, largest + 1), purpose, problems)
     found["targets"], wrong = read_targets(environ)
     problems += wrong
     if problems:
@@ -189,11 +227,12 @@ def _seconds(environ: Mapping[str, str], variable: str, default: float, purpose:
     return number
 
 
-def _attempts(environ: Mapping[str, str], problems: list[str]) -> int:
-    value = environ.get(_SPOT_ATTEMPTS, "").strip() or "2"
-    if value.isascii() and value.isdecimal() and int(value) <= _MOST_SPOT_ATTEMPTS:
+def _count(  # noqa: PLR0917 - as the others
+    environ: Mapping[str, str], variable: str, usual: int, allowed: range, purpose: str, problems: list[str]
+) -> int:
+    value = environ.get(variable, "").strip() or str(usual)
+    if value.isascii() and value.isdecimal() and int(value) in allowed:
         return int(value)
-    expected = f"a whole number, 0 to {_MOST_SPOT_ATTEMPTS}"
-    purpose = "how often a job is tried on spot machines"
-    problems.append(f"{_SPOT_ATTEMPTS} is {value!r}; expected {expected} ({purpose})")
-    return 0
+    expected = f"a whole number, {allowed[0]} to {allowed[-1]}"
+    problems.append(f"{variable} is {value!r}; expected {expected} ({purpose})")
+    return usual

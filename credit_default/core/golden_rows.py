@@ -1,0 +1,75 @@
+"""A model's golden rows as a request to whatever is to score with it, and the answer held to what the training had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
+
+from credit_default.core.schema import FEATURE_NAMES, PROBABILITY
+from credit_default.errors import SmokeTestFailed
+
+#: Largest difference between a probability and the same one in training.
+SAME = 1e-9
+
+
+def as_request(golden: Path) -> bytes:
+    """Return the body of a request to an online deployment, which does not collect it."""
+    clients = pq.read_table(golden, columns=list(FEATURE_NAMES)).to_pylist()
+    return json.dumps({"data": clients, "smoke_test": True}, allow_nan=False).encode()
+
+
+def held_to_answer(answer: bytes, golden: Path, *, version: str, where: str) -> dict[str, Any]:
+    """Hold what an online deployment answered to what the training had.
+
+    Parameters
+    ----------
+    version
+        Of the model that was to answer.
+    where
+        What answered, for the message.
+
+    Raises
+    ------
+    SmokeTestFailed
+        It is no answer, one of another version, or its probabilities are others.
+    """
+    try:
+        told = json.loads(answer)
+        answered = str(told["model_version"])
+        probabilities = [float(prediction["probability_of_default"]) for prediction in told["predictions"]]
+    except (ValueError, TypeError, KeyError):
+        raise SmokeTestFailed(
+            f"{where} did not answer golden rows with predictions; look whether its scoring script is this project's"
+        ) from None
+    if answered != version:
+        raise SmokeTestFailed(f"{where} answered with version {answered} of the model, expected version {version}")
+    return held_to(probabilities, golden, where=where)
+
+
+def held_to(probabilities: ArrayLike, golden: Path, *, where: str) -> dict[str, Any]:
+    """Hold probabilities of the golden rows, in their order, to those of the training.
+
+    Returns
+    -------
+    ``rows``, ``largest_difference`` and the ``tolerance`` that it is within.
+
+    Raises
+    ------
+    SmokeTestFailed
+        A probability differs by more than `SAME`, or one is missing.
+    """
+    got, wanted = np.asarray(probabilities), pq.read_table(golden, columns=[PROBABILITY])[PROBABILITY].to_numpy()
+    differences = np.abs(got - wanted) if len(got) == len(wanted) else np.array([])
+    # A NaN is no small difference either.
+    if not len(differences) or not differences.max() <= SAME:
+        told = f"differ by {differences.max():.3g}" if len(differences) else f"are {len(got)} of {len(wanted)}"
+        raise SmokeTestFailed(
+            f"Golden rows, scored by {where}, {told}, expected at most {SAME:g}; the environment of the deployment "
+            "scores differently from that of the training: look at the packages of both"
+        )
+    return {"rows": len(got), "largest_difference": float(differences.max()), "tolerance": SAME}

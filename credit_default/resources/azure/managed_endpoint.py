@@ -1,0 +1,193 @@
+"""What endpoints of Azure ML have in common: deployments side by side, and one that answers."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from credit_default.errors import ModelError, NotThere
+from credit_default.resources.azure import deployments
+from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.patience import Patience, within
+from credit_default.resources.azure.registry import AzureModelRegistry
+from credit_default.resources.ports import Endpoint, EndpointState, ModelVersion
+
+_Result = TypeVar("_Result")
+
+_PAUSE_SECONDS = 2.0
+_SHA256 = "model_sha256"
+#: What Azure says of a deployment that it works at.
+_UNDER_WAY = ("Creating", "Updating", "Scaling")
+
+
+class ManagedEndpoint(Endpoint, ABC):
+    """Everything about it is kept in Azure: deployments and default by the endpoint itself, the rest in its tags."""
+
+    name: str = Field(description="Name of the endpoint; a region of Azure has each name once.")
+    from_registry: bool = Field(
+        default=False, description="Deploy the shared registry's model instead of the workspace's."
+    )
+    deploy_limit: float = Field(default=3600.0, description="Seconds that a deployment may take to come up.")
+    compute: dg.ResourceDependency[AzureCompute]
+    registry: dg.ResourceDependency[AzureModelRegistry]
+
+    def state(self) -> EndpointState:  # noqa: D102 - see the port
+        return self._state(*self._seen())
+
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+        if self._found() is None:
+            self._put(f"making endpoint {self.name}", self._new_endpoint())
+        deployment = deployments.name_of(model.version, self._code)
+        with self.compute.storage.held(self._key):
+            if not self._is_deployed(deployment, model):
+                self._create(deployment, model, {"model_version": model.version, _SHA256: model.sha256})
+                context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
+        return self._smoke_test(context, deployment, model)
+
+    def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
+        # Azure has no way to change an endpoint only if it is still the one that was read.
+        with self.compute.storage.held(self._key):
+            endpoint, names = self._seen()
+            state = self._state(endpoint, names)
+            deployment = deployments.choose(names, version, self._code)
+            if endpoint is None or deployment is None:
+                have = ", ".join(state.deployments) or "none"
+                raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
+            if deployment != self._default_of(endpoint):
+                # One request: what answers, what did before it, and who changed that.
+                endpoint.tags = deployments.tags_after(endpoint.tags or {}, state, version, changed_by)
+                self._put(f"making version {version} the default", self._answering(endpoint, deployment))
+            for name in self._superfluous(names, deployment, self.state().previous):
+                self._remove(name)
+        return self.state()
+
+    @property
+    @abstractmethod
+    def _code(self) -> str:
+        """What changes with whatever a deployment is made of besides its model."""
+
+    @property
+    @abstractmethod
+    def _endpoints(self) -> Any:
+        """The SDK's operations on endpoints of this kind."""
+
+    @property
+    @abstractmethod
+    def _deployments(self) -> Any:
+        """The SDK's operations on their deployments."""
+
+    @abstractmethod
+    def _new_endpoint(self) -> Any:
+        """Return an endpoint without deployments, as the SDK wants it."""
+
+    @abstractmethod
+    def _default_of(self, endpoint: Any) -> str | None:
+        """Return the name of the deployment that answers."""
+
+    @abstractmethod
+    def _answering(self, endpoint: Any, deployment: str) -> Any:
+        """Return the endpoint with this deployment as the one that answers."""
+
+    @abstractmethod
+    def _create(self, deployment: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Deploy a model, and come back when that can be asked."""
+
+    @abstractmethod
+    def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
+        """Hold what a deployment makes of the golden rows to what the training did."""
+
+    @abstractmethod
+    def _superfluous(self, names: Sequence[str], deployment: str, previous: str | None) -> list[str]:
+        """Return the deployments to remove once this one answers, of those that are ours."""
+
+    def _state(self, endpoint: Any, names: Sequence[str]) -> EndpointState:
+        default = self._default_of(endpoint) if endpoint is not None else None
+        tags = (endpoint.tags if endpoint is not None else None) or {}
+        return deployments.state_of(names, default, tags, self._code)
+
+    @property
+    def _key(self) -> str:
+        """What is held while the endpoint is changed."""
+        return f"endpoints/{self.name}"
+
+    def _found(self) -> Any:
+        return self.ask(f"looking for endpoint {self.name}", lambda: or_none(lambda: self._endpoints.get(self.name)))
+
+    def _seen(self) -> tuple[Any, list[str]]:
+        """Return the endpoint, if it is there, and the names of its deployments."""
+        endpoint = self._found()
+        if endpoint is None:
+            return None, []
+        found = self.ask("listing deployments", lambda: list(self._deployments.list(self.name)))
+        return endpoint, [str(one.name) for one in found]
+
+    def _put(self, what: str, endpoint: Any) -> None:
+        self.ask(what, lambda: self.bounded(self._endpoints.begin_create_or_update(endpoint).result))
+
+    def _remove(self, deployment: str) -> None:
+        def delete() -> None:
+            or_none(lambda: self._deployments.begin_delete(deployment, self.name).result())
+
+        self.ask(f"removing deployment {deployment}", lambda: self.bounded(delete))
+
+    def _settled(self, deployment: str) -> Any:
+        """Return a deployment once Azure is done with it, whoever asked for it; None when it is not there."""
+        deadline = time.monotonic() + self.deploy_limit
+        while True:
+            found = self.ask(
+                f"looking for deployment {deployment}",
+                lambda: or_none(lambda: self._deployments.get(deployment, self.name)),
+            )
+            if found is None or found.provisioning_state not in _UNDER_WAY:
+                return found
+            if time.monotonic() > deadline:
+                raise ModelError(
+                    f"Deployment {deployment} of {self.name} is {found.provisioning_state} after {self.deploy_limit:g} "
+                    "s; look at it in the studio, and run this again"
+                )
+            time.sleep(_PAUSE_SECONDS)
+
+    def _is_deployed(self, deployment: str, model: ModelVersion) -> bool:
+        """Whether a deployment is there; raises `ModelError` when it is one of another model."""
+        found = self._settled(deployment)
+        if found is None or found.provisioning_state == "Failed":
+            return False
+        held = (found.tags or {}).get(_SHA256)
+        if held != model.sha256:
+            raise ModelError(
+                f"Deployment {deployment} of {self.name} is of another model (sha256 {str(held)[:12]}..., expected "
+                f"{model.sha256[:12]}...); remove that deployment in the studio, and run this again"
+            )
+        return True
+
+    def model_asset(self, model: ModelVersion) -> str:
+        """Return the name by which a deployment means a version: the workspace's, or the shared registry's."""
+        asset = self.registry.share(model.version) if self.from_registry else self.registry.asset_id(model.version)
+        return asset if asset.startswith("azureml://") else asset.removeprefix("azureml:")
+
+    def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
+        """Do something that may never end; by default it may take as long as an upload."""
+        seconds = self.compute.upload_limit if limit is None else limit
+
+        def late() -> ModelError:
+            return ModelError(f"Azure ML did not finish with endpoint {self.name} within {seconds:g} s; try again")
+
+        return within(seconds, lambda _: work(), late)
+
+    def ask(self, what: str, question: Callable[[], _Result]) -> _Result:
+        """Ask Azure, and again for a bounded time when it gives no usable answer."""
+        patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
+        return patience.ask(what, question)
+
+
+def or_none(question: Callable[[], Any]) -> Any:
+    """Return the answer to a question, or None when Azure has no such thing."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return question()
+    except ResourceNotFoundError:
+        return None
