@@ -3,11 +3,29 @@
 import dagster as dg
 
 from credit_default import settings
-from credit_default.defs import data, failures, jobs, model, monitoring, online_inputs, schedules, scoring, sensors
+from credit_default.defs import (
+    data,
+    failures,
+    jobs,
+    model,
+    monitoring,
+    online_deployment,
+    online_inputs,
+    schedules,
+    scoring,
+    sensors,
+)
 from credit_default.resources import resources_for
 
 defs = dg.Definitions(
-    assets=[*data.ASSETS, *model.ASSETS, *scoring.ASSETS, *monitoring.ASSETS, *online_inputs.ASSETS],
+    assets=[
+        *data.ASSETS,
+        *model.ASSETS,
+        *online_deployment.ASSETS,
+        *scoring.ASSETS,
+        *monitoring.ASSETS,
+        *online_inputs.ASSETS,
+    ],
     asset_checks=monitoring.CHECKS,
     jobs=jobs.JOBS,
     schedules=schedules.SCHEDULES,

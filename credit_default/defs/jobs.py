@@ -20,6 +20,12 @@ deploy_model = dg.define_asset_job(
     tags=MODEL_TABLES,
     description="Let the newest version that may be promoted answer at the batch endpoint.",
 )
+deploy_online = dg.define_asset_job(
+    "deploy_online",
+    selection=["online_deployment"],
+    tags=MODEL_TABLES,
+    description="Let the version that is live at the batch endpoint answer at the online endpoint, too.",
+)
 score_batch = dg.define_asset_job(
     "score_batch",
     selection=dg.AssetSelection.assets("inference_data", "batch_predictions", "drift_metrics").without_checks(),
@@ -65,6 +71,7 @@ check_days = dg.define_asset_job(
 JOBS = [
     train_model,
     deploy_model,
+    deploy_online,
     score_batch,
     judge_predictions,
     export_online_inputs,

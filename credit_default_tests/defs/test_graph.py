@@ -177,7 +177,7 @@ def test_a_job_never_mixes_daily_assets_with_others():
 
 def test_every_resource_that_an_asset_asks_for_is_provided(tmp_path):
     provided = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path)}))
-    assert set(provided) == {"compute", "storage", "registry", "endpoint", "telemetry"}
+    assert set(provided) == {"compute", "storage", "registry", "endpoint", "online_endpoint", "telemetry"}
     for job in defs.resolve_all_job_defs():
         assert job.get_required_resource_defs().keys() - {"io_manager"} <= set(provided)
 

@@ -48,6 +48,7 @@ def test_runs_that_write_the_same_tables_carry_the_tag_that_the_instance_limits_
     assert set(writers) == {
         "train_model",
         "deploy_model",
+        "deploy_online",
         "score_batch",
         "judge_predictions",
         "export_online_inputs",
