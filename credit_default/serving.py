@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from credit_default.collection_key import private_keys
 from credit_default.errors import NotThere
@@ -48,7 +49,7 @@ def serve(settings: Settings, port: int) -> NoReturn:
     """
     must_be_local(settings, "A model is served here from the lake on this machine")
     ports = resources_for(settings)
-    version = ports["endpoint"].state().default
+    version = _live_version(ports)
     if version is None:
         raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
     model = ports["registry"].get(version)
@@ -56,3 +57,10 @@ def serve(settings: Settings, port: int) -> NoReturn:
     with ports["storage"].on_disk(model.key) as folder:
         command = ["-m", "credit_default.resources.local.online_server", "--model", str(folder), "--port", str(port)]
     os.execve(sys.executable, [sys.executable, *command], environment_of(settings, model))  # noqa: S606 - our own program
+
+
+def _live_version(ports: Mapping[str, Any]) -> str | None:
+    """Return the version that answers online or, while none was deployed there, the one that scores days."""
+    online: str | None = ports["online_endpoint"].state().default
+    batch: str | None = ports["endpoint"].state().default
+    return online or batch

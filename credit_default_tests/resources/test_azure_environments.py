@@ -1,5 +1,6 @@
-"""The environments of Azure ML jobs: made from the lock, complete for their steps, made once."""
+"""The environments of Azure ML: made from the lock, complete for what runs in them, made once."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from credit_default import steps as steps_package
 from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.job_environments import ONLINE
 from credit_default.resources.azure.targets import Kind, kind_of
 from credit_default_tests.platforms import azure_workspace
 
@@ -18,8 +20,16 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 STEPS = sorted(
     path.stem
     for path in Path(steps_package.__file__).parent.glob("*.py")
-    if not path.stem.startswith("_") and path.stem not in ("reporting", "azure_messages")
+    if not path.stem.startswith("_") and path.stem not in ("reporting", "azure_messages", "online_scoring")
 )
+
+
+ENVIRONMENTS = [*Kind, ONLINE]
+
+
+def environment_of(step: str) -> str:
+    """What a step runs in; the scoring script of online deployments is none that a job runs."""
+    return ONLINE if step == "online_scoring" else kind_of(step)
 
 
 def pins(text: str) -> dict[str, set[str]]:
@@ -34,20 +44,52 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def requirements(kind: Kind) -> str:
+def requirements(kind: str) -> str:
     return job_environments.build_files(kind)["requirements.txt"].decode()
 
 
-@pytest.mark.parametrize("kind", Kind)
+def own_versions(kind: str) -> re.Pattern[str]:
+    """Packages that need not have the lock's versions: of online deployments, those that the Makefile names."""
+    named = re.search(r"^NOT_AS_LOCKED := (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1]
+    return re.compile(named if kind == ONLINE else r"(?!)")
+
+
+@pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_every_version_is_the_locks_and_has_a_hash(kind):
     locked, wanted = pins((PROJECT / "requirements.lock").read_text()), pins(requirements(kind))
     assert len(wanted) > 20
-    assert {name: versions for name, versions in wanted.items() if not versions <= locked.get(name, set())} == {}
+    others = {name for name, versions in wanted.items() if not versions <= locked.get(name, set())}
+    allowed = own_versions(kind)
+    # The inference server and what only it needs are in no lock.
+    assert {name for name in others & locked.keys() if not allowed.match(f"{name}=")} == set()
+    assert kind == ONLINE or others == set()
     for block in re.split(r"\n(?=[A-Za-z0-9])", requirements(kind)):
         assert not PIN.match(block) or "--hash=sha256:" in block
 
 
-@pytest.mark.parametrize("kind", Kind)
+def test_an_online_deployment_scores_with_the_packages_that_models_are_trained_with():
+    trains, scores = pins(requirements(Kind.TRAIN)), pins(requirements(ONLINE))
+    of_models = ("numpy", "scipy", "scikit-learn", "skops", "pandas", "pyarrow", "mlflow-skinny", "threadpoolctl")
+    compared = {name: (trains[name], scores[name]) for name in of_models if name in trains and name in scores}
+    assert {"numpy", "scipy", "scikit-learn", "skops", "pyarrow"} <= compared.keys()
+    assert {name: both for name, both in compared.items() if both[0] != both[1]} == {}
+
+
+def test_the_image_of_an_online_deployment_starts_the_server_over_the_script_that_azure_names(tmp_path):
+    dockerfile = job_environments.build_files(ONLINE)["Dockerfile"].decode()
+    command = json.loads(re.search(r"^CMD (.*)$", dockerfile, re.MULTILINE)[1])
+    server = tmp_path / "azmlinfsrv"
+    server.write_text('#!/bin/sh\necho "$PWD" "$@"\n')
+    server.chmod(0o755)
+    root = tmp_path / "a b"
+    root.mkdir()
+    script = "/credit_default/steps/online_scoring.py"
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "AML_APP_ROOT": str(root), "AZUREML_ENTRY_SCRIPT": script}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{root} --entry_script credit_default/steps/online_scoring.py --port 5001\n"
+
+
+@pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_an_image_holds_nothing_of_dagster_but_pipes_and_names_no_address(kind):
     assert {name for name in pins(requirements(kind)) if name.startswith("dagster")} == {"dagster-pipes"}
     for content in job_environments.build_files(kind).values():
@@ -82,13 +124,17 @@ LATER = {
     Kind.TRAIN: ["mlflow.sklearn", "mlflow.models", "mlflow.types", "filelock", "matplotlib.figure", "azureml.mlflow"],
     Kind.SCORE: [],
     Kind.DRIFT: ["evidently", "evidently.presets", "pandas"],
+    ONLINE: [
+        *("opencensus.ext.azure.log_exporter", "azure.monitor.opentelemetry.exporter"),
+        *("credit_default.resources.destinations", "credit_default.resources.local.traces"),
+    ],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_the_environment_holds_all_that_a_step_imports(step):
-    kind = kind_of(step)
+    kind = environment_of(step)
     have = set(pins(requirements(kind)))
     by_module = packages_distributions()
     allowed = {module for module, names in by_module.items() if {_normal(name) for name in names} & have}
@@ -122,3 +168,12 @@ def test_an_environment_that_somebody_made_in_between_is_taken(azure, emulator):
     # It is there, and yet is not seen when it is looked for.
     emulator.fault("GET", "/environments/credit-card-default-score/versions/", status=404)
     assert job_environments.ensure(client, Kind.SCORE) == job_environments.reference(Kind.SCORE)
+
+
+@pytest.mark.slow
+def test_an_online_environment_says_where_its_server_is_asked(azure):
+    client = azure_workspace().client()
+    name, _, version = job_environments.ensure(client, ONLINE).partition(":")
+    routes = client.environments.get(name, version).inference_config
+    assert (routes.scoring_route.port, routes.scoring_route.path) == (5001, "/score")
+    assert (routes.liveness_route.path, routes.readiness_route.path) == ("/", "/")
