@@ -236,7 +236,10 @@ def test_a_deployment_that_somebody_else_is_making_is_waited_for(ports, model):
         # The second has not seen that the first began: the one that died, and the one that goes on.
         making = pool.submit(deploy, first, model)
         until(lambda: second._found() is not None and list(second._deployments.list("twice")) != [])
-        assert second._is_deployed(next(iter(second._deployments.list("twice"))).name, model)
+        (begun,) = second._deployments.list("twice")
+        assert begun.provisioning_state == "Creating"
+        assert second._is_deployed(begun.name, model)
+        assert second._deployments.get(begun.name, "twice").provisioning_state == "Succeeded"
         making.result()
     assert second.state().deployments == ("1",)
     second._endpoints.begin_delete("twice").result()
