@@ -21,8 +21,9 @@ import requests
 from credit_default.core.collected_inputs import open_message
 from credit_default.core.sealing import PrivateKeys, new_key
 from credit_default.errors import JobFailed, ModelError, SettingsError
+from credit_default.resources import resources_for
 from credit_default.resources.ports import ModelVersion
-from credit_default.settings import COLLECTION_KEY_VARIABLE
+from credit_default.settings import COLLECTION_KEY_VARIABLE, read
 from credit_default_tests import trained
 from credit_default_tests.platforms import azure_online_endpoint, online_platform
 from credit_default_tests.resources.served_models import in_a_run, model_files, register
@@ -135,6 +136,11 @@ def test_what_answers_with_another_key_or_on_other_machines_is_outdated(live, mo
     assert azure_online_endpoint(name="online", workers=2, instance_count=3).state().outdated
     monkeypatch.setenv(COLLECTION_KEY_VARIABLE, new_key())
     assert live.state().outdated
+
+
+def test_it_is_the_same_inside_a_run_and_outside(live):
+    # Where a value is a variable at first, which Dagster replaces in a run.
+    assert resources_for(read())["online_endpoint"]._code == live._code
 
 
 def test_a_deployment_says_what_it_is_and_lets_nothing_be_logged_in_clear(live, model, workspace, key):

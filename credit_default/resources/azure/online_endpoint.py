@@ -161,9 +161,11 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
 
     def _variables(self, *, public_key: str) -> dict[str, str]:
         """Return what every deployment is told, whatever its model."""
+        given = self.connection_string
         return {
             settings.COLLECTION_PUBLIC_KEY_VARIABLE: public_key,
-            settings.CONNECTION_STRING_VARIABLE: self.connection_string,
+            # Outside a run, Dagster has not put the value into the place of the variable yet.
+            settings.CONNECTION_STRING_VARIABLE: str(given.get_value() if isinstance(given, dg.EnvVar) else given),
             settings.TELEMETRY_VARIABLE: self.exporter,
             "WORKER_COUNT": str(self.workers),
             "DO_NOT_TRACK": "1",
