@@ -30,6 +30,7 @@ CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_pred
             group="arrivals",
             kinds={"parquet", "python"},
             daily=True,
+            deps=["online_inputs"],
             columns=columns.INFERENCE,
             description=(
                 "The clients that arrived for a day in `landing/inference/batch/<day>/`, held to the contract: typed "

@@ -13,13 +13,17 @@ from credit_default.definitions import defs
 from credit_default.resources import resources_for
 from credit_default.settings import read
 
-#: The asset keys that users rely on, upstream first; the last five are daily.
+#: The asset keys that users rely on, upstream first; the last six are daily.
 ASSETS = [
     *("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model", "batch_deployment"),
-    *("inference_data", "batch_predictions", "drift_metrics", "outcomes", "model_performance"),
+    "online_deployment",
+    *("online_inputs", "inference_data", "batch_predictions", "drift_metrics", "outcomes", "model_performance"),
 ]
-DAILY = ASSETS[-5:]
-JOBS = {"train_model", "deploy_model", "score_batch", "retrain", "rollback_model"}
+DAILY = ASSETS[-6:]
+JOBS = {
+    *("train_model", "deploy_model", "score_batch", "retrain", "rollback_model"),
+    *("deploy_online", "export_online_inputs"),
+}
 
 graph = defs.resolve_asset_graph()
 repository = defs.get_repository_def()
