@@ -79,15 +79,8 @@ class OpenTelemetrySender:
         Raises
         ------
         SettingsError
-            The connection string is malformed, or the installed exporter is too old to be handed records.
+            The connection string is malformed. It is a secret and is not quoted.
         """
-        try:
-            from opentelemetry.sdk._logs import ReadableLogRecord  # noqa: F401 - only whether it is there
-        except ImportError:
-            raise SettingsError(
-                "CREDIT_DEFAULT_TELEMETRY is 'opentelemetry', and the OpenTelemetry that is installed here, as Azure "
-                "ML's inference server wants it, is too old; set it to 'opencensus' for online deployments"
-            ) from None
         with _switched_off():
             for kind in _exporter_types():
                 self._open(kind).shutdown()
