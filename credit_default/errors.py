@@ -15,6 +15,7 @@
     │   ├── UntrustedType      the file holds a type that is not on our allow-list
     │   └── SmokeTestFailed    golden rows do not score as they did in training
     ├── NotThere               something that this step needs was never made
+    ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── StorageError           storage cannot be reached, or refuses us
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
@@ -77,6 +78,10 @@ class SmokeTestFailed(ModelError):
 
 class NotThere(CreditDefaultError):
     """Something that is needed was never made: no model, no prepared data, no such version."""
+
+
+class LedgerError(CreditDefaultError):
+    """The ledger of promotions was changed by other hands than ours, and cannot be continued."""
 
 
 class StorageError(CreditDefaultError):
