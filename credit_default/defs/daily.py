@@ -78,6 +78,7 @@ def take_in(
 ) -> Iterator[dg.AssetMaterialization]:
     """Turn landed files into a typed table a day, and keep what breaks the contract in quarantine.
 
+    A table that another one replaces is kept in ``superseded_<asset>/<day>/``: what was made of it can be traced.
     With `in_catalogue`, each table becomes a version in the platform's data catalogue too.
     The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
     changed and is made again.
@@ -92,6 +93,8 @@ def take_in(
             storage.publish(stored.files["quarantine"], rejected)
         else:
             storage.remove(rejected)  # what an earlier version of the files had refused
+        if data_version(context.instance, asset, day) != stored.data_version:
+            storage.preserve(table, into=f"superseded_{asset}/{day}")
         storage.publish(stored.files["table"], table)
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
         told = {f"rows_{name}": stored.result.get(name) for name in ("accepted", "rejected")}

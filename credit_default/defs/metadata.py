@@ -165,10 +165,11 @@ def deployed(
 
 def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
     """Show how many rows came, how many were refused and by which rules."""
+    files = [{"file": name, **about} for name, about in result["files"].items()]
     return {
         **_rows(result["accepted"], uri),
         **_figures(result, ("rows", "rows_without_client_id", "target_rate")),
-        "files": ", ".join(result["files"]),
+        "files": _table(files, {"file": "string", "rows": "int", "rejected": "int", "sha256": "string"}),
         **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
         **_refused(result, quarantine),
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +80,12 @@ def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
     if not paths:
         state = "is empty" if folder.is_dir() else "is not there"
         raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
-    return accept(paths, dataset=dataset)
+    accepted = accept(paths, dataset=dataset)
+    # By which a file that is edited later is found, even where the row in question stayed the same.
+    files = {path.name: {**accepted.counts["files"][path.name], "sha256": _sha256(path)} for path in paths}
+    return replace(accepted, counts={**accepted.counts, "files": files})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -78,7 +78,7 @@ class ScriptedCompute(Compute):
             return {"predictions": f"predictions of {day}, edition {self.edition}"}
         if step == "performance":
             return {"performance": json.dumps({"metrics": {"roc_auc": 0.77}, "bands": [], "n_joined": 3})}
-        return {"table": f"table of {day}", **self._rejected(day)}
+        return {"table": f"table of {day}, edition {self.edition}", **self._rejected(day)}
 
     def _rejected(self, day: str) -> dict[str, str]:
         """Rows of the first day are refused, until its files are mended in the second edition."""
@@ -87,7 +87,8 @@ class ScriptedCompute(Compute):
     def _result(self, day: str | None) -> dict[str, Any]:
         rows = 100 + int(day[-2:]) if day else 2_000
         return {"rows": rows, "accepted": rows - 1, "rejected": 1, "by_reason": {"age: number: range": 1},
-                "files": ["clients.csv"], "mean_pd": 0.2, "origins": {"bundled": rows}}  # fmt: skip
+                "files": {"clients.csv": {"rows": rows, "rejected": 1, "sha256": f"sha256 of {day}"}},
+                "mean_pd": 0.2, "origins": {"bundled": rows}}  # fmt: skip
 
 
 class ScriptedEndpoint(BatchEndpoint):
@@ -167,7 +168,7 @@ def test_each_day_of_a_range_has_its_own_record_version_and_figures(play, instan
     psi = {day: record.metadata["psi"].value for day, record in made(instance, "drift_metrics").items()}
     assert psi == {day: float(day[-2:]) for day in DAYS}
     for day in DAYS:
-        assert storage.read(f"inference_data/{day}/inference_data.parquet") == f"table of {day}".encode()
+        assert storage.read(f"inference_data/{day}/inference_data.parquet") == f"table of {day}, edition 1".encode()
         assert json.loads(storage.read(f"drift/{day}/drift.json"))["partition"] == day
     assert len(instance.get_runs()) == 1
 
@@ -218,6 +219,22 @@ def test_predictions_that_are_replaced_are_kept(play, storage):
     play(edition=2)
     (kept,) = storage.entries(f"superseded_predictions/{DAYS[0]}")
     assert storage.read(f"superseded_predictions/{DAYS[0]}/{kept.name}").endswith(b"edition 1")
+
+
+@pytest.mark.parametrize(("job", "asset"), [(score_batch, "inference_data"), (judge_predictions, "outcomes")])
+def test_a_table_that_another_one_replaces_is_kept(play, storage, job, asset):
+    play(job=job)
+    play(job=job)
+    assert storage.entries(f"superseded_{asset}") == [], "the same table again replaces nothing"
+    play(job=job, edition=2)
+    (kept,) = storage.entries(f"superseded_{asset}/{DAYS[0]}")
+    assert storage.read(f"superseded_{asset}/{DAYS[0]}/{kept.name}") == f"table of {DAYS[0]}, edition 1".encode()
+
+
+def test_the_record_says_what_each_landed_file_held(play, instance):
+    play()
+    (file,) = made(instance, "inference_data")[DAYS[0]].metadata["files"].records
+    assert file.data == {"file": "clients.csv", "rows": 130, "rejected": 1, "sha256": f"sha256 of {DAYS[0]}"}
 
 
 def test_the_record_holds_the_fingerprint_of_the_files_it_was_made_from(play, instance, landing, storage):
@@ -304,10 +321,10 @@ def test_the_catalogue_gets_the_table_of_the_very_job_though_another_was_publish
 
     monkeypatch.setattr(type(storage), "publish", publish_and_lose_the_race)
     assert play(only=["inference_data"]).success
-    assert entered == [("inference_data", f"table of {day}") for day in DAYS]
+    assert entered == [("inference_data", f"table of {day}, edition 1") for day in DAYS]
     entered.clear()
     assert curate().success
-    assert entered == [("curated_data", "table of None")]
+    assert entered == [("curated_data", "table of None, edition 1")]
 
 
 def test_only_the_asked_for_assets_are_made(play, instance):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -49,7 +50,10 @@ def test_every_day_has_its_own_table_figures_and_data_version(run, landing, tmp_
         assert result["data_version"] == tables.data_version_of(path) == tables.content_hash(tables.read(path))
         assert "quarantine" not in result["files"]
     assert results[DAY]["data_version"] != results[NEXT_DAY]["data_version"]
-    assert list(results[DAY]["result"]["files"]) == ["a.csv", "b.parquet"]
+    assert results[DAY]["result"]["files"] == {
+        name: {"rows": rows, "rejected": 0, "sha256": hashlib.sha256((landing / DAY / name).read_bytes()).hexdigest()}
+        for name, rows in (("a.csv", 3), ("b.parquet", 2))
+    }
 
 
 def test_the_same_files_again_are_the_same_data_version(run, landing):
