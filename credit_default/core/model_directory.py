@@ -23,20 +23,19 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from credit_default.core import quiet_mlflow, tables
+from credit_default.core import golden_rows, quiet_mlflow, tables
 from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
 from credit_default.core.pipeline import probabilities
 from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, PROBABILITY, Feature
-from credit_default.core.training import SAME, TrainedModel
-from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
+from credit_default.core.training import TrainedModel
+from credit_default.errors import HashMismatch, ModelError, NotThere, UntrustedType
 
 MODEL_FILE = "model.skops"
 REFERENCE_FILE = "reference.parquet"
@@ -194,18 +193,11 @@ def smoke_test(model: LoadedModel, directory: str | Path) -> dict[str, Any]:
     Raises
     ------
     SmokeTestFailed
-        A probability differs by more than `SAME`, or there are no golden rows.
+        A probability differs by more than `golden_rows.SAME`, or there are no golden rows.
     """
-    golden = tables.read(Path(directory) / GOLDEN_FILE)
-    differences = np.abs(model.probabilities(golden) - golden[PROBABILITY].to_numpy())
-    # A NaN is no small difference either.
-    if not len(differences) or not differences.max() <= SAME:
-        largest = f"{differences.max():.3g}" if len(differences) else "none, there being no golden rows"
-        raise SmokeTestFailed(
-            f"{directory}: golden rows differ by {largest}, expected at most {SAME:g}; the libraries here score "
-            f"differently from those of the training ({', '.join(model.manifest['requirements'])}); install these"
-        )
-    return {"rows": len(differences), "largest_difference": float(differences.max()), "tolerance": SAME}
+    golden = Path(directory) / GOLDEN_FILE
+    libraries = ", ".join(model.manifest["requirements"])
+    return golden_rows.held_to(model.probabilities(tables.read(golden)), golden, where=f"{directory} with {libraries}")
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
 from credit_default.core.features import Matrix, encode
+from credit_default.core.golden_rows import SAME
 from credit_default.core.metrics import Floats, best_threshold, evaluate, score_bands
 from credit_default.core.pipeline import (
     CalibrationMethod,
@@ -32,8 +33,6 @@ from credit_default.core.trials import CrossValidated, best, draw_trials
 from credit_default.errors import QualityError, SettingsError
 
 GOLDEN_ROWS = 64
-#: Predictions that differ by less than this are the same.
-SAME = 1e-9
 #: How many rows are perturbed to see whether the model ever rewards a client for getting worse.
 PERTURBED_ROWS = 500
 

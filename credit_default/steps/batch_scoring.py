@@ -98,7 +98,7 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
 
 
 def _is_accepted(file: Path) -> bool:
-    """Whether a file was held to the contract already: ours say which version of the data they are, and who is in it."""
+    """Whether a file was held to the contract already: ours name their version of the data, and their clients."""
     if file.suffix != ".parquet":
         return False
     try:

@@ -33,7 +33,7 @@ def test_a_model_that_scores_differently_ends_the_step_with_an_error(model, tmp_
     at = golden.schema.get_field_index(PROBABILITY)
     moved = pa.array(np.minimum(golden[PROBABILITY].to_numpy() + 1e-3, 1))
     tables.write(golden.set_column(at, PROBABILITY, moved), path)
-    with pytest.raises(SystemExit, match=r"SmokeTestFailed: .*golden rows differ by 0\.001"):
+    with pytest.raises(SystemExit, match=r"SmokeTestFailed: .*Golden rows, scored by .*, differ by 0\.001"):
         _run(model, tmp_path)
 
 

@@ -1,8 +1,7 @@
 """A batch endpoint of Azure ML: versions of the model deployed side by side, one of them the default."""
 
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,87 +9,38 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import ModelError, NotThere, SettingsError, SmokeTestFailed
+from credit_default.errors import NotThere, SettingsError
 from credit_default.resources.azure import deployments, job_environments
-from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.invocation import Asked, Invocations, Outcome, failure_of
 from credit_default.resources.azure.job import Limits, metadata_of
+from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.messages import folder_of
-from credit_default.resources.azure.patience import Patience, within
-from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.targets import SERVERLESS, Kind
 from credit_default.resources.messages import job_name
-from credit_default.resources.ports import BatchEndpoint, EndpointState, Message, ModelVersion, Refused, Stored
+from credit_default.resources.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import BatchEndpoint as Endpoint
 
-#: Largest difference between a probability and the same one in training.
-_SAME = 1e-9
-_PAUSE_SECONDS = 2.0
 _SCRIPT = "credit_default/steps/batch_scoring.py"
-_LOGGER = logging.getLogger(__name__)
 
 
-class AzureBatchEndpoint(BatchEndpoint):
-    """Everything about it is kept in Azure: deployments and default by the endpoint itself, the rest in its tags."""
+class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
+    """Days are invocations of it, each a job; a deployment costs nothing while nobody invokes it."""
 
-    name: str = Field(description="Name of the endpoint; a region of Azure has each name once.")
-    from_registry: bool = Field(
-        default=False, description="Deploy the shared registry's model instead of the workspace's."
-    )
     mini_batch_size: int = Field(default=1, description="Files that one call of the scoring script gets.")
     max_concurrency: int = Field(default=2, description="Processes of the scoring script on one machine.")
     instance_count: int = Field(default=1, description="Machines that one invocation may use.")
     max_retries: int = Field(default=1, description="How often a mini-batch is tried again.")
     retry_timeout: int = Field(default=3600, description="Seconds that a mini-batch may take.")
     invocations_at_once: int = Field(default=20, description="Days that are scored, or wait to be, at the same time.")
-    compute: dg.ResourceDependency[AzureCompute]
-    registry: dg.ResourceDependency[AzureModelRegistry]
-
-    def state(self) -> EndpointState:  # noqa: D102 - see the port
-        return self._state(*self._seen())
-
-    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
-        self._ensure_endpoint()
-        deployment = deployments.name_of(model.version, self._code)
-        with self.compute.storage.held(self._key):
-            if not self._is_deployed(deployment, model):
-                self._deploy(deployment, model)
-                context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
-        golden = f"{model.key}/golden.parquet"
-        name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
-        result: Mapping[str, Any] = {}
-        for _, outcome in self._invocations.run(context, deployment, [Asked(name, golden)]):
-            if outcome.scores is None:
-                raise failure_of(outcome)
-            result = self._compared(outcome.scores, golden)
-        return result
-
-    def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
-        # Azure has no way to change an endpoint only if it is still the one that was read.
-        with self.compute.storage.held(self._key):
-            endpoint, names = self._seen()
-            state = self._state(endpoint, names)
-            deployment = deployments.choose(names, version, self._code)
-            if endpoint is None or deployment is None:
-                have = ", ".join(state.deployments) or "none"
-                raise NotThere(f"Version {version} is not deployed to {self.name} (deployed: {have}); deploy it first")
-            if deployment != _default_of(endpoint):
-                # One request: what answers, what did before it, and who changed that.
-                endpoint.defaults = {"deployment_name": deployment}
-                endpoint.tags = deployments.tags_after(endpoint.tags or {}, state, version, changed_by)
-                self._put(f"making version {version} the default", endpoint)
-            for name in deployments.superfluous(names, deployment, state.default):
-                self._remove(name)
-        return self.state()
 
     def invoke(  # noqa: D102 - see the port
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
     ) -> Iterator[Message]:
         endpoint = self._found()
-        deployment = _default_of(endpoint)
+        deployment = self._default_of(endpoint) if endpoint is not None else None
         version = deployments.version_of(deployment) if deployment else None
         if deployment is None or version is None:
             raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")
@@ -119,10 +69,6 @@ class AzureBatchEndpoint(BatchEndpoint):
             raise failure_of(broken)
 
     @property
-    def _client(self) -> Any:
-        return self.compute.workspace.client()
-
-    @property
     def _invocations(self) -> Invocations:
         compute = self.compute
         return Invocations(
@@ -136,82 +82,45 @@ class AzureBatchEndpoint(BatchEndpoint):
         )
 
     @property
-    def _key(self) -> str:
-        """What is held while the endpoint is changed."""
-        return f"endpoints/{self.name}"
-
-    @property
     def _code(self) -> str:
         return deployments.code_of(job_environments.reference(Kind.SCORE))
 
-    def _state(self, endpoint: "Endpoint | None", names: Sequence[str]) -> EndpointState:
-        tags = (endpoint.tags if endpoint else None) or {}
-        return deployments.state_of(names, _default_of(endpoint), tags, self._code)
+    @property
+    def _endpoints(self) -> Any:
+        return self.compute.workspace.client().batch_endpoints
 
-    def _found(self) -> "Endpoint | None":
-        client = self._client
-        found: Endpoint | None = self._ask(
-            f"looking for endpoint {self.name}", lambda: _or_none(lambda: client.batch_endpoints.get(self.name))
-        )
-        return found
+    @property
+    def _deployments(self) -> Any:
+        return self.compute.workspace.client().batch_deployments
 
-    def _seen(self) -> "tuple[Endpoint | None, list[str]]":
-        """Return the endpoint, if it is there, and the names of its deployments."""
-        endpoint, client = self._found(), self._client
-        if endpoint is None:
-            return None, []
-        found = self._ask("listing deployments", lambda: list(client.batch_deployments.list(self.name)))
-        return endpoint, [str(one.name) for one in found]
-
-    def _ensure_endpoint(self) -> None:
+    def _new_endpoint(self) -> "Endpoint":
         from azure.ai.ml.entities import BatchEndpoint as Endpoint
 
-        if self._found() is None:
-            made = Endpoint(name=self.name, description="Probability of default of card clients.")
-            self._put(f"making endpoint {self.name}", made)
+        return Endpoint(name=self.name, description="Probability of default of card clients.")
 
-    def _put(self, what: str, endpoint: "Endpoint") -> None:
-        client = self._client
-        self._ask(what, lambda: self._bounded(client.batch_endpoints.begin_create_or_update(endpoint).result))
+    def _default_of(self, endpoint: "Endpoint") -> str | None:
+        name = getattr(endpoint.defaults, "deployment_name", None)
+        return str(name) if name else None
 
-    def _remove(self, deployment: str) -> None:
-        client = self._client
+    def _answering(self, endpoint: "Endpoint", deployment: str) -> "Endpoint":
+        endpoint.defaults = {"deployment_name": deployment}
+        return endpoint
 
-        def delete() -> None:
-            _or_none(lambda: client.batch_deployments.begin_delete(deployment, self.name).result())
+    def _superfluous(self, names: Sequence[str], deployment: str, previous: str | None) -> list[str]:
+        return deployments.superfluous(names, deployment, previous)
 
-        self._ask(f"removing deployment {deployment}", lambda: self._bounded(delete))
-
-    def _is_deployed(self, deployment: str, model: ModelVersion) -> bool:
-        """Whether a deployment is there; raises `ModelError` when it is one of another model."""
-        client = self._client
-        found = self._ask(
-            f"looking for deployment {deployment}",
-            lambda: _or_none(lambda: client.batch_deployments.get(deployment, self.name)),
-        )
-        if found is None or found.provisioning_state == "Failed":
-            return False
-        held = (found.tags or {}).get("model_sha256")
-        if held != model.sha256:
-            raise ModelError(
-                f"Deployment {deployment} of {self.name} is of another model (sha256 {str(held)[:12]}..., expected "
-                f"{model.sha256[:12]}...); remove that deployment in the studio, and run this again"
-            )
-        return True
-
-    def _deploy(self, deployment: str, model: ModelVersion) -> None:
+    def _create(self, deployment: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, ModelBatchDeployment
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
-        client = self._client
-        asset = self.registry.share(model.version) if self.from_registry else self.registry.asset_id(model.version)
-        environment = self._ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
-        target = self.compute.targets[Kind.SCORE.value]
+        target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
         if target.compute == SERVERLESS:
             raise SettingsError(
                 "Steps of scoring run on serverless compute, and a batch endpoint needs a cluster; set "
                 "CREDIT_DEFAULT_COMPUTE_SCORE to the name of one"
             )
+        asset = self.model_asset(model)
+        environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
 
         def create() -> None:
             with snapshot(self.compute.sources) as code:
@@ -219,8 +128,8 @@ class AzureBatchEndpoint(BatchEndpoint):
                     name=deployment,
                     endpoint_name=self.name,
                     description=f"Version {model.version} of {model.name}.",
-                    tags={"model_version": model.version, "model_sha256": model.sha256},
-                    model=asset.removeprefix("azureml:") if not asset.startswith("azureml://") else asset,
+                    tags=dict(tags),
+                    model=asset,
                     environment=environment,
                     code_configuration=CodeConfiguration(code=str(code), scoring_script=_SCRIPT),
                     compute=target.compute,
@@ -239,29 +148,27 @@ class AzureBatchEndpoint(BatchEndpoint):
                         },
                     ),
                 )
-                self._bounded(
-                    lambda: client.batch_deployments.begin_create_or_update(made, skip_script_validation=True).result()
-                )
+                poller = self._deployments.begin_create_or_update(made, skip_script_validation=True)
+                self.bounded(poller.result)
 
-        self._ask(f"deploying version {model.version}", create)
+        self.ask(f"deploying version {model.version}", create)
 
-    def _compared(self, scores: str, golden: str) -> dict[str, Any]:
-        """Hold what the deployment scored to what the training did."""
-        import numpy as np
+    def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
         import pyarrow.parquet as pq
 
-        column = "probability_of_default"
-        storage = self.compute.storage
-        with storage.on_disk(scores) as scored, storage.on_disk(golden) as expected:
-            got, wanted = (pq.read_table(path, columns=[column])[column].to_numpy() for path in (scored, expected))
-        differences = np.abs(got - wanted) if len(got) == len(wanted) else np.array([])
-        if not len(differences) or not differences.max() <= _SAME:
-            told = f"differ by {differences.max():.3g}" if len(differences) else f"are {len(got)} of {len(wanted)}"
-            raise SmokeTestFailed(
-                f"Golden rows, scored by {self.name}, {told}, expected at most {_SAME:g}; the environment of the "
-                "deployment scores differently from that of the training: look at the packages of both"
-            )
-        return {"rows": len(got), "largest_difference": float(differences.max()), "tolerance": _SAME}
+        from credit_default.core import golden_rows
+        from credit_default.core.schema import PROBABILITY
+
+        key, storage = f"{model.key}/golden.parquet", self.compute.storage
+        name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
+        result: Mapping[str, Any] = {}
+        for _, outcome in self._invocations.run(context, deployment, [Asked(name, key)]):
+            if outcome.scores is None:
+                raise failure_of(outcome)
+            with storage.on_disk(outcome.scores) as scored, storage.on_disk(key) as golden:
+                probabilities = pq.read_table(scored, columns=[PROBABILITY])[PROBABILITY].to_numpy()
+                result = golden_rows.held_to(probabilities, golden, where=self.name)
+        return result
 
     def _completed(self, context: dg.AssetExecutionContext, day: str, outcome: Outcome, scores: str) -> Stored:
         """Complete the scores of a day to its predictions, and stage them for publishing."""
@@ -286,30 +193,3 @@ class AzureBatchEndpoint(BatchEndpoint):
             job_name=outcome.job,
             job_metadata={**metadata_of(outcome.ending, preemptions=outcome.ending.requeued), **cluster},
         )
-
-    def _bounded(self, work: Any) -> Any:
-        limit = self.compute.upload_limit
-
-        def late() -> ModelError:
-            return ModelError(f"Azure ML did not finish with endpoint {self.name} within {limit:g} s; try again")
-
-        return within(limit, lambda _: work(), late)
-
-    def _ask(self, what: str, question: Any) -> Any:
-        patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
-        return patience.ask(what, question)
-
-
-def _default_of(endpoint: "Endpoint | None") -> str | None:
-    name = getattr(endpoint.defaults, "deployment_name", None) if endpoint is not None else None
-    return str(name) if name else None
-
-
-def _or_none(question: Callable[[], Any]) -> Any:
-    """Return the answer to a question, or None when Azure has no such thing."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return question()
-    except ResourceNotFoundError:
-        return None

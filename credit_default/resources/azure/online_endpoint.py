@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,7 @@ def _number(deployment: str) -> int:
     return int(deployments.version_of(deployment) or 0)
 
 
+@cache
 def _sending_code() -> str:
     """Return a hash of the modules that send requests on, which are no part of `code_version`."""
     digest = hashlib.sha256()
