@@ -5,6 +5,7 @@ import dagster as dg
 from credit_default import settings
 from credit_default.defs import (
     data,
+    deployment,
     failures,
     jobs,
     model,
@@ -21,6 +22,7 @@ defs = dg.Definitions(
     assets=[
         *data.ASSETS,
         *model.ASSETS,
+        *deployment.ASSETS,
         *online_deployment.ASSETS,
         *scoring.ASSETS,
         *monitoring.ASSETS,

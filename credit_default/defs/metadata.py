@@ -11,10 +11,14 @@ from urllib.request import url2pathname
 import dagster as dg
 
 from credit_default.core.gates import Verdict
+from credit_default.core.ledger import Ledger
 from credit_default.resources.ports import EndpointState, ModelVersion, Storage
 
 Result = Mapping[str, Any]
 Shown = dict[str, Any]
+
+#: How many lines of the ledger a page shows.
+_LINES = 50
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.MetadataValue:
@@ -158,8 +162,30 @@ def deployed(
         "changed": after.default != before.default,
         "deployed_side_by_side": ", ".join(after.deployments),
         "model_sha256": champion.sha256,
-        "reason": reason or "the newest version, if its verdict allows",
+        "reason": reason,
         **({"golden_rows_largest_difference": smoke["largest_difference"]} if smoke else {}),
+    }
+
+
+def promotions(ledger: Ledger) -> Shown:
+    """Show the newest lines of the ledger, and what holds them to what they are: how many, and the last one's hash."""
+    columns = {
+        "number": "int",
+        "at": "string",
+        "action": "string",
+        "from_version": "string",
+        "to_version": "string",
+        "who": "string",
+        "reason": "string",
+        "run_id": "string",
+    }
+    newest = [entry.as_dict() for entry in reversed(ledger.entries[-_LINES:])]
+    return {
+        "ledger": _table(newest, columns),
+        "ledger_is_whole": not ledger.problems,
+        "ledger_lines": len(ledger.entries),
+        "ledger_head": ledger.head,
+        **({"ledger_problems": "; ".join(map(str, ledger.problems))} if ledger.problems else {}),
     }
 
 

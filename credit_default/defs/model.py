@@ -1,7 +1,7 @@
-"""The model's life: trained, registered with a verdict, deployed."""
+"""The model's life: trained, registered with a verdict."""
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -12,16 +12,7 @@ from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events, materialised
-from credit_default.errors import NotThere
-from credit_default.resources.ports import (
-    BatchEndpoint,
-    Compute,
-    EndpointState,
-    ModelRegistry,
-    ModelVersion,
-    Storage,
-    Stored,
-)
+from credit_default.resources.ports import Compute, ModelRegistry, Storage, Stored
 
 TRAINED_POINTER = "models/newest.json"
 #: Tag of a registered version that says what was decided about it.
@@ -44,16 +35,6 @@ class Training(dg.Config):
         ge=0,
         description="Most recent training rows kept as the reference that drift is measured against; 0 keeps all.",
     )
-
-
-class Deployment(dg.Config):
-    """Which version goes live."""
-
-    version: str | None = Field(None, description="Version to deploy; by default the newest, if its verdict allows.")
-    direction: Literal["forward", "back"] = Field(
-        "forward", description="`back` deploys the version that was live before the present one."
-    )
-    reason: str = Field("", description="Why, for whoever reads the history.")
 
 
 @dg.multi_asset(
@@ -121,91 +102,6 @@ def registered_model(context: dg.AssetExecutionContext, storage: Storage, regist
     )
 
 
-@dg.multi_asset(
-    name="batch_deployment",
-    specs=[
-        spec(
-            "batch_deployment",
-            group="model",
-            kinds={"python"},
-            deps=["registered_model"],
-            description=(
-                "Which registered version answers at the batch endpoint (the champion), and the one before it. A "
-                "version is put beside the live one and must score its golden rows as in training before it goes live."
-            ),
-        )
-    ],
-)
-def batch_deployment(
-    context: dg.AssetExecutionContext,
-    config: Deployment,
-    registry: ModelRegistry,
-    endpoint: BatchEndpoint,
-) -> Events:
-    """Deploy the chosen version, if its verdict allows it; otherwise leave the deployment as it is."""
-    before = endpoint.state()
-    root = context.run.root_run_id or context.run.run_id
-    chosen = _choose(config, registry, before, root)
-    smoke: Any = None
-    if chosen is None:
-        context.log.warning("The newest version may not be promoted; the deployment stays as it is.")
-    elif chosen.version != before.default or before.outdated:
-        smoke = endpoint.deploy(context, chosen)
-        endpoint.make_default(chosen.version, changed_by=root)
-    state, champion = _crown(endpoint, registry)
-    if chosen is not None and chosen.version != champion.version:
-        context.log.warning(
-            f"Version {chosen.version} was live and is not any more: run {state.changed_by} put another in its place."
-        )
-    context.log.info(f"Live: version {state.default}; before it: {state.previous or 'none'}.")
-    yield dg.MaterializeResult(
-        data_version=dg.DataVersion(champion.sha256[:16]),
-        metadata=metadata.deployed(champion, before, state, smoke, config.reason),
-    )
-
-
-def _choose(config: Deployment, registry: ModelRegistry, state: EndpointState, root: str) -> ModelVersion | None:
-    """Return the version that is to be live, or None when the deployment is to stay as it is.
-
-    Without a word of the user only the newest version is considered: an older one that may be promoted is either
-    live already, or was rolled back for a reason.
-    """
-    if config.direction == "back":
-        if state.default is not None and state.changed_by == root:
-            return registry.get(state.default)  # an attempt of this very run went back, and crashed afterwards
-        previous = state.previous
-        if previous is None:
-            raise NotThere("There is no earlier deployment to go back to")
-        return registry.get(previous)
-    if config.version is not None:
-        asked = registry.get(config.version)
-        if asked.tags.get(VERDICT) != "promote":
-            raise NotThere(
-                f"Version {asked.version} may not go live: its verdict is {asked.tags.get(VERDICT, 'missing')}; "
-                "see registered_model for the criteria that it did not meet"
-            )
-        return asked
-    newest = next(iter(registry.versions()), None)
-    return newest if newest is not None and newest.tags.get(VERDICT) == "promote" else None
-
-
-def _crown(endpoint: BatchEndpoint, registry: ModelRegistry) -> tuple[EndpointState, ModelVersion]:
-    """Make the version that answers the champion.
-
-    Looked at until both are the same: whoever deploys at this moment, by another Dagster, may come in between.
-    """
-    while True:
-        state = endpoint.state()
-        if state.default is None:
-            raise NotThere(
-                "Nothing is live: no registered version passed its gates. See the verdict at registered_model"
-            )
-        champion = registry.get(state.default)
-        if "champion" in champion.aliases:
-            return state, champion
-        registry.set_alias("champion", champion.version)
-
-
 def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:
     test = manifest["metrics"]["test"]
     return {
@@ -220,4 +116,4 @@ def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:
     }
 
 
-ASSETS: list[Any] = [trained_model, registered_model, batch_deployment]
+ASSETS: list[Any] = [trained_model, registered_model]

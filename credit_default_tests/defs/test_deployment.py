@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from credit_default.defs.model import Deployment, _choose, _crown
+from credit_default.core.ledger import Ledger
+from credit_default.defs.deployment import Deployment, _choose, _crown
 from credit_default.errors import NotThere
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion
 
@@ -28,8 +29,9 @@ class Versions(ModelRegistry):
         raise NotImplementedError
 
 
-def choose(*verdicts, state=None, root="this run", **config):
-    chosen = _choose(Deployment(**config), Versions(verdicts=list(verdicts)), state or EndpointState(), root)
+def choose(*verdicts, state=None, root="this run", ledger=None, **config):
+    registry, seen = Versions(verdicts=list(verdicts)), state or EndpointState()
+    chosen = _choose(Deployment(**config), registry, seen, root, ledger or Ledger())
     return chosen and chosen.version
 
 
