@@ -134,7 +134,7 @@ def test_golden_rows_that_score_differently_fail_the_smoke_test(copy, wrong):
     at = golden.schema.get_field_index(PROBABILITY)
     tables.write(golden.set_column(at, PROBABILITY, pa.array(moved)), directory / "golden.parquet")
     model = load(directory, expected_sha256=manifest["model_sha256"])
-    with pytest.raises(SmokeTestFailed, match="Golden rows, scored by .* with mlflow==.*, differ"):
+    with pytest.raises(SmokeTestFailed, match=r"Golden rows, scored by .* with mlflow==.*, differ"):
         smoke_test(model, directory)
 
 
