@@ -1,10 +1,13 @@
-"""Which version goes live: the newest or none, and back only once."""
+"""Which version goes live: the newest or none, what a person decided, and back only once."""
+
+from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from credit_default.core.ledger import Ledger
+from credit_default.core.ledger import Draft, Ledger, append, read
 from credit_default.defs.deployment import Deployment, _choose, _crown
 from credit_default.errors import NotThere
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion
@@ -71,6 +74,62 @@ def test_a_rollback_that_is_retried_after_a_crash_does_not_roll_forward():
 def test_there_is_nothing_before_the_first_deployment():
     with pytest.raises(NotThere, match="no earlier deployment"):
         choose("promote", state=EndpointState(("1",), "1", None), direction="back")
+
+
+def ledger_of(*actions: tuple[str, str], run_id: str | None = None) -> Ledger:
+    """A ledger of these actions on versions."""
+    content = b""
+    for action, version in actions:
+        draft = Draft(action=action, to_version=version, who="alice", reason="so said the board", run_id=run_id)
+        content = append(content, draft, datetime(2026, 1, 30, tzinfo=UTC))
+    return read(content)
+
+
+def test_a_held_version_goes_live_once_a_person_has_approved_it():
+    assert choose("promote", "hold") is None
+    with pytest.raises(
+        NotThere, match=r"its verdict is hold; see .*, or approve it by `credit-default models approve`"
+    ):
+        choose("promote", "hold", version="2")
+    approved = ledger_of(("approve", "2"))
+    assert choose("promote", "hold", ledger=approved) == "2"
+    assert choose("promote", "hold", ledger=approved, version="2") == "2"
+    assert choose("promote", "hold", ledger=ledger_of(("approve", "1"))) is None
+
+
+def test_a_refused_version_does_not_go_live_though_its_verdict_says_promote():
+    refused = ledger_of(("refuse", "2"))
+    assert choose("promote", "promote", ledger=refused) is None
+    told = r"Version 2 may not go live: alice refused it at 2026-01-30T00:00:00\+00:00 \(so said the board\)"
+    with pytest.raises(NotThere, match=told):
+        choose("promote", "promote", ledger=refused, version="2")
+    with pytest.raises(NotThere, match=told):
+        choose("promote", "promote", state=EndpointState(("1", "2"), "1", "2", "x"), ledger=refused, direction="back")
+
+
+def test_what_a_person_said_last_about_a_version_counts():
+    assert choose("promote", "hold", ledger=ledger_of(("approve", "2"), ("refuse", "2"))) is None
+    assert choose("promote", "promote", ledger=ledger_of(("refuse", "2"), ("approve", "2"))) == "2"
+
+
+def test_nobody_can_approve_a_rejected_version():
+    assert choose("promote", "reject", ledger=ledger_of(("approve", "2"))) is None
+
+
+def test_one_can_go_back_to_any_version_that_was_live_or_may_go_live():
+    state = EndpointState(("3", "4"), "4", "3", "other")
+    verdicts = ("promote", "hold", "promote", "promote")
+    were_live = ledger_of(("promote", "2"), ("promote", "3"), ("promote", "4"))
+    for version in ("1", "2", "3"):
+        assert choose(*verdicts, state=state, ledger=were_live, direction="back", version=version) == version
+    with pytest.raises(NotThere, match="Version 2 may not go live: its verdict is hold"):
+        choose(*verdicts, state=state, direction="back", version="2")
+
+
+def test_a_rollback_that_is_retried_after_somebody_else_deployed_does_not_go_back_again():
+    went_back = ledger_of(("promote", "1"), ("promote", "2"), ("rollback", "1"), run_id="this run")
+    state = EndpointState(("1", "2", "3"), "3", "1", "another run")
+    assert choose("promote", "promote", "promote", state=state, ledger=went_back, direction="back") == "3"
 
 
 class ByTurns(BatchEndpoint):
