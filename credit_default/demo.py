@@ -27,6 +27,7 @@ from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
 from credit_default.resources.ports import Storage
+from credit_default.run_job import why_failed
 from credit_default.settings import Environment, Settings
 from credit_default.shown import console
 
@@ -153,7 +154,7 @@ class Demo:
                 self._advance(instance, run.run_id, progress, task)
         if process.returncode == 0:
             return True
-        self.console.print(f"[bold red]{chapter.job} failed.[/] {_why(instance, run)}\nThe whole log: {log}")
+        self.console.print(f"[bold red]{chapter.job} failed.[/] {why_failed(instance, run)}\nThe whole log: {log}")
         return False
 
     @staticmethod
@@ -199,19 +200,6 @@ def _land(storage: Storage, key: str, content: bytes) -> None:
     """Let a file arrive, unless this very one is there: one that is written again counts as changed."""
     if not storage.exists(key) or storage.read(key) != content:
         storage.write(key, content)
-
-
-def _why(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> str:
-    """Return the message of the step that failed."""
-    if run is None:
-        return "It did not start."
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    for record in failures:
-        event = record.event_log_entry.dagster_event
-        error = event.step_failure_data.error if event is not None else None
-        if error is not None:
-            return (error.cause or error).message.strip()
-    return f"See run {run.run_id}."
 
 
 def _days(instance: dg.DagsterInstance) -> list[dict[str, Any]]:

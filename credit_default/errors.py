@@ -15,6 +15,7 @@
     │   ├── UntrustedType      the file holds a type that is not on our allow-list
     │   └── SmokeTestFailed    golden rows do not score as they did in training
     ├── NotThere               something that this step needs was never made
+    ├── NotAllowed             a version's verdict, or what a person decided about it, forbids what is asked
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── StorageError           storage cannot be reached, or refuses us
     ├── JobError               a job on compute ended badly
@@ -78,6 +79,10 @@ class SmokeTestFailed(ModelError):
 
 class NotThere(CreditDefaultError):
     """Something that is needed was never made: no model, no prepared data, no such version."""
+
+
+class NotAllowed(CreditDefaultError):
+    """A version's verdict, or what a person decided about it, forbids what is asked."""
 
 
 class LedgerError(CreditDefaultError):

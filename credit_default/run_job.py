@@ -61,12 +61,25 @@ def run_to_end(
     )
     run = instance.create_run_for_job(
         definition,
-        run_config=run_config,
+        run_config=run_config or definition.run_config,
         tags={**definition.run_tags, **tags},
         remote_job_origin=RemoteRepositoryOrigin(location, "__repository__").get_job_origin(name),
         job_code_origin=job.get_python_origin(),
     )
     return execute_run(job, run, instance).success
+
+
+def why_failed(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> str:
+    """Return the message of the step that failed, for a run that may not even have begun."""
+    if run is None:
+        return "It did not start."
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    for record in failures:
+        event = record.event_log_entry.dagster_event
+        error = event.step_failure_data.error if event is not None else None
+        if error is not None:
+            return (error.cause or error).message.strip()
+    return f"See run {run.run_id}."
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from credit_default.defs import metadata
 from credit_default.defs.model import VERDICT
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events
-from credit_default.errors import NotThere
+from credit_default.errors import NotAllowed, NotThere
 from credit_default.resources import ledger as ledgers
 from credit_default.resources.ledger import LedgerWriter
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
@@ -120,18 +120,18 @@ def _choose(
     if config.version is not None:
         return _allowed(registry.get(config.version), ledger)
     newest = next(iter(registry.versions()), None)
-    return newest if newest is not None and _forbidden(newest, ledger) is None else None
+    return newest if newest is not None and why_not_live(newest, ledger) is None else None
 
 
 def _allowed(model: ModelVersion, ledger: Ledger, *, was_live: bool = False) -> ModelVersion:
-    """Return the version; raises `NotThere` when it may not go live."""
-    why = _forbidden(model, ledger, was_live=was_live)
+    """Return the version; raises `NotAllowed` when it may not go live."""
+    why = why_not_live(model, ledger, was_live=was_live)
     if why is not None:
-        raise NotThere(f"Version {model.version} may not go live: {why}")
+        raise NotAllowed(f"Version {model.version} may not go live: {why}")
     return model
 
 
-def _forbidden(model: ModelVersion, ledger: Ledger, *, was_live: bool = False) -> str | None:
+def why_not_live(model: ModelVersion, ledger: Ledger, *, was_live: bool = False) -> str | None:
     """Return why a version may not go live, or None; what a person decided last counts more than the verdict."""
     decision, verdict = ledger.decision_on(model.version), model.tags.get(VERDICT, "missing")
     if decision is not None and decision.action == "refuse":

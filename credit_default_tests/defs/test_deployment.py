@@ -9,7 +9,7 @@ import pytest
 
 from credit_default.core.ledger import Draft, Ledger, append, read
 from credit_default.defs.deployment import Deployment, _choose, _crown
-from credit_default.errors import NotThere
+from credit_default.errors import NotAllowed, NotThere
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion
 
 
@@ -58,7 +58,7 @@ def test_no_version_at_all_is_no_choice():
 
 def test_a_version_that_is_asked_for_needs_its_verdict():
     assert choose("promote", "promote", version="1") == "1"
-    with pytest.raises(NotThere, match="Version 2 may not go live: its verdict is reject"):
+    with pytest.raises(NotAllowed, match="Version 2 may not go live: its verdict is reject"):
         choose("promote", "reject", version="2")
 
 
@@ -88,7 +88,7 @@ def ledger_of(*actions: tuple[str, str], run_id: str | None = None) -> Ledger:
 def test_a_held_version_goes_live_once_a_person_has_approved_it():
     assert choose("promote", "hold") is None
     with pytest.raises(
-        NotThere, match=r"its verdict is hold; see .*, or approve it by `credit-default models approve`"
+        NotAllowed, match=r"its verdict is hold; see .*, or approve it by `credit-default models approve`"
     ):
         choose("promote", "hold", version="2")
     approved = ledger_of(("approve", "2"))
@@ -101,9 +101,9 @@ def test_a_refused_version_does_not_go_live_though_its_verdict_says_promote():
     refused = ledger_of(("refuse", "2"))
     assert choose("promote", "promote", ledger=refused) is None
     told = r"Version 2 may not go live: alice refused it at 2026-01-30T00:00:00\+00:00 \(so said the board\)"
-    with pytest.raises(NotThere, match=told):
+    with pytest.raises(NotAllowed, match=told):
         choose("promote", "promote", ledger=refused, version="2")
-    with pytest.raises(NotThere, match=told):
+    with pytest.raises(NotAllowed, match=told):
         choose("promote", "promote", state=EndpointState(("1", "2"), "1", "2", "x"), ledger=refused, direction="back")
 
 
@@ -122,7 +122,7 @@ def test_one_can_go_back_to_any_version_that_was_live_or_may_go_live():
     were_live = ledger_of(("promote", "2"), ("promote", "3"), ("promote", "4"))
     for version in ("1", "2", "3"):
         assert choose(*verdicts, state=state, ledger=were_live, direction="back", version=version) == version
-    with pytest.raises(NotThere, match="Version 2 may not go live: its verdict is hold"):
+    with pytest.raises(NotAllowed, match="Version 2 may not go live: its verdict is hold"):
         choose(*verdicts, state=state, direction="back", version="2")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from credit_default.core.ledger import KEY, Ledger
 from credit_default.defs.deployment import ASKED_BY, _go_live, _Wish, batch_deployment
-from credit_default.errors import LedgerError, NotThere
+from credit_default.errors import LedgerError, NotAllowed
 from credit_default.resources import ledger as ledgers
 from credit_default.resources import resources_for
 from credit_default.resources.ports import EndpointState, ModelVersion
@@ -154,7 +154,7 @@ def test_a_version_that_is_refused_while_it_is_deployed_does_not_go_live(ports):
     with ledgers.held(ports()["storage"]) as writer:
         writer.enter("refuse", "2", who="alice", reason="a doubt")
     for action in ("promote", "rollback"):
-        with pytest.raises(NotThere, match=r"Version 2 may not go live: alice refused it .* \(a doubt\)"):
+        with pytest.raises(NotAllowed, match=r"Version 2 may not go live: alice refused it .* \(a doubt\)"):
             go_live(ports, "2", action)
     assert ports()["endpoint"].state().default == "1"
 

@@ -1,0 +1,201 @@
+"""What a person does about versions by command: approve or refuse one, go back, look up what was live."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import dagster as dg
+
+from credit_default.core.ledger import Entry, Ledger
+from credit_default.defs.deployment import ASKED_BY, why_not_live
+from credit_default.defs.model import VERDICT
+from credit_default.errors import JobFailed, NotAllowed, NotThere, SettingsError
+from credit_default.instance import prepare
+from credit_default.resources import ledger as ledgers
+from credit_default.resources import resources_for
+from credit_default.resources.ports import EndpointState, ModelRegistry, ModelVersion, Storage
+from credit_default.run_job import why_failed
+from credit_default.settings import Settings
+
+Decision = Literal["approve", "refuse"]
+#: A leading dot hides a tag from the UI.
+_TAG = ".credit_default/rollback"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided about a version, the criteria that it did not meet, and what comes next."""
+
+    entry: Entry
+    verdict: str
+    unmet: Sequence[dict[str, Any]]
+    following: str
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What is live after a rollback; ``run_id`` is None when there was nothing to do."""
+
+    live_version: str
+    previous_version: str | None
+    run_id: str | None
+    following: str
+
+
+def history(settings: Settings) -> Ledger:
+    """Return the ledger of promotions, whatever state it is in."""
+    return ledgers.read(resources_for(settings)["storage"])
+
+
+def champion(settings: Settings, at: datetime | None = None) -> tuple[Entry, Ledger]:
+    """Return the entry by which the version became live that was at a moment, by default now.
+
+    Raises
+    ------
+    NotThere
+        Nothing was live then, by the ledger.
+    """
+    ledger, moment = history(settings), at or datetime.now(UTC)
+    found = ledger.champion_at(moment)
+    if found is None:
+        begins = f"it begins at {_told(ledger.entries[0].at)}" if ledger.entries else "it is empty"
+        raise NotThere(
+            f"By the ledger of promotions nothing was live at {_told(moment)}; {begins}. What becomes live is entered "
+            "by the job deploy_model"
+        )
+    return found, ledger
+
+
+def decide(settings: Settings, decision: Decision, version: str, reason: str) -> Decided:
+    """Enter what a person decides about a version: once, however often he says so.
+
+    Raises
+    ------
+    NotAllowed
+        The version cannot be approved, by its verdict, or cannot be refused, since it is live.
+    LedgerError
+        The ledger was changed by other hands than ours.
+    """
+    ports, who = resources_for(settings), _login()
+    registry, storage = ports["registry"], ports["storage"]
+    model = registry.get(version)
+    with ledgers.held(storage) as writer:
+        last = writer.ledger.decision_on(model.version)
+        if decision == "approve":
+            _must_be_approvable(model, last)
+        elif ports["endpoint"].state().default == model.version:
+            raise NotAllowed(
+                f"Version {model.version} is live, and refusing it would not change that; go back first: "
+                "`credit-default models rollback`"
+            )
+        if last is not None and (last.action, last.who, last.reason) == (decision, who, reason):
+            entry = last
+        else:
+            entry = writer.enter(decision, model.version, who=who, reason=reason)
+        ledger = writer.ledger
+    following = _after_decision(model, ledger, registry)
+    return Decided(entry, model.tags.get(VERDICT, "missing"), _unmet(storage, model.version), following)
+
+
+def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
+    """Let an earlier version answer again, by a run of the job `rollback_model` in a process of its own.
+
+    Raises
+    ------
+    JobFailed
+        The run failed, for the reason that is told; what was live still is.
+    NotThere
+        There is no such version.
+    """
+    environment = prepare(settings)
+    # In this process too, for the instance that is asked about the run.
+    os.environ.update(environment)
+    ports = resources_for(settings)
+    state: EndpointState = ports["endpoint"].state()
+    wanted = ports["registry"].get(to).version if to is not None else None
+    if wanted is not None and wanted == state.default:
+        return RolledBack(wanted, state.previous, None, f"Version {wanted} was live already.")
+    config = {"direction": "back", "reason": reason, **({"version": wanted} if wanted else {})}
+    run_id = _run("rollback_model", {"ops": {"batch_deployment": {"config": config}}}, settings, environment)
+    state = ports["endpoint"].state()
+    assert state.default is not None
+    return RolledBack(state.default, state.previous, run_id, _after_rollback(state, ports))
+
+
+def _run(job: str, config: dict[str, Any], settings: Settings, environment: dict[str, str]) -> str:
+    mark, log = uuid.uuid4().hex, settings.home / "rollback.log"
+    command = [sys.executable, "-m", "credit_default.run_job", job, "--config", json.dumps(config)]
+    tags = ["--tag", f"{_TAG}={mark}", "--tag", f"{ASKED_BY}={_login()}"]
+    with log.open("ab") as stream:
+        done = subprocess.run([*command, *tags], env=environment, stdout=stream, stderr=stream, check=False)  # noqa: S603 - our own program
+    with dg.DagsterInstance.get() as instance:
+        run = next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
+        if done.returncode != 0 or run is None:
+            raise JobFailed(f"{job} failed: {why_failed(instance, run)} The whole log: {log}")
+    return run.run_id
+
+
+def _must_be_approvable(model: ModelVersion, last: Entry | None) -> None:
+    verdict = model.tags.get(VERDICT, "missing")
+    refused = last is not None and last.action == "refuse"
+    if verdict == "hold" or (verdict == "promote" and refused):
+        return
+    if verdict == "promote":
+        raise NotAllowed(f"Version {model.version} needs no approval: its verdict is promote. The job is deploy_model")
+    raise NotAllowed(
+        f"Version {model.version} cannot be approved: its verdict is {verdict}, and a person may approve what was held "
+        "and nothing else; see registered_model for the criteria that it did not meet"
+    )
+
+
+def _after_decision(model: ModelVersion, ledger: Ledger, registry: ModelRegistry) -> str:
+    newest = registry.versions()[0].version
+    if why_not_live(model, ledger) is not None:
+        return f"Version {model.version} does not go live; the job deploy_model leaves the deployment as it is."
+    if model.version == newest:
+        return f"The job deploy_model lets version {model.version} go live, the newest."
+    return (
+        f"The job deploy_model lets version {model.version} go live when its configuration names that version; by "
+        f"itself it takes the newest, {newest}."
+    )
+
+
+def _after_rollback(state: EndpointState, ports: dict[str, Any]) -> str:
+    newest = ports["registry"].versions()[0]
+    if newest.version == state.default or why_not_live(newest, ledgers.read(ports["storage"])) is not None:
+        return ""
+    return (
+        f"The job deploy_model would let version {newest.version} go live, the newest; "
+        f"`credit-default models refuse {newest.version}` keeps it from that."
+    )
+
+
+def _unmet(storage: Storage, version: str) -> list[dict[str, Any]]:
+    """Return the criteria that a version did not meet, as they are stored with its verdict."""
+    try:
+        verdict = json.loads(storage.read(f"verdicts/{version}.json"))
+    except NotThere:
+        return []
+    return [criterion for criterion in verdict["criteria"] if not criterion["passed"]]
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:
+        raise SettingsError(
+            f"User {os.getuid()} has no login name on this machine, and the ledger has to name somebody; set LOGNAME"
+        ) from error
+
+
+def _told(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
