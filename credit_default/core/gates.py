@@ -46,6 +46,11 @@ class Verdict:
         """Plain JSON, as it is stored with a model version."""
         return {"decision": self.decision, "criteria": [asdict(criterion) for criterion in self.criteria]}
 
+    @staticmethod
+    def from_dict(told: Mapping[str, Any]) -> Verdict:
+        """Return what `as_dict` was made of; further keys are left out."""
+        return Verdict(told["decision"], tuple(Criterion(**criterion) for criterion in told["criteria"]))
+
 
 def judge_absolute(
     metrics: Mapping[str, Any],

@@ -221,8 +221,8 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
 
 
 def most_recent(rows: pa.Table, number: int) -> pa.Table:
-    """Take the rows with the latest `AS_OF`, rows without one being the oldest; all of them when ``number`` is 0."""
-    if not number or number >= rows.num_rows:
+    """Take the rows with the latest `AS_OF`, those without being the oldest; all when ``number`` is 0 or none has."""
+    if not number or number >= rows.num_rows or rows[AS_OF].null_count == rows.num_rows:
         return rows
     order = pc.sort_indices(pc.fill_null(rows[AS_OF], date.min), sort_keys=[("", "descending")])
     # Back in their own order, so that the reference does not depend on how ties were sorted.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.defs import columns, metadata
@@ -14,6 +15,16 @@ from credit_default.defs.recording import Events, blocked_by, catalogued, check_
 from credit_default.resources.ports import Compute, Storage, Stored
 
 PREPARED_POINTER = "prepared/current.json"
+
+
+class Preparation(dg.Config):
+    """What is kept out of the training."""
+
+    recent_rows: int = Field(
+        1_000,
+        ge=0,
+        description="Rows of the newest labelled days kept apart to compare models on, a fifth of them all at most.",
+    )
 
 
 def current_prepared(storage: Storage) -> str:
@@ -74,18 +85,20 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
             columns=columns.PREPARED,
             description=(
                 "Development, calibration and test parts, dealt by a hash of the client id so that new rows move no "
-                "old one, and the bins of the development sample. Immutable: one folder for each data version."
+                "old one; the newest days, kept apart to compare models on; and the bins of the development sample. "
+                "Immutable: one folder for each data version."
             ),
         )
     ],
     check_specs=check_specs("prepared_data", PREPARED_CHECKS),
 )
-def prepared_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
+def prepared_data(context: dg.AssetExecutionContext, config: Preparation, compute: Compute, storage: Storage) -> Events:
     """Split and bin, check, and point at the new version once it is whole."""
     blocked = None
     versions = [data_version(context.instance, "curated_data")]
     inputs = {"curated": "curated_data/curated_data.parquet"}
-    for message in compute.run(context, "prepared_data", inputs=inputs, versions=versions):
+    options = {"recent-rows": str(config.recent_rows)}
+    for message in compute.run(context, "prepared_data", inputs=inputs, options=options, versions=versions):
         assert isinstance(message, Stored)
         yield from checks_of("prepared_data", message)
         blocked = blocked_by(message)

@@ -129,7 +129,15 @@ def trained(manifest: Result, storage: Storage, key: str) -> Shown:
     }
 
 
-def registered(version: ModelVersion, manifest: Result, verdict: Verdict, uri: str) -> Shown:
+def registered(
+    version: ModelVersion,
+    manifest: Result,
+    verdict: Verdict,
+    uri: str,
+    *,
+    champion: str | None = None,
+    compared: Result | None = None,
+) -> Shown:
     """Show a version and why it may or may not go live."""
     criteria = verdict.as_dict()["criteria"]
     return {
@@ -149,7 +157,41 @@ def registered(version: ModelVersion, manifest: Result, verdict: Verdict, uri: s
         ),
         "tags": dg.MetadataValue.json(dict(version.tags)),
         **_figures(manifest["metrics"]["test"], ("roc_auc", "brier")),
+        **(_compared(champion, compared) if champion and compared else {}),
     }
+
+
+def _compared(champion: str, compared: Result) -> Shown:
+    """Show what a comparison measured: the two models, the segments, the groups and the gaps between those."""
+    measured = ("roc_auc", "gini", "ks", "brier", "calibration_slope", "mean_pd", "bad_rate", "predicted_default_share")
+    models = [
+        {"figure": name, "champion": compared["champion"][name], "challenger": compared["challenger"][name]}
+        for name in measured
+    ]
+    segments = [{**one, **_interval(one["auc_gain"])} for one in compared["segments"]]
+    gaps = [{**one, **_interval(one["widening"])} for one in compared["gaps"]]
+    interval = {"estimate": "float", "low": "float", "high": "float"}
+    shares = {f"{model}_predicted_default_share": "float" for model in ("champion", "challenger")}
+    gain = compared["auc_gain"] or {}
+    return {
+        "compared_with_version": champion,
+        "compared_rows": compared["rows"],
+        "compared_days": f"{compared['first_day'] or 'no day'} to {compared['last_day'] or 'no day'}",
+        **{f"auc_gain_{name}": gain[name] for name in interval if name in gain},
+        "comparison": _table(models, {"figure": "string", "champion": "float", "challenger": "float"}),
+        "bands": _table(compared["bands"], {"band": "string", "rows": "int", "mean_pd": "float", "bad_rate": "float"}),
+        "segments": _table(
+            segments, {"segmentation": "string", "segment": "string", "rows": "int", "bads": "int", **interval}
+        ),
+        "groups": _table(
+            compared["groups"], {"attribute": "string", "group": "string", "rows": "int", "bad_rate": "float", **shares}
+        ),
+        "gaps": _table(gaps, {"attribute": "string", "champion": "float", "challenger": "float", **interval}),
+    }
+
+
+def _interval(found: Result | None) -> Result:
+    return found or {}
 
 
 def deployed(

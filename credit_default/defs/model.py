@@ -7,12 +7,13 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.code_version import code_version
-from credit_default.core.gates import Verdict, judge_absolute
+from credit_default.core.gates import Verdict
 from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
+from credit_default.defs.judging import Judged, judge
 from credit_default.defs.policies import spec
 from credit_default.defs.recording import Events, materialised
-from credit_default.resources.ports import Compute, ModelRegistry, Storage, Stored
+from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Stored
 
 TRAINED_POINTER = "models/newest.json"
 #: Tag of a registered version that says what was decided about it.
@@ -31,9 +32,12 @@ class Training(dg.Config):
         description="Whether sex, marital status and age are inputs of the model. Off by default: see the README.",
     )
     reference_rows: int = Field(
-        0,
+        2_000,
         ge=0,
-        description="Most recent training rows kept as the reference that drift is measured against; 0 keeps all.",
+        description=(
+            "Most recent training rows kept as the reference that drift is measured against; 0 keeps all, and so does "
+            "a training on rows without a day, as a first one is."
+        ),
     )
 
 
@@ -80,25 +84,42 @@ def trained_model(context: dg.AssetExecutionContext, config: Training, compute: 
             deps=["trained_model"],
             description=(
                 "The trained model as a version in the registry, with tags that lead back to its data, code, run and "
-                "figures, and the verdict of the absolute gates. A rejected version is kept, and never goes live."
+                "figures, and a verdict: by the absolute gates for a first model, beside the live one, on rows that "
+                "neither was trained on, for every other. A rejected version is kept, and never goes live."
             ),
         )
     ],
 )
-def registered_model(context: dg.AssetExecutionContext, storage: Storage, registry: ModelRegistry) -> Events:
-    """Register the newest trained model and judge it."""
+def registered_model(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    storage: Storage,
+    registry: ModelRegistry,
+    endpoint: BatchEndpoint,
+) -> Events:
+    """Judge the newest trained model, and register it."""
     model_id = json.loads(storage.read(TRAINED_POINTER))["model_id"]
     key = f"models/{model_id}"
     manifest = json.loads(storage.read(f"{key}/manifest.json"))
-    verdict = judge_absolute(manifest["metrics"]["test"], manifest["monotonicity"])
-    version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(manifest, verdict))
-    storage.write(f"verdicts/{version.version}.json", json.dumps(verdict.as_dict(), indent=2).encode())
-    if verdict.decision == "promote":
+    known = next((one for one in registry.versions() if one.sha256 == manifest["model_sha256"]), None)
+    if known is not None and storage.exists(f"verdicts/{known.version}.json"):
+        # A file is judged once: the champion may be another one by now, or this very model.
+        version, judged = known, Judged.read(storage.read(f"verdicts/{known.version}.json"))
+    else:
+        live = endpoint.state().default
+        champion = registry.get(live) if live is not None and known is None else None
+        judged = judge(context, compute, storage, key=key, champion=champion)
+        version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(manifest, judged.verdict))
+        storage.write(f"verdicts/{version.version}.json", judged.stored())
+    if judged.verdict.decision == "promote":
         registry.set_alias("challenger", version.version)
-    context.log.info(f"Version {version.version} of {version.name}: {verdict.decision}.")
+    beside = f", beside version {judged.champion}" if judged.champion else ""
+    context.log.info(f"Version {version.version} of {version.name}: {judged.verdict.decision}{beside}.")
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(manifest["content_hash"]),
-        metadata=metadata.registered(version, manifest, verdict, storage.uri(key)),
+        metadata=metadata.registered(
+            version, manifest, judged.verdict, storage.uri(key), champion=judged.champion, compared=judged.figures
+        ),
     )
 
 

@@ -1,0 +1,72 @@
+"""What is decided about a trained model: by itself when it is the first, beside the champion when there is one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dagster as dg
+
+from credit_default.core.decisions import judge_comparison
+from credit_default.core.gates import Verdict, judge_absolute
+from credit_default.resources.ports import Compute, ModelVersion, Storage, Stored
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and what it was reached by.
+
+    Attributes
+    ----------
+    champion
+        Version that the model was compared with; None for a first model.
+    figures
+        Of the comparison, see `credit_default.core.comparison.compare`.
+    """
+
+    verdict: Verdict
+    champion: str | None = None
+    figures: Mapping[str, Any] | None = None
+
+    def stored(self) -> bytes:
+        """Return what is kept of it as ``verdicts/<version>.json``."""
+        content = {**self.verdict.as_dict(), "compared_with": self.champion, "figures": self.figures}
+        return json.dumps(content, indent=2).encode()
+
+    @staticmethod
+    def read(content: bytes) -> "Judged":
+        """Read what `stored` returned."""
+        told = json.loads(content)
+        return Judged(Verdict.from_dict(told), told.get("compared_with"), told.get("figures"))
+
+
+def judge(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    storage: Storage,
+    *,
+    key: str,
+    champion: ModelVersion | None,
+) -> Judged:
+    """Judge the model in a folder of storage.
+
+    Parameters
+    ----------
+    champion
+        The version that is live, if there is one and it is another.
+    """
+    manifest = json.loads(storage.read(f"{key}/manifest.json"))
+    alone = judge_absolute(manifest["metrics"]["test"], manifest["monotonicity"])
+    if champion is None:
+        return Judged(alone)
+    options = {"challenger-sha256": manifest["model_sha256"], "champion-sha256": champion.sha256}
+    inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
+    figures: Mapping[str, Any] = {}
+    for message in compute.run(context, "comparison", inputs=inputs, options=options):
+        assert isinstance(message, Stored)
+        figures = message.result
+    beside = judge_comparison(figures, manifest["monotonicity"])
+    # What it must reach by itself holds for every model, however bad the one that is live.
+    gates = tuple(replace(criterion, name=f"alone: {criterion.name}") for criterion in alone.criteria)
+    decision = beside.decision if alone.decision == "promote" else "reject"
+    return Judged(Verdict(decision, (*beside.criteria, *gates)), champion.version, figures)
