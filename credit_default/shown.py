@@ -14,6 +14,7 @@ from rich.table import Table
 
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
+from credit_default.tracing import Trace
 
 FIGURES = {
     "roc_auc": "ROC AUC",
@@ -91,6 +92,24 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def show_trace(trace: Trace, *, values: bool, as_json: bool) -> None:
+    """Print what was found on the way from a prediction to its source, and how it ended."""
+    screen = console()
+    if as_json:
+        screen.out(json.dumps(trace.as_dict(values=values), default=str, indent=2), highlight=False)
+        return
+    colours = {"ok": "green", "altered": "bold red", "missing": "bold red", "cannot be checked": "yellow"}
+    for one in trace.findings:
+        verdict = f"[{colours[one.verdict]}]{one.verdict:<17}[/]"
+        screen.print(f"{verdict}  {one.step:<13}  {one.what:<12}  {escape(one.detail)}", soft_wrap=True)
+    if values:
+        for name, value in (trace.values or {}).items():
+            # Whole, where tables of figures are rounded.
+            told = "" if value is None else str(value)
+            screen.print(f"[dim]{name:<20}[/]  {escape(told)}", soft_wrap=True)
+    screen.print(trace.conclusion, soft_wrap=True)
 
 
 def model_table(manifest: dict[str, Any], version: str) -> Table:

@@ -9,6 +9,7 @@ judges them. Arrow's own messages quote cells, so none of them is passed on.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -74,6 +75,12 @@ def landing_files(folder: Path) -> list[Path]:
     except OSError:
         raise UnreadableFile(f"{folder}: expected a folder with CSV or Parquet files") from None
     return [path for path in found if not path.name.startswith((".", "_"))]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, by which a file that was edited is found."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_file(path: Path) -> RawFile:

@@ -101,8 +101,8 @@ def write_predictions(
     ``input_data_version``, ``model_version``, ``model_sha256``, and ``data_version``: 32 hex digits that are equal when
     inputs, model and probabilities (to 1e-9) are.
     """
-    key = f"{as_of.isoformat()}|{origin.model_sha256}|{origin.input_data_version}"
-    prefix = hashlib.sha256(key.encode()).hexdigest()[:16]
+    key = origin_key(as_of, origin.model_sha256, origin.input_data_version)
+    prefix = id_prefix(key)
     constants = {**vars(origin), "as_of": as_of, "run_id": run_id}
     tally = _Tally(key)
     with _unfinished(destination) as path, pq.ParquetWriter(path, PREDICTIONS, compression="zstd") as writer:
@@ -119,6 +119,23 @@ def write_predictions(
         "model_sha256": origin.model_sha256,
         "data_version": tally.data_version,
     }
+
+
+def origin_key(as_of: date, model_sha256: str, input_data_version: str) -> str:
+    """Return what the predictions of a file have in common that were made of the same rows by the same model."""
+    return f"{as_of.isoformat()}|{model_sha256}|{input_data_version}"
+
+
+def id_prefix(key: str) -> str:
+    """Return what every ``prediction_id`` of a file begins with, given its `origin_key`."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def data_version(key: str, probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    """Return the data version that `write_predictions` gives these probabilities."""
+    digest = hashlib.sha256(key.encode())
+    digest.update(_rounded(probabilities))
+    return digest.hexdigest()[:32]
 
 
 def complete(scored: Path, destination: Path, *, as_of: date, run_id: str) -> dict[str, Any]:
@@ -186,7 +203,7 @@ class _Tally:
         self.defaults += int(defaults.sum())
         self.total += float(probabilities.sum())
         self.counts += np.bincount(np.rint(probabilities * RESOLUTION).astype(np.int64), minlength=RESOLUTION + 1)
-        self.digest.update(np.rint(probabilities * 1e9).astype("<i8").data)
+        self.digest.update(_rounded(probabilities))
 
     def summary(self) -> dict[str, Any]:
         if not self.rows:
@@ -201,6 +218,11 @@ class _Tally:
                 for share in QUANTILES
             },
         }
+
+
+def _rounded(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> memoryview:
+    """Return what counts of probabilities: all that differs by more than 1e-9."""
+    return np.rint(probabilities * 1e9).astype("<i8").data
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
-from credit_default.core.files import landing_files
+from credit_default.core.files import landing_files, sha256_of
 from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
 from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
@@ -82,10 +81,5 @@ def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
         raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
     accepted = accept(paths, dataset=dataset)
     # By which a file that is edited later is found, even where the row in question stayed the same.
-    files = {path.name: {**accepted.counts["files"][path.name], "sha256": _sha256(path)} for path in paths}
+    files = {path.name: {**accepted.counts["files"][path.name], "sha256": sha256_of(path)} for path in paths}
     return replace(accepted, counts={**accepted.counts, "files": files})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,46 @@
+"""The runs that a prediction comes from, and whether the times fit."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from credit_default.core.evidence import Finding, Recorded, Run, Step
+
+RUNS = Step("runs")
+#: How far the clocks of two machines may be apart.
+CLOCKS = timedelta(minutes=1)
+
+
+def of_scoring_run(
+    run: Run | None, run_id: str, *, scored_at: datetime, recorded: Recorded | None, log_is_empty: bool
+) -> Finding:
+    """Look at the run that wanted the predictions.
+
+    Parameters
+    ----------
+    recorded
+        The materialisation that this run, or a later attempt of it, recorded of them.
+    log_is_empty
+        Whether this Dagster instance has recorded no predictions at all.
+    """
+    if run is None:
+        told = f"this Dagster instance knows no run {run_id}"
+        return RUNS.unchecked("scoring", told) if log_is_empty else RUNS.missing("scoring", told)
+    end = recorded.at if recorded is not None else run.ended
+    if scored_at < run.created - CLOCKS or (end is not None and scored_at > end + CLOCKS):
+        return RUNS.altered("scoring", f"scored_at is no time at which run {run_id} was scoring")
+    return RUNS.ok("scoring", _told(run))
+
+
+def of_training_run(run: Run | None, trained: Recorded | None) -> Finding:
+    """Look at the run that trained the model, found by what it recorded."""
+    if trained is None:
+        return RUNS.unchecked("training", "this Dagster instance has not recorded the training")
+    if run is None:
+        return RUNS.missing("training", f"this Dagster instance knows no run {trained.run_id}")
+    return RUNS.ok("training", _told(run))
+
+
+def _told(run: Run) -> str:
+    ended = f"{run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else "now"
+    return f"{run.job}, run {run.run_id}: {run.status}, {run.created:%Y-%m-%d %H:%M:%S} to {ended}"

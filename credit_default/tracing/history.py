@@ -1,0 +1,76 @@
+"""What a Dagster instance has recorded, as plain data: materialisations and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from credit_default.core.evidence import Recorded, Run
+
+_PAGE = 500
+
+
+class History:
+    """Reads the event log and the runs of an instance."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._runs: dict[str, Run | None] = {}
+
+    def of(self, asset: str, day: str | None = None, *, page: int = _PAGE) -> Iterator[tuple[str | None, Recorded]]:
+        """Yield every materialisation of an asset or of a day of it, with its day, newest first."""
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[day] if day else None)
+        cursor = None
+        while True:
+            found = self._instance.fetch_materializations(wanted, limit=page, cursor=cursor)
+            for record in found.records:
+                yield record.partition_key, _recorded(record)
+            if not found.has_more:
+                return
+            cursor = found.cursor
+
+    def run(self, run_id: str) -> Run | None:
+        """Return a run, or None when this instance knows none of that id."""
+        if run_id not in self._runs:
+            self._runs[run_id] = self._find(run_id)
+        return self._runs[run_id]
+
+    def root_of(self, run_id: str) -> str:
+        """Return the first attempt of a run."""
+        run = self.run(run_id)
+        return run.root_run_id if run is not None else run_id
+
+    def _find(self, run_id: str) -> Run | None:
+        record = self._instance.get_run_record_by_id(run_id)
+        if record is None:
+            return None
+        run = record.dagster_run
+        return Run(
+            run_id=run_id,
+            root_run_id=run.root_run_id or run_id,
+            job=run.job_name,
+            status=run.status.value,
+            created=record.create_timestamp.astimezone(UTC),
+            ended=datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None,
+        )
+
+
+def _recorded(record: dg.EventLogRecord) -> Recorded:
+    made = record.asset_materialization
+    assert made is not None
+    tags = made.tags or {}
+    return Recorded(
+        run_id=record.run_id,
+        at=datetime.fromtimestamp(record.timestamp, UTC),
+        data_version=tags.get("dagster/data_version", ""),
+        code_version=tags.get("dagster/code_version", ""),
+        metadata={name: _plain(value.value) for name, value in made.metadata.items()},
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a metadata value as plain data; a table as a list of its rows."""
+    return [dict(row.data) for row in value.records] if isinstance(value, dg.TableMetadataValue) else value

@@ -1,0 +1,111 @@
+"""Where a prediction is, and the tables that it names: the present ones and those that they replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from credit_default.core import lineage, tables
+from credit_default.core.evidence import Recorded
+from credit_default.core.predictions import id_prefix, origin_key
+from credit_default.errors import ContractError, NotThere, UnreadableFile
+from credit_default.resources.ports import Storage
+from credit_default.tracing.history import History
+
+
+@dataclass(frozen=True)
+class Located:
+    """The file that a prediction is in.
+
+    Attributes
+    ----------
+    key
+        None when the event log knows the prediction and no file holds it.
+    same_in
+        Other files with predictions of this id: the same rows were scored again by the same model.
+    """
+
+    day: str
+    key: str | None
+    same_in: tuple[str, ...] = ()
+
+
+def locate(storage: Storage, history: History, prefix: str) -> Located | None:
+    """Find the newest file whose ids begin so, or return None.
+
+    All ids of a file begin alike and follow from what is recorded of it. So the event log tells the day, and files are
+    opened for that day alone; the first row of every file is read only when the log knows nothing.
+    """
+    recorded = list(dict.fromkeys(_days(history, prefix)))
+    for day in recorded:
+        found = _in_day(storage, day, prefix)
+        if found is not None:
+            return found
+    if recorded:
+        return Located(recorded[0], None)
+    entries = (*storage.entries("predictions"), *storage.entries("superseded_predictions"))
+    days = sorted({entry.name for entry in entries if entry.is_folder}, reverse=True)
+    return next((found for day in days if (found := _in_day(storage, day, prefix)) is not None), None)
+
+
+def inputs_of(
+    storage: Storage, day: str, version: str, recorded: Iterable[Recorded]
+) -> tuple[str, pa.Table | None] | None:
+    """Find the table of a day that has a data version; its content is None when it cannot be read.
+
+    The table that should be there counts too, whatever its metadata says: it was altered then.
+    """
+    present = f"inference_data/{day}/inference_data.parquet"
+    for key in _versions(storage, present):
+        table, told = read(storage, key)
+        if told == version:
+            return key, table
+    newest = next(iter(recorded), None)
+    if newest is not None and newest.data_version == version and storage.exists(present):
+        return present, read(storage, present)[0]
+    return None
+
+
+def read(storage: Storage, key: str) -> tuple[pa.Table | None, str | None]:
+    """Read a table and the data version that its file tells; None for what cannot be read."""
+    with storage.on_disk(key) as path:
+        try:
+            table = tables.read(path)
+        except (UnreadableFile, NotThere, pa.ArrowException):
+            return None, None
+        try:
+            return table, tables.data_version_of(path)
+        except ContractError:
+            return table, None
+
+
+def _days(history: History, prefix: str) -> Iterator[str]:
+    for day, recorded in history.of("batch_predictions"):
+        sha256, version = (recorded.metadata.get(name) for name in ("model_sha256", "input_data_version"))
+        if day is not None and id_prefix(origin_key(date.fromisoformat(day), str(sha256), str(version))) == prefix:
+            yield day
+
+
+def _in_day(storage: Storage, day: str, prefix: str) -> Located | None:
+    matching = []
+    present = f"predictions/{day}/predictions.parquet"
+    for key in _versions(storage, present):
+        with storage.on_disk(key) as path:
+            first = lineage.first_row(path)
+        if prefix in lineage.prefixes_of(first):
+            matching.append((key == present, str(first.get("scored_at")), key))
+    if not matching:
+        return None
+    newest, *others = sorted(matching, reverse=True)
+    return Located(day, newest[2], tuple(key for _, _, key in others))
+
+
+def _versions(storage: Storage, present: str) -> Iterator[str]:
+    """Yield the key of a day's table, if it is there, and of those that it replaced."""
+    if storage.exists(present):
+        yield present
+    folder = f"superseded_{present.rsplit('/', 1)[0]}"
+    yield from (f"{folder}/{entry.name}" for entry in storage.entries(folder) if not entry.is_folder)

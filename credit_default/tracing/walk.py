@@ -1,0 +1,218 @@
+"""The walk from a prediction to its source, a step at a time; each step goes on with what the one before it found."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from credit_default.core import lineage, model_lineage, promotion_lineage, run_lineage
+from credit_default.core.evidence import Finding, Recorded
+from credit_default.core.lineage import INPUT, LANDED, PREDICTION
+from credit_default.core.model_lineage import MODEL, TRAINING
+from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
+from credit_default.defs.scoring import LANDING
+from credit_default.errors import NotThere
+from credit_default.resources import ledger
+from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
+from credit_default.tracing.history import History
+from credit_default.tracing.locating import Located, inputs_of, read
+
+_ROW_COUNT = "dagster/row_count"
+
+
+class Walk:
+    """One walk.
+
+    Attributes
+    ----------
+    about
+        Where things are: ids, hashes, versions and keys.
+    values
+        The values of the row that was scored; None when it is not there.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        registry: ModelRegistry,
+        history: History,
+        located: Located,
+        *,
+        row: int,
+        prediction_id: str,
+    ) -> None:
+        self._storage = storage
+        self._versions = registry.versions()
+        self._history = history
+        self._located = located
+        self._row = row
+        self._id = prediction_id
+        self._scored = [recorded for _, recorded in history.of("batch_predictions", located.day)]
+        self._log_is_empty = not self._scored and next(history.of("batch_predictions", page=1), None) is None
+        self.about: dict[str, Any] = {"day": located.day, "predictions": located.key, "row": row}
+        self.values: Mapping[str, Any] | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Walk.
+
+        Raises
+        ------
+        NotThere
+            The file has fewer rows, and always had.
+        """
+        if self._located.key is None:
+            yield PREDICTION.missing("file", f"{self._located.day} was recorded as scored, and no file holds the id")
+            return
+        predictions, told_version = read(self._storage, self._located.key)
+        if predictions is None:
+            yield PREDICTION.altered("file", f"{self._located.key} cannot be read")
+            return
+        unusable = lineage.of_columns(predictions)
+        if unusable is not None:
+            yield unusable
+            return
+        if self._row > predictions.num_rows:
+            yield self._no_such_row(predictions)
+            return
+        yield PREDICTION.ok("file", self._located.key)
+        shared = lineage.shared_values(predictions)
+        self.about |= {name: str(value) for name, value in shared.items() if name != "as_of"}
+        yield from lineage.of_prediction(
+            predictions, told_version, prediction_id=self._id, row=self._row, day=self._located.day
+        )
+        version = lineage.version_of(predictions)
+        attempts = self._attempts(shared["run_id"])
+        yield lineage.of_prediction_record(
+            shared, version, self._scored, attempts=attempts, log_is_empty=self._log_is_empty
+        )
+        prediction = predictions.slice(self._row - 1, 1).to_pylist()[0]
+        inputs = yield from self._inputs(shared["input_data_version"], prediction[CLIENT_ID])
+        trained = yield from self._model(shared, prediction, inputs)
+        run = self._history.run(shared["run_id"])
+        yield run_lineage.of_scoring_run(
+            run,
+            shared["run_id"],
+            scored_at=shared["scored_at"],
+            recorded=next(
+                (one for one in self._scored if one.run_id in attempts and one.data_version == version), None
+            ),
+            log_is_empty=self._log_is_empty,
+        )
+        yield run_lineage.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
+        since = min(run.created, shared["scored_at"]) if run is not None else shared["scored_at"]
+        yield from self._promotion(shared["model_version"], since, shared["scored_at"])
+
+    def _no_such_row(self, predictions: pa.Table) -> Finding:
+        told = (
+            f"{self._located.day} has {predictions.num_rows} predictions of this id, and none with number {self._row}"
+        )
+        if not any(one.metadata.get(_ROW_COUNT, 0) >= self._row for one in self._scored):
+            raise NotThere(told)
+        return PREDICTION.altered("id", f"{told}; more were recorded")
+
+    def _attempts(self, run_id: str) -> set[str]:
+        """Return the runs that recorded predictions of the day and are attempts of the same run as this one."""
+        root = self._history.root_of(run_id)
+        return {one.run_id for one in self._scored if self._history.root_of(one.run_id) == root}
+
+    def _inputs(self, version: str, client_id: str) -> Generator[Finding, None, pa.Table | None]:
+        """Look at the row that was scored and at the file it came in; returns the row as a table, or None."""
+        day = self._located.day
+        recorded = [one for _, one in self._history.of("inference_data", day)]
+        found = inputs_of(self._storage, day, version, recorded)
+        if found is None:
+            yield INPUT.missing("content", f"no table of {day} with data version {version} is kept")
+            return None
+        key, inputs = found
+        self.about["inference_data"] = key
+        if inputs is None:
+            yield INPUT.altered("content", f"{key} cannot be read")
+            return None
+        yield INPUT.ok("file", key)
+        yield from lineage.of_input(inputs, version=version, row=self._row, client_id=client_id, recorded=recorded)
+        row = lineage.input_row(inputs, self._row)
+        if row is None:
+            yield LANDED.unchecked("file", "there is no input row to say which")
+            return None
+        told = row.to_pylist()[0]
+        self.values = {name: told[name] for name in (CLIENT_ID, *FEATURE_NAMES)}
+        taken_in = [one for one in recorded if one.data_version == version]
+        yield from self._landing(told, taken_in, next(iter(recorded), None))
+        return row
+
+    def _landing(
+        self, inputs: Mapping[str, Any], taken_in: list[Recorded], newest: Recorded | None
+    ) -> Iterator[Finding]:
+        folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
+        self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
+        # By what is there, since a name in a table that was altered may lead anywhere.
+        is_there = any(entry.name == name and not entry.is_folder for entry in self._storage.entries(folder))
+        with ExitStack() as held:
+            path = held.enter_context(self._storage.on_disk(f"{folder}/{name}")) if is_there else None
+            yield from lineage.of_landing(path, inputs, taken_in=taken_in, newest=newest)
+
+    def _model(
+        self, shared: Mapping[str, Any], prediction: Mapping[str, Any], inputs: pa.Table | None
+    ) -> Generator[Finding, None, Recorded | None]:
+        """Look at the model and its training; returns the materialisation of that, or None."""
+        version = self._registered(shared["model_version"])
+        if version is None:
+            yield MODEL.missing("registry", f"version {shared['model_version']} is not registered")
+            return None
+        yield model_lineage.of_version(shared, name=version.name, sha256=version.sha256)
+        trained = self._trained(version.sha256)
+        if not self._storage.exists(version.key):
+            yield MODEL.missing("files", f"{version.key} is gone")
+            return trained
+        with self._storage.on_disk(version.key) as folder:
+            manifest = model_lineage.manifest_in(folder)
+            yield from model_lineage.of_model(
+                folder, manifest, sha256=version.sha256, tags=version.tags, trained=trained
+            )
+            if inputs is None:
+                yield MODEL.unchecked("score", "there is no input row to score again")
+            else:
+                yield model_lineage.of_score(folder, inputs, prediction, sha256=version.sha256)
+        self.about |= {"model": version.key, "training_run_id": trained.run_id if trained else None}
+        yield from self._training(version, manifest)
+        return trained
+
+    def _registered(self, version: str) -> ModelVersion | None:
+        """Return a version; not by `ModelRegistry.get`, which takes an alias for one."""
+        return next((one for one in self._versions if one.version == version), None)
+
+    def _trained(self, sha256: str) -> Recorded | None:
+        """Return what was recorded of a training; a page at a time, since these hold pictures."""
+        made = (one for _, one in self._history.of("trained_model", page=5))
+        return next((one for one in made if one.metadata.get("model_sha256") == sha256), None)
+
+    def _training(self, version: ModelVersion, manifest: Mapping[str, Any]) -> Iterator[Finding]:
+        prepared = version.tags.get("prepared_data_version") or manifest.get("prepared_data_version")
+        if not prepared:
+            yield TRAINING.missing("content", "neither the registry nor the manifest says which prepared data it was")
+            return
+        key = f"prepared/{prepared}"
+        self.about |= {"prepared_data": key, "curated_data_version": None}
+        recorded = [one for _, one in self._history.of("prepared_data")]
+        with ExitStack() as held:
+            folder = held.enter_context(self._storage.on_disk(key)) if self._storage.exists(key) else None
+            if folder is not None:
+                self.about["curated_data_version"] = model_lineage.manifest_in(folder).get("curated_data_version")
+            yield from model_lineage.of_prepared(folder, str(prepared), tags=version.tags, recorded=recorded)
+
+    def _promotion(self, version: str, since: datetime, scored_at: datetime) -> Iterator[Finding]:
+        found = ledger.read(self._storage)
+        deployed = [one for _, one in self._history.of("batch_deployment")]
+        yield from promotion_lineage.of_ledger(found, deployed, self._history.run)
+        if found.entries:
+            yield promotion_lineage.of_being_live(found, version, since=since, scored_at=scored_at)
+        registered = self._registered(version)
+        if registered is not None:
+            key = f"verdicts/{version}.json"
+            stored = self._storage.read(key) if self._storage.exists(key) else None
+            judged = [one for _, one in self._history.of("registered_model") if one.metadata.get("version") == version]
+            yield promotion_lineage.of_verdict(found, version, stored, tags=registered.tags, judged=judged)
