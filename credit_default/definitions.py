@@ -12,6 +12,7 @@ from credit_default.defs import (
     monitoring,
     online_deployment,
     online_inputs,
+    retraining,
     schedules,
     scoring,
     sensors,
@@ -31,7 +32,7 @@ defs = dg.Definitions(
     asset_checks=monitoring.CHECKS,
     jobs=jobs.JOBS,
     schedules=schedules.SCHEDULES,
-    sensors=[*sensors.SENSORS, *failures.SENSORS],
+    sensors=[*sensors.SENSORS, *retraining.SENSORS, *failures.SENSORS],
     resources=resources_for(settings.read()),
     # Steps are processes of their own already; one more for each would only cost time.
     executor=dg.in_process_executor,

@@ -12,7 +12,8 @@ fewer than 1,000 labelled rows are from the days of the drift          no
 otherwise                                                              retrain
 ====================================================================== =======
 
-Days count from when the live version was made live: what a model before it drifted from says nothing about this one.
+Days count that the live version scored: what a model before it drifted from says nothing about this one. The same rule
+holds for days whose outcomes are known and on which the model did clearly worse than it promised (`falls_short`).
 
 **Whether to replace.** Champion and challenger are compared on labelled rows that neither was trained on
 (`credit_default.core.comparison`); intervals are of 98 %.
@@ -33,6 +34,7 @@ whose probability falls when he pays later. What cannot be measured fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +44,8 @@ from typing import Any
 from credit_default.core.gates import AbsoluteThresholds, Criterion, Verdict
 
 _DAY_SECONDS = 86_400
+_MISCALIBRATED = AbsoluteThresholds().calibration_in_the_large
+_ONE_IN_A_HUNDRED = NormalDist().inv_cdf(0.99)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,38 @@ class Window:
     violation: bool
     features: tuple[str, ...] = ()
     labelled_rows: int = 0
+
+
+def falls_short(figures: Mapping[str, Any], reference_auc: float) -> tuple[str, ...]:
+    """Return in what the predictions of a day did clearly worse than the model promised.
+
+    ``roc_auc`` when that of the day is below the model's own on its test part by more than chance explains (standard
+    error of J. Hanley and B. McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, 1982), and
+    ``calibration`` when more or fewer clients defaulted than were expected, by more than 15 % and by more than chance
+    explains. Chance is one day in a hundred.
+
+    Parameters
+    ----------
+    figures
+        ``n_joined``, ``bad_rate``, ``mean_pd`` and ``roc_auc`` of a day; what is missing falls short in nothing.
+    """
+    short = []
+    n, rate, auc, mean = (figures.get(name) for name in ("n_joined", "bad_rate", "roc_auc", "mean_pd"))
+    if not n or rate is None or not 0 < rate < 1:
+        return ()
+    if auc is not None and auc + _ONE_IN_A_HUNDRED * _auc_error(auc, n * rate, n * (1 - rate)) < reference_auc:
+        short.append("roc_auc")
+    if mean is not None:
+        distance, error = abs(mean - rate), (rate * (1 - rate) / n) ** 0.5
+        if distance > _MISCALIBRATED * rate and distance > _ONE_IN_A_HUNDRED * error:
+            short.append("calibration")
+    return tuple(short)
+
+
+def _auc_error(auc: float, bads: float, goods: float) -> float:
+    first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (bads - 1) * (first - auc**2) + (goods - 1) * (second - auc**2)
+    return math.sqrt(max(spread, 0.0) / (bads * goods))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
-from credit_default.core.decisions import RetrainingRule, Window, judge_comparison, when_to_retrain
+from credit_default.core.decisions import RetrainingRule, Window, falls_short, judge_comparison, when_to_retrain
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 FIRST = date(2026, 3, 1)
@@ -90,6 +93,41 @@ def test_nothing_is_asked_for_without_a_violating_newest_day_and_a_second_one(vi
         assert pattern[-5:].count("x") >= 2
         assert found.evidence["labelled_rows_since"] >= 1_000
     assert found.words
+
+
+def a_day(generator, rows: int = 500) -> dict:
+    """Figures of a day on which a calibrated model with ROC AUC 0.78 did as it promised."""
+    bad = generator.random(rows) < 0.22
+    score = generator.normal(size=rows) + norm.ppf(0.78) * np.sqrt(2) * bad
+    figures = {"n_joined": rows, "bad_rate": float(bad.mean()), "mean_pd": 0.22}
+    return {**figures, "roc_auc": float(roc_auc_score(bad, score))}
+
+
+def test_a_day_falls_short_by_chance_one_time_in_a_hundred_for_either_reason():
+    generator = np.random.default_rng(1)
+    short = [falls_short(a_day(generator), 0.78) for _ in range(1_500)]
+    rates = {reason: sum(reason in one for one in short) / len(short) for reason in ("roc_auc", "calibration")}
+    print(rates)
+    assert rates["roc_auc"] <= 0.02
+    assert rates["calibration"] <= 0.03
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, ()),
+        ({"roc_auc": 0.65}, ("roc_auc",)),
+        ({"mean_pd": 0.30}, ("calibration",)),
+        ({"mean_pd": 0.14}, ("calibration",)),
+        ({"roc_auc": 0.65, "mean_pd": 0.30}, ("roc_auc", "calibration")),
+        ({"n_joined": 20, "roc_auc": 0.65, "mean_pd": 0.30}, ()),
+        ({"n_joined": 0, "bad_rate": None, "roc_auc": None, "mean_pd": None}, ()),
+        ({"bad_rate": 0.0, "roc_auc": None}, ()),
+    ],
+)
+def test_a_day_falls_short_when_it_is_clearly_worse_than_promised(changed, expected):
+    figures = {"n_joined": 500, "bad_rate": 0.22, "mean_pd": 0.22, "roc_auc": 0.78, **changed}
+    assert falls_short(figures, 0.78) == expected
 
 
 def compared(gain=(0.02, 0.01, 0.03), **changed):
