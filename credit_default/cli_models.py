@@ -66,11 +66,14 @@ def history(*, as_json: bool) -> None:
 )
 @_json
 def champion(at: datetime | None, *, as_json: bool) -> None:
-    """Show which version was live at a time, since when, by whom and why, as the ledger has it."""
+    """Show which version was live at a time, since when, by whom and why, as the ledger has it.
+
+    Exits with 1 when the ledger was changed by other hands than ours, or does not know yet what answers now.
+    """
     from credit_default import promotion
     from credit_default.shown_promotions import show_champion
 
-    show_champion(*promotion.champion(settings_of.read(), at), as_json=as_json)
+    show_champion(promotion.champion(settings_of.read(), at), as_json=as_json)
 
 
 @models.command()

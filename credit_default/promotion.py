@@ -19,7 +19,7 @@ from credit_default.core.ledger import Entry, Ledger
 from credit_default.defs.deployment import ASKED_BY, why_not_live
 from credit_default.defs.model import VERDICT
 from credit_default.errors import JobFailed, NotAllowed, NotThere, SettingsError
-from credit_default.instance import prepare
+from credit_default.instance import enter
 from credit_default.resources import ledger as ledgers
 from credit_default.resources import resources_for
 from credit_default.resources.ports import EndpointState, ModelRegistry, ModelVersion, Storage
@@ -29,6 +29,15 @@ from credit_default.settings import Settings
 Decision = Literal["approve", "refuse"]
 #: A leading dot hides a tag from the UI.
 _TAG = ".credit_default/rollback"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The entry by which a version became live, and what answers instead when the ledger does not know that yet."""
+
+    entry: Entry
+    ledger: Ledger
+    answers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,15 +65,16 @@ def history(settings: Settings) -> Ledger:
     return ledgers.read(resources_for(settings)["storage"])
 
 
-def champion(settings: Settings, at: datetime | None = None) -> tuple[Entry, Ledger]:
-    """Return the entry by which the version became live that was at a moment, by default now.
+def champion(settings: Settings, at: datetime | None = None) -> Champion:
+    """Return what was live at a moment by the ledger; for the present one the endpoint is asked, too.
 
     Raises
     ------
     NotThere
-        Nothing was live then, by the ledger.
+        Nothing was live then.
     """
-    ledger, moment = history(settings), at or datetime.now(UTC)
+    ports = resources_for(settings)
+    ledger, moment = ledgers.read(ports["storage"]), at or datetime.now(UTC)
     found = ledger.champion_at(moment)
     if found is None:
         begins = f"it begins at {_told(ledger.entries[0].at)}" if ledger.entries else "it is empty"
@@ -72,7 +82,8 @@ def champion(settings: Settings, at: datetime | None = None) -> tuple[Entry, Led
             f"By the ledger of promotions nothing was live at {_told(moment)}; {begins}. What becomes live is entered "
             "by the job deploy_model"
         )
-    return found, ledger
+    live = ports["endpoint"].state().default if at is None else found.to_version
+    return Champion(found, ledger, None if live == found.to_version else live or "none")
 
 
 def decide(settings: Settings, decision: Decision, version: str, reason: str) -> Decided:
@@ -116,27 +127,25 @@ def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
     NotThere
         There is no such version.
     """
-    environment = prepare(settings)
-    # In this process too, for the instance that is asked about the run.
-    os.environ.update(environment)
-    ports = resources_for(settings)
+    ports = resources_for(enter(settings))
     state: EndpointState = ports["endpoint"].state()
     wanted = ports["registry"].get(to).version if to is not None else None
     if wanted is not None and wanted == state.default:
         return RolledBack(wanted, state.previous, None, f"Version {wanted} was live already.")
     config = {"direction": "back", "reason": reason, **({"version": wanted} if wanted else {})}
-    run_id = _run("rollback_model", {"ops": {"batch_deployment": {"config": config}}}, settings, environment)
+    run_id = _run("rollback_model", {"ops": {"batch_deployment": {"config": config}}}, settings)
     state = ports["endpoint"].state()
     assert state.default is not None
     return RolledBack(state.default, state.previous, run_id, _after_rollback(state, ports))
 
 
-def _run(job: str, config: dict[str, Any], settings: Settings, environment: dict[str, str]) -> str:
+def _run(job: str, config: dict[str, Any], settings: Settings) -> str:
+    """Run a job to its end on the instance that this process works on; returns the run's id."""
     mark, log = uuid.uuid4().hex, settings.home / "rollback.log"
     command = [sys.executable, "-m", "credit_default.run_job", job, "--config", json.dumps(config)]
     tags = ["--tag", f"{_TAG}={mark}", "--tag", f"{ASKED_BY}={_login()}"]
     with log.open("ab") as stream:
-        done = subprocess.run([*command, *tags], env=environment, stdout=stream, stderr=stream, check=False)  # noqa: S603 - our own program
+        done = subprocess.run([*command, *tags], stdout=stream, stderr=stream, check=False)  # noqa: S603 - our own program
     with dg.DagsterInstance.get() as instance:
         run = next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
         if done.returncode != 0 or run is None:

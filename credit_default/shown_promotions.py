@@ -17,7 +17,7 @@ from credit_default.core.ledger import Entry, Ledger
 from credit_default.shown import console
 
 if TYPE_CHECKING:
-    from credit_default.promotion import Decided, RolledBack
+    from credit_default.promotion import Champion, Decided, RolledBack
 
 _RUN = len("run 12345678")
 
@@ -38,17 +38,25 @@ def show_history(ledger: Ledger, *, as_json: bool) -> None:
     _warn(ledger)
 
 
-def show_champion(entry: Entry, ledger: Ledger, *, as_json: bool) -> None:
-    """Print by which entry a version became live; exits with 1 when the ledger cannot be trusted."""
+def show_champion(champion: Champion, *, as_json: bool) -> None:
+    """Print by which entry a version became live; exits with 1 when that cannot be trusted, or is not all."""
+    entry = champion.entry
     if as_json:
-        _print_json(_document(entry, ledger))
+        _print_json(_document(entry, champion.ledger))
     else:
         console().print(
             f"Version {escape(entry.to_version)}, live since {_time(entry)} UTC: {entry.action} by "
             f"{escape(entry.who)}, {escape(entry.reason)}.",
             soft_wrap=True,
         )
-    _warn(ledger)
+    _warn(champion.ledger)
+    if champion.answers is not None:
+        _errors().print(
+            f"At the endpoint version {champion.answers} answers, which the ledger does not know yet: the next "
+            "run of batch_deployment enters it.",
+            soft_wrap=True,
+        )
+        sys.exit(1)
 
 
 def show_decision(decided: Decided, *, as_json: bool) -> None:
@@ -86,14 +94,17 @@ def show_rollback(done: RolledBack, *, as_json: bool) -> None:
 
 
 def _warn(ledger: Ledger) -> None:
-    errors = Console(stderr=True, highlight=False)
     if ledger.torn:
-        errors.print(f"A last line of {len(ledger.torn)} bytes was cut off and is left out.")
+        _errors().print(f"A last line of {len(ledger.torn)} bytes was cut off and is left out.", soft_wrap=True)
     if ledger.problems:
         problems = "; ".join(map(str, ledger.problems))
         told = f"The ledger cannot be trusted from line {ledger.untrusted_from} on: {problems}."
-        errors.print(f"[bold red]{escape(told)}[/]", soft_wrap=True)
+        _errors().print(f"[bold red]{escape(told)}[/]", soft_wrap=True)
         sys.exit(1)
+
+
+def _errors() -> Console:
+    return Console(stderr=True, highlight=False)
 
 
 def _document(entry: Entry, ledger: Ledger) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from credit_default.resources.local.traces import TraceLog
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 COMMANDS = sorted(main.commands)
+#: Those below another one, by its name and their own.
+BELOW = [(name, below) for name in COMMANDS for below in sorted(getattr(main.commands[name], "commands", {}))]
 
 
 @pytest.fixture
@@ -49,13 +51,17 @@ def told(result) -> str:
 
 def test_the_promised_commands_are_there():
     assert {"demo", "sample-data", "score", "models", "query"} <= set(COMMANDS)
+    of_models = {below for name, below in BELOW if name == "models"}
+    assert of_models == {"history", "champion", "approve", "refuse", "rollback"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_every_option_says_what_it_does(call, name):
-    result = call(name, "--help")
+@pytest.mark.parametrize("names", [*((name,) for name in COMMANDS), *BELOW], ids=" ".join)
+def test_every_command_and_every_option_says_what_it_does(call, names):
+    result = call(*names, "--help")
     assert result.exit_code == 0
-    command = main.commands[name]
+    command = main
+    for name in names:
+        command = command.commands[name]
     assert len(command.help) > 20
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -171,6 +177,13 @@ def test_an_empty_registry_lists_no_models(call):
     assert result.exit_code == 0, result.output
     assert "0 row(s)" in result.output
     assert call("models", "--json").stdout == ""
+
+
+def test_before_anything_was_live_the_ledger_says_nothing(call):
+    assert "0 line(s)" in call("models", "history").output
+    assert call("models", "history", "--json").stdout == ""
+    assert "By the ledger of promotions nothing was live at 2" in told(call("models", "champion"))
+    assert "it is empty" in told(call("models", "champion"))
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,19 @@ def model_files(folder: Path) -> dict[str, bytes]:
 
 
 def register(
-    storage: Storage, registry: ModelRegistry, files: Mapping[str, bytes], key: str, **changed: bytes
+    storage: Storage,
+    registry: ModelRegistry,
+    files: Mapping[str, bytes],
+    key: str,
+    *,
+    verdict: str = "promote",
+    **changed: bytes,
 ) -> ModelVersion:
     """Register the model once more, as a version of its own: the same model in a file that is not the same."""
     content = {**files, MODEL_FILE: another_file(files[MODEL_FILE], key), **changed}
     for name, data in content.items():
         storage.write(f"{key}/{name}", data)
-    return registry.register(key, sha256=hashlib.sha256(content[MODEL_FILE]).hexdigest(), tags={"verdict": "promote"})
+    return registry.register(key, sha256=hashlib.sha256(content[MODEL_FILE]).hexdigest(), tags={"verdict": verdict})
 
 
 def another_file(model: bytes, comment: str) -> bytes:
