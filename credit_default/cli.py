@@ -12,7 +12,8 @@ import click
 
 from credit_default import __version__
 from credit_default import settings as settings_of
-from credit_default.errors import CreditDefaultError
+from credit_default.cli_models import models
+from credit_default.errors import CreditDefaultError, NotThere
 
 
 class _Group(click.Group):
@@ -29,6 +30,9 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Train, register, deploy, score with and watch a model of credit-card default."""
+
+
+main.add_command(models)
 
 
 @main.command()
@@ -120,12 +124,25 @@ def collection_key() -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def models(*, as_json: bool) -> None:
-    """List the registered versions, their verdicts and which one is live."""
-    from credit_default.shown import show_models
+@click.argument("prediction_id")
+@click.option("--values", is_flag=True, help="Show what the row that was scored holds, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
+    """Follow a prediction back to its source, and say whether anything on the way was altered.
 
-    show_models(settings_of.read(), as_json=as_json)
+    Exits with 0 when all is well, with 1 when something was altered or is missing, and with 2 when there is no such
+    prediction.
+    """
+    from credit_default import tracing
+    from credit_default.shown import show_trace
+
+    settings = settings_of.read()
+    try:
+        found = tracing.trace(settings, prediction_id)
+    except NotThere as error:
+        raise click.BadParameter(str(error), param_hint="PREDICTION_ID") from error
+    show_trace(found, values=values, as_json=as_json)
+    sys.exit(0 if found.verdict == "ok" else 1)
 
 
 @main.command()
