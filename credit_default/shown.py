@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from credit_default.core.ledger import Ledger
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
 from credit_default.tracing import Trace
@@ -69,26 +70,25 @@ def show_rows(table: pa.Table, *, as_json: bool) -> None:
     for name in table.column_names:
         shown.add_column(escape(name), overflow="fold")
     for row in table.to_pylist():
-        shown.add_row(*(escape(_text(value)) for value in row.values()))
+        shown.add_row(*(escape(cell(value)) for value in row.values()))
     if _wide(table, screen.width):
         # Wider than the screen: a block for each row is read more easily than cells broken into pieces.
         for row in table.to_pylist():
             screen.rule(style="dim")
             for name, value in row.items():
-                screen.print(f"[bold]{escape(name)}[/]  {escape(_text(value))}")
+                screen.print(f"[bold]{escape(name)}[/]  {escape(cell(value))}")
     else:
         screen.print(shown)
     screen.print(f"{table.num_rows} row(s)")
 
 
 def _wide(table: pa.Table, width: int) -> bool:
-    widest = [
-        max([len(name), *(len(_text(value)) for value in table[name].to_pylist())]) for name in table.column_names
-    ]
+    widest = [max([len(name), *(len(cell(value)) for value in table[name].to_pylist())]) for name in table.column_names]
     return sum(widest) + 2 * len(widest) > width
 
 
-def _text(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Return how a value is shown in a table."""
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
@@ -128,14 +128,43 @@ def model_table(manifest: dict[str, Any], version: str) -> Table:
 def days_table(days: Iterable[dict[str, Any]]) -> Table:
     """Return one row for each day: how many clients, what they scored, how far they had drifted."""
     table = Table(title="Days", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("day", "rows", "rejected", "mean PD", "drifted features", "PSI of PD", "violation", "AUC"):
+    for name in ("day", "version", "rows", "rejected", "mean PD", "drifted features", "PSI of PD", "violation", "AUC"):
         table.add_column(name, justify="left" if name == "day" else "right")
     for day in days:
         violation = day.get("violation")
         table.add_row(
             day["day"],
-            *(_text(day.get(name)) for name in ("rows", "rejected", "mean_pd", "n_drifted_features", "psi")),
+            *(
+                cell(day.get(name))
+                for name in ("model_version", "rows", "rejected", "mean_pd", "n_drifted_features", "psi")
+            ),
             "" if violation is None else ("[bold red]yes[/]" if violation else "no"),
-            _text(day.get("roc_auc")),
+            cell(day.get("roc_auc")),
         )
+    return table
+
+
+def verdict_table(told: Mapping[str, Any], version: str) -> Table:
+    """Return what was decided about a version, criterion by criterion, from its stored verdict."""
+    beside = f" beside version {told['compared_with']}" if told.get("compared_with") else ""
+    title = f"Version {version}{beside}: {told['decision']}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("criterion", "value", "threshold", "met", "what it says"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for criterion in told["criteria"]:
+        met = "yes" if criterion["passed"] else "[bold red]no[/]"
+        told_of_it = (criterion["threshold"], met, escape(criterion["explanation"]))
+        table.add_row(criterion["name"], cell(criterion["value"]), *told_of_it)
+    return table
+
+
+def ledger_table(ledger: Ledger) -> Table:
+    """Return the promotions, the oldest first."""
+    table = Table(title="Ledger of promotions", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("at", "what", "from", "to", "who", "reason"):
+        table.add_column(name)
+    for entry in ledger.entries:
+        at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
+        who, reason = escape(entry.who), escape(entry.reason)
+        table.add_row(at, entry.action, entry.from_version or "", entry.to_version, who, reason)
     return table

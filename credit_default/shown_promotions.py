@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from credit_default.core.ledger import Entry, Ledger
-from credit_default.shown import console
+from credit_default.shown import cell, console
 
 if TYPE_CHECKING:
     from credit_default.promotion import Champion, Decided, RolledBack
@@ -121,14 +121,8 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row))
+        table.add_row(*(escape(cell(value)) for value in row))
     return table
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _time(entry: Entry) -> str:
