@@ -17,7 +17,8 @@ from credit_default.resources import ledger as ledgers
 from credit_default.resources import resources_for
 from credit_default.resources.ports import EndpointState, ModelVersion
 from credit_default.settings import read
-from credit_default_tests.resources.served_models import model_files, register
+from credit_default_tests.platforms import azure_endpoint
+from credit_default_tests.resources.served_models import in_a_run, model_files, register
 
 
 @pytest.fixture
@@ -174,6 +175,32 @@ def test_nothing_goes_live_past_a_ledger_that_was_changed(ports):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, bytes]:
     return model_files(tmp_path_factory.mktemp("model") / "m")
+
+
+@pytest.mark.slow
+def test_on_azure_promotions_at_once_are_entered_as_they_happened_too(azure, files):
+    endpoint = azure_endpoint()
+    storage = endpoint.compute.storage
+    for version in ("1", "2", "3"):
+        model = register(storage, endpoint.registry, files, f"models/m{version}")
+        in_a_run(lambda context, model=model: endpoint.deploy(context, model))
+    _go_live(wish("1", root="first"), storage, endpoint)
+    wishes = [wish("2", root="a"), wish("3", root="b")]
+
+    def work(one: _Wish) -> None:
+        opened = azure_endpoint()
+        _go_live(one, opened.compute.storage, opened)
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in wishes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    entries, state = ledgers.read(storage).entries, endpoint.state()
+    assert [entry.action for entry in entries] == ["promote"] * 3
+    assert {(entry.to_version, entry.run_id) for entry in entries[1:]} == {("2", "a"), ("3", "b")}
+    last = entries[-1]
+    assert (last.to_version, last.from_version, last.run_id) == (state.default, state.previous, state.changed_by)
 
 
 def materialise(ports, **config) -> dg.ExecuteInProcessResult:
