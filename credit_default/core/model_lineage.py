@@ -44,7 +44,13 @@ def manifest_in(folder: Path) -> Mapping[str, Any]:
 
 
 def of_model(
-    folder: Path, manifest: Mapping[str, Any], *, sha256: str, tags: Mapping[str, str], trained: Recorded | None
+    folder: Path,
+    manifest: Mapping[str, Any],
+    *,
+    sha256: str,
+    tags: Mapping[str, str],
+    trained: Recorded | None,
+    log_is_empty: bool,
 ) -> Iterator[Finding]:
     """Look at every file of a registered model.
 
@@ -56,6 +62,8 @@ def of_model(
         Those of the registered version.
     trained
         The materialisation of ``trained_model`` that is about this file, if there is one.
+    log_is_empty
+        Whether this Dagster instance has recorded no training at all.
     """
     if not manifest:
         yield MODEL.altered("manifest", f"{MANIFEST_FILE} is gone or cannot be read")
@@ -69,7 +77,8 @@ def of_model(
         code, tracked = (manifest.get(name) or "none" for name in ("code_version", "mlflow_run_id"))
         yield MODEL.ok("manifest", f"code version {code}, MLflow run {tracked}, as the registry's tags say")
     if trained is None:
-        yield _unrecorded(MODEL, "event log", tags, "no materialisation of trained_model is about this model")
+        told = "no materialisation of trained_model is about this model"
+        yield _unrecorded(MODEL, tags, told, log_is_empty=log_is_empty)
         return
     # An event that was recorded by an older platform holds less.
     recorded = [name for name in _TRAINED if name in trained.metadata]
@@ -119,23 +128,31 @@ def of_prepared(
         Every materialisation of ``prepared_data``.
     """
     if folder is None:
-        yield _unrecorded(TRAINING, "content", tags, f"prepared data {version} is gone")
+        if TAKEN_FROM in tags:
+            yield TRAINING.unchecked("content", _elsewhere(tags))
+        else:
+            yield TRAINING.missing("content", f"prepared data {version} is gone")
         return
     yield _content(folder, version)
     curated = str(manifest_in(folder).get("curated_data_version"))
     same = [one for one in recorded if one.data_version == version]
     if not same:
-        yield _unrecorded(TRAINING, "event log", tags, f"prepared data {version} was never recorded")
+        told = f"prepared data {version} was never recorded"
+        yield _unrecorded(TRAINING, tags, told, log_is_empty=not recorded)
     elif any(one.metadata.get("curated_data_version") in (curated, None) for one in same):
         yield TRAINING.ok("event log", f"prepared of curated data {curated} by run {same[0].run_id}")
     else:
         yield TRAINING.altered("event log", f"prepared data {version} was recorded as made of other curated data")
 
 
-def _unrecorded(step: Step, what: str, tags: Mapping[str, str], told: str) -> Finding:
+def _unrecorded(step: Step, tags: Mapping[str, str], told: str, *, log_is_empty: bool) -> Finding:
     if TAKEN_FROM in tags:
-        return step.unchecked(what, f"the model was trained in another workspace: {tags[TAKEN_FROM]}")
-    return step.missing(what, told)
+        return step.unchecked("event log", _elsewhere(tags))
+    return (step.unchecked if log_is_empty else step.missing)("event log", told)
+
+
+def _elsewhere(tags: Mapping[str, str]) -> str:
+    return f"the model was trained in another workspace: {tags[TAKEN_FROM]}"
 
 
 def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:

@@ -32,6 +32,10 @@ class History:
                 return
             cursor = found.cursor
 
+    def is_empty(self, asset: str) -> bool:
+        """Whether nothing was ever recorded of an asset, as in an instance that is new to its lake."""
+        return next(self.of(asset, page=1), None) is None
+
     def run(self, run_id: str) -> Run | None:
         """Return a run, or None when this instance knows none of that id."""
         if run_id not in self._runs:

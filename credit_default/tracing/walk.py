@@ -52,7 +52,7 @@ class Walk:
         self._row = row
         self._id = prediction_id
         self._scored = [recorded for _, recorded in history.of("batch_predictions", located.day)]
-        self._log_is_empty = not self._scored and next(history.of("batch_predictions", page=1), None) is None
+        self._log_is_empty = not self._scored and history.is_empty("batch_predictions")
         self.about: dict[str, Any] = {"day": located.day, "predictions": located.key, "row": row}
         self.values: Mapping[str, Any] | None = None
 
@@ -171,7 +171,12 @@ class Walk:
         with self._storage.on_disk(version.key) as folder:
             manifest = model_lineage.manifest_in(folder)
             yield from model_lineage.of_model(
-                folder, manifest, sha256=version.sha256, tags=version.tags, trained=trained
+                folder,
+                manifest,
+                sha256=version.sha256,
+                tags=version.tags,
+                trained=trained,
+                log_is_empty=self._history.is_empty("trained_model"),
             )
             if inputs is None:
                 yield MODEL.unchecked("score", "there is no input row to score again")
