@@ -78,7 +78,7 @@ class Run:
     root_run_id: str
     job: str
     status: str
-    created: datetime
+    started: datetime
     ended: datetime | None
 
 

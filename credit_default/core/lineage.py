@@ -31,7 +31,7 @@ _ID = "prediction_id"
 SHARED = tuple(name for name in PREDICTIONS.names if name not in (_ID, CLIENT_ID, PROBABILITY, PREDICTED))
 #: What an id is made of, besides the number of the row.
 _MADE_OF = ("as_of", "model_sha256", "input_data_version")
-_INPUTS = tables.schema(source=True).names
+_INPUTS = [(field.name, field.type) for field in tables.schema(source=True)]
 _FORM = re.compile(r"([0-9a-f]{16})-([1-9][0-9]{0,17})")
 
 Row = Mapping[str, Any]
@@ -73,8 +73,7 @@ def shared_values(predictions: pa.Table) -> dict[str, Any]:
 
 def of_columns(predictions: pa.Table) -> Finding | None:
     """Find a table that is none of ours; nothing else can be said about it."""
-    expected = [(field.name, field.type) for field in PREDICTIONS]
-    if [(field.name, field.type) for field in predictions.schema] != expected:
+    if _columns(predictions) != [(field.name, field.type) for field in PREDICTIONS]:
         return PREDICTION.altered("columns", "not those of predictions, or of other types")
     empty = [name for name in predictions.column_names if predictions[name].null_count]
     return PREDICTION.altered("columns", f"rows without {', '.join(empty)}") if empty else None
@@ -181,8 +180,8 @@ def of_input(
     recorded
         Every materialisation of the day's ``inference_data``.
     """
-    if inputs.column_names != _INPUTS:
-        yield INPUT.altered("columns", "not those of inference_data")
+    if _columns(inputs) != _INPUTS:
+        yield INPUT.altered("columns", "not those of inference_data, or of other types")
         return
     yield INPUT.equal("content", tables.content_hash(inputs), version, by="the prediction")
     if any(one.data_version == version for one in recorded):
@@ -201,7 +200,7 @@ def of_input(
 
 def input_row(inputs: pa.Table | None, row: int) -> pa.Table | None:
     """Return the one row that was scored, or None when the table holds no such row."""
-    if inputs is None or inputs.column_names != _INPUTS or row > inputs.num_rows:
+    if inputs is None or _columns(inputs) != _INPUTS or row > inputs.num_rows:
         return None
     return inputs.slice(row - 1, 1)
 
@@ -242,6 +241,10 @@ def of_landing(
     else:
         yield LANDED.altered("file", f"{name} has sha256 {got}, and had another one when it was taken in")
     yield _row_again(path, row, inputs)
+
+
+def _columns(table: pa.Table) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in table.schema]
 
 
 def _landed(recorded: Recorded) -> Mapping[str, str]:

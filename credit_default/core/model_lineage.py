@@ -104,7 +104,7 @@ def of_score(folder: Path, inputs: pa.Table, prediction: Mapping[str, Any], *, s
 
     try:
         model = model_directory.load(folder, expected_sha256=sha256)
-    except CreditDefaultError as error:
+    except (CreditDefaultError, KeyError, TypeError, ValueError) as error:  # a manifest may hold anything
         return MODEL.altered("score", f"the row cannot be scored again: {type(error).__name__}")
     probability = float(model.probabilities(inputs)[0])
     # A NaN is no small difference either.
@@ -156,7 +156,8 @@ def _elsewhere(tags: Mapping[str, str]) -> str:
 
 
 def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    expected = manifest.get("files") or {}
+    told = manifest.get("files")
+    expected = told if isinstance(told, dict) else {}
     got = {
         path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
@@ -168,8 +169,8 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
     if gone:
         yield MODEL.missing("files", f"gone: {', '.join(gone)}")
     if changed or added:
-        told = (f"{word}: {', '.join(names)}" for word, names in (("changed", changed), ("added", added)) if names)
-        yield MODEL.altered("files", "; ".join(told))
+        parts = (f"{word}: {', '.join(names)}" for word, names in (("changed", changed), ("added", added)) if names)
+        yield MODEL.altered("files", "; ".join(parts))
     if not (gone or changed or added):
         yield MODEL.ok("files", f"{len(got)} files have the sha256 that the manifest says")
 

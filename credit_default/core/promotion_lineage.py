@@ -63,17 +63,13 @@ def of_being_live(ledger: Ledger, version: str, *, since: datetime, scored_at: d
     return PROMOTION.altered("live", f"version {version} was not live when it scored; by the ledger: {told}")
 
 
-def of_verdict(
-    ledger: Ledger, version: str, stored: bytes | None, *, tags: Mapping[str, str], judged: Sequence[Recorded]
-) -> Finding:
-    """Hold the stored verdict of a version to the registry and to the ledger.
+def of_verdict(ledger: Ledger, version: str, stored: bytes | None, *, tags: Mapping[str, str]) -> Finding:
+    """Hold the stored verdict of a version to the registry and to the ledger: a version is judged once.
 
     Parameters
     ----------
     stored
-        ``verdicts/<version>.json``; None when it is gone.
-    judged
-        Every materialisation of ``registered_model`` that is about this version.
+        ``verdicts/<version>.json``; None when it is not there.
     """
     entry = next((one for one in reversed(ledger.entries) if one.to_version == version and one.verdict_sha256), None)
     if stored is None:
@@ -84,8 +80,6 @@ def of_verdict(
         return PROMOTION.altered("verdict", f"it says {decision}, and the registry {tags.get('verdict')}")
     if entry is None or hashlib.sha256(stored).hexdigest() == entry.verdict_sha256:
         return PROMOTION.ok("verdict", f"{decision}, as the registry says" + (" and the ledger" if entry else ""))
-    if any(one.at > entry.at for one in judged):
-        return PROMOTION.unchecked("verdict", f"version {version} was judged again since line {entry.number}")
     return PROMOTION.altered("verdict", f"that of version {version} is not the one that line {entry.number} relied on")
 
 

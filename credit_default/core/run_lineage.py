@@ -12,12 +12,20 @@ CLOCKS = timedelta(minutes=1)
 
 
 def of_scoring_run(
-    run: Run | None, run_id: str, *, scored_at: datetime, recorded: Recorded | None, log_is_empty: bool
+    run: Run | None,
+    run_id: str,
+    *,
+    since: datetime,
+    scored_at: datetime,
+    recorded: Recorded | None,
+    log_is_empty: bool,
 ) -> Finding:
     """Look at the run that wanted the predictions.
 
     Parameters
     ----------
+    since
+        When its first attempt started: a later one may have found scored what that had asked for.
     recorded
         The materialisation that this run, or a later attempt of it, recorded of them.
     log_is_empty
@@ -27,7 +35,7 @@ def of_scoring_run(
         told = f"this Dagster instance knows no run {run_id}"
         return RUNS.unchecked("scoring", told) if log_is_empty else RUNS.missing("scoring", told)
     end = recorded.at if recorded is not None else run.ended
-    if scored_at < run.created - CLOCKS or (end is not None and scored_at > end + CLOCKS):
+    if scored_at < since - CLOCKS or (end is not None and scored_at > end + CLOCKS):
         return RUNS.altered("scoring", f"scored_at is no time at which run {run_id} was scoring")
     return RUNS.ok("scoring", _told(run))
 
@@ -43,4 +51,4 @@ def of_training_run(run: Run | None, trained: Recorded | None) -> Finding:
 
 def _told(run: Run) -> str:
     ended = f"{run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else "now"
-    return f"{run.job}, run {run.run_id}: {run.status}, {run.created:%Y-%m-%d %H:%M:%S} to {ended}"
+    return f"{run.job}, run {run.run_id}: {run.status}, {run.started:%Y-%m-%d %H:%M:%S} to {ended}"

@@ -43,9 +43,14 @@ class History:
         return self._runs[run_id]
 
     def root_of(self, run_id: str) -> str:
-        """Return the first attempt of a run."""
+        """Return the id of the first attempt of a run."""
         run = self.run(run_id)
         return run.root_run_id if run is not None else run_id
+
+    def began(self, run_id: str) -> datetime | None:
+        """Return when the first attempt of a run started, or None when this instance knows no such run."""
+        run = self.run(self.root_of(run_id)) or self.run(run_id)
+        return run.started if run is not None else None
 
     def _find(self, run_id: str) -> Run | None:
         record = self._instance.get_run_record_by_id(run_id)
@@ -57,8 +62,8 @@ class History:
             root_run_id=run.root_run_id or run_id,
             job=run.job_name,
             status=run.status.value,
-            created=record.create_timestamp.astimezone(UTC),
-            ended=datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None,
+            started=_moment(record.start_time) or record.create_timestamp.astimezone(UTC),
+            ended=_moment(record.end_time),
         )
 
 
@@ -73,6 +78,10 @@ def _recorded(record: dg.EventLogRecord) -> Recorded:
         code_version=tags.get("dagster/code_version", ""),
         metadata={name: _plain(value.value) for name, value in made.metadata.items()},
     )
+
+
+def _moment(timestamp: float | None) -> datetime | None:
+    return datetime.fromtimestamp(timestamp, UTC) if timestamp else None
 
 
 def _plain(value: Any) -> Any:

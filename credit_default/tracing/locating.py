@@ -69,6 +69,12 @@ def inputs_of(
     return None
 
 
+def prefix_of(day: str, recorded: Recorded) -> str:
+    """Return what the ids of predictions begin with, by what was recorded of them."""
+    sha256, version = (str(recorded.metadata.get(name)) for name in ("model_sha256", "input_data_version"))
+    return id_prefix(origin_key(date.fromisoformat(day), sha256, version))
+
+
 def read(storage: Storage, key: str) -> tuple[pa.Table | None, str | None]:
     """Read a table and the data version that its file tells; None for what cannot be read."""
     with storage.on_disk(key) as path:
@@ -84,8 +90,7 @@ def read(storage: Storage, key: str) -> tuple[pa.Table | None, str | None]:
 
 def _days(history: History, prefix: str) -> Iterator[str]:
     for day, recorded in history.of("batch_predictions"):
-        sha256, version = (recorded.metadata.get(name) for name in ("model_sha256", "input_data_version"))
-        if day is not None and id_prefix(origin_key(date.fromisoformat(day), str(sha256), str(version))) == prefix:
+        if day is not None and prefix_of(day, recorded) == prefix:
             yield day
 
 

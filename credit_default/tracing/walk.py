@@ -19,7 +19,7 @@ from credit_default.errors import NotThere
 from credit_default.resources import ledger
 from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.tracing.history import History
-from credit_default.tracing.locating import Located, inputs_of, read
+from credit_default.tracing.locating import Located, inputs_of, prefix_of, read
 
 _ROW_COUNT = "dagster/row_count"
 
@@ -92,10 +92,11 @@ class Walk:
         prediction = predictions.slice(self._row - 1, 1).to_pylist()[0]
         inputs = yield from self._inputs(shared["input_data_version"], prediction[CLIENT_ID])
         trained = yield from self._model(shared, prediction, inputs)
-        run = self._history.run(shared["run_id"])
+        since = self._history.began(shared["run_id"]) or shared["scored_at"]
         yield run_lineage.of_scoring_run(
-            run,
+            self._history.run(shared["run_id"]),
             shared["run_id"],
+            since=since,
             scored_at=shared["scored_at"],
             recorded=next(
                 (one for one in self._scored if one.run_id in attempts and one.data_version == version), None
@@ -103,14 +104,15 @@ class Walk:
             log_is_empty=self._log_is_empty,
         )
         yield run_lineage.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
-        since = min(run.created, shared["scored_at"]) if run is not None else shared["scored_at"]
         yield from self._promotion(shared["model_version"], since, shared["scored_at"])
 
     def _no_such_row(self, predictions: pa.Table) -> Finding:
         told = (
             f"{self._located.day} has {predictions.num_rows} predictions of this id, and none with number {self._row}"
         )
-        if not any(one.metadata.get(_ROW_COUNT, 0) >= self._row for one in self._scored):
+        prefix, _, _ = self._id.partition("-")
+        same = [one for one in self._scored if prefix_of(self._located.day, one) == prefix]
+        if not any(one.metadata.get(_ROW_COUNT, 0) >= self._row for one in same):
             raise NotThere(told)
         return PREDICTION.altered("id", f"{told}; more were recorded")
 
@@ -219,5 +221,4 @@ class Walk:
         if registered is not None:
             key = f"verdicts/{version}.json"
             stored = self._storage.read(key) if self._storage.exists(key) else None
-            judged = [one for _, one in self._history.of("registered_model") if one.metadata.get("version") == version]
-            yield promotion_lineage.of_verdict(found, version, stored, tags=registered.tags, judged=judged)
+            yield promotion_lineage.of_verdict(found, version, stored, tags=registered.tags)
