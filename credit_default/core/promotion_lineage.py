@@ -44,8 +44,16 @@ def of_ledger(ledger: Ledger, deployed: Sequence[Recorded], run: Callable[[str],
     yield _held_to_record(ledger, recorded, run)
 
 
-def of_being_live(ledger: Ledger, version: str, *, since: datetime, scored_at: datetime) -> Finding:
-    """Hold the version that scored to what was live from the start of its run until it had scored."""
+def of_being_live(
+    ledger: Ledger, version: str, *, since: datetime, scored_at: datetime, run: Callable[[str], Run | None]
+) -> Finding:
+    """Hold the version that scored to what was live from the start of its run until it had scored.
+
+    Parameters
+    ----------
+    run
+        Finds a run of this Dagster instance by its id.
+    """
     begin, end = since - CLOCKS, scored_at + CLOCKS
     deploying = [entry for entry in ledger.entries if entry.action in DEPLOYING]
     first = ledger.champion_at(begin)
@@ -54,9 +62,8 @@ def of_being_live(ledger: Ledger, version: str, *, since: datetime, scored_at: d
     if found is not None:
         return PROMOTION.ok("live", f"version {version} was live, by line {found.number}: {_told(found)}")
     later = next((entry for entry in deploying if entry.at > end), None)
-    if later is not None and later.to_version == version:
-        # Of what went live past the ledger, it knows no time.
-        return PROMOTION.unchecked("live", f"version {version} was entered later, by line {later.number}")
+    if later is not None and later.to_version == version and _late(later, end, run):
+        return PROMOTION.unchecked("live", f"version {version} was entered after it went live, by line {later.number}")
     if not deploying:
         return PROMOTION.unchecked("live", "the ledger says of no version that it was live")
     told = ", ".join(entry.to_version for entry in live) or "none"
@@ -112,6 +119,16 @@ def _not_recorded(entry: Entry, run: Callable[[str], Run | None]) -> Finding:
             "event log", f"line {entry.number} ({_told(entry)}) belongs to no deployment that was recorded"
         )
     return PROMOTION.unchecked("event log", f"line {entry.number}: run {made_by.run_id} has not recorded it")
+
+
+def _late(entry: Entry, moment: datetime, run: Callable[[str], Run | None]) -> bool:
+    """Whether an entry is about something that may have gone live by a moment before it.
+
+    Nobody knows the time of what was found live; and a run may be killed once the endpoint answers with the version,
+    and enter that in another attempt.
+    """
+    made_by = run(entry.run_id) if entry.run_id else None
+    return entry.action == "found" or (made_by is not None and made_by.started <= moment)
 
 
 def _told(entry: Entry) -> str:

@@ -216,7 +216,9 @@ class Walk:
         deployed = [one for _, one in self._history.of("batch_deployment")]
         yield from promotion_lineage.of_ledger(found, deployed, self._history.run)
         if found.entries:
-            yield promotion_lineage.of_being_live(found, version, since=since, scored_at=scored_at)
+            yield promotion_lineage.of_being_live(
+                found, version, since=since, scored_at=scored_at, run=self._history.run
+            )
         registered = self._registered(version)
         if registered is not None:
             key = f"verdicts/{version}.json"
