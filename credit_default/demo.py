@@ -12,8 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from credit_default import shown
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
+from credit_default.demo_chapters import Chapter, ChapterFailed, with_trials
+from credit_default.demo_loop import ClosingTheLoop
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
 from credit_default.resources.ports import Storage
@@ -35,16 +36,9 @@ from credit_default.shown import console
 _TAG = ".credit_default/chapter"
 #: Written beside the sample, so that a demo on a later day goes on with the same days.
 _SAMPLE = "landing/.sample.json"
-
-
-@dataclass
-class Chapter:
-    """One job of the story."""
-
-    title: str
-    job: str
-    events: int
-    arguments: tuple[str, ...] = ()
+SHIFT_FROM_DAY = 19
+#: Days that arrive after the retraining, of a sample with enough days of the shift before them to learn from.
+_AFTERWARDS, _FEWEST_SHIFTED = 3, 5
 
 
 class Demo:
@@ -61,24 +55,37 @@ class Demo:
     def play(self, *, trials: int, days: int, rows: int | None) -> int:
         """Play the story; returns the exit code."""
         started = time.monotonic()
-        self._sample(days, rows)
+        acts = self._acts(days, rows)
         with dg.DagsterInstance.get() as instance:
-            for chapter in self._model_chapters(trials):
-                if not self._run(instance, chapter):
-                    return 1
-            for job, area, asset, per_day, title in (
-                ("score_batch", scoring, "inference_data", 3, "Scoring and measuring drift"),
-                ("judge_predictions", monitoring, "outcomes", 2, "Judging by outcomes"),
-            ):
-                for first, last in self._pending(instance, job, area.LANDING, asset, area.CHAIN):
-                    number = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
-                    span = ("--from", first, "--to", last)
-                    if not self._run(instance, Chapter(f"{title}: {number} days", job, number * per_day, span)):
-                        return 1
+            try:
+                self.arrive(acts[0])
+                for chapter in self._model_chapters(trials):
+                    self.run(instance, chapter)
+                self.work_off(instance)
+                if len(acts) > 1:
+                    ClosingTheLoop(self, instance, trials).play(acts[1], acts[2])
+            except ChapterFailed:
+                return 1
         self._summary(time.monotonic() - started)
         return 0
 
-    def _sample(self, days: int, rows: int | None) -> None:
+    def work_off(self, instance: dg.DagsterInstance) -> None:
+        """Score what has arrived, and judge it where its outcomes are there."""
+        for job, area, asset, per_day, title in (
+            ("score_batch", scoring, "inference_data", 3, "Scoring and measuring drift"),
+            ("judge_predictions", monitoring, "outcomes", 2, "Judging by outcomes"),
+        ):
+            for first, last in self._pending(instance, job, area.LANDING, asset, area.CHAIN):
+                number = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+                span = ("--from", first, "--to", last)
+                self.run(instance, Chapter(f"{title}: {number} days", job, number * per_day, span))
+
+    def _acts(self, days: int, rows: int | None) -> list[dict[str, bytes]]:
+        """Make the sample, and return the files that arrive together: key to content.
+
+        One act holds everything, unless there are enough days of the shift to learn from: then the outcomes of these
+        are the second act, and the last days the third.
+        """
         from credit_default.core.sample import write_sample
 
         storage = self.ports["storage"]
@@ -86,10 +93,23 @@ class Demo:
             until = date.fromisoformat(json.loads(storage.read(_SAMPLE))["until"])
         else:
             until = (datetime.now(UTC) - timedelta(days=1)).date()
+        last_known = days - _AFTERWARDS
+        closes = last_known - SHIFT_FROM_DAY + 1 >= _FEWEST_SHIFTED and rows is None
+        acts: list[dict[str, bytes]] = [{}, {}, {}] if closes else [{}]
         with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
-            made = write_sample(Path(folder), until=until, days=days, rows=rows)
+            made = write_sample(
+                Path(folder),
+                until=until,
+                days=days,
+                shift_from_day=SHIFT_FROM_DAY,
+                rows=rows,
+                outcomes_to_day=last_known if closes else None,
+            )
             for path in made.written:
-                _land(storage, f"landing/{path.relative_to(folder).as_posix()}", path.read_bytes())
+                key = path.relative_to(folder)
+                number = made.days.index(date.fromisoformat(key.parent.name)) + 1
+                late = 2 if number > last_known else 1 if key.parts[0] == "outcomes" and number >= SHIFT_FROM_DAY else 0
+                acts[late if closes else 0][f"landing/{key.as_posix()}"] = path.read_bytes()
         storage.write(_SAMPLE, json.dumps({"until": until.isoformat()}).encode())
         self.console.print(
             f"[bold]{made.rows:,} real clients[/] (UCI) arrive over {len(made.days)} days, "
@@ -101,14 +121,19 @@ class Demo:
                 else "none."
             )
         )
+        return acts
+
+    def arrive(self, files: Mapping[str, bytes]) -> bool:
+        """Let files arrive; whether there was anything that was not there yet."""
+        landed = [_land(self.ports["storage"], key, content) for key, content in files.items()]
+        return any(landed)
 
     def _model_chapters(self, trials: int) -> Iterator[Chapter]:
         live = self.ports["endpoint"].state().default
         if live is not None:
             self.console.print(f"Version {live} of the model is live already; it stays.")
             return
-        configuration = {"ops": {"trained_model": {"config": {"trials": trials}}}}
-        yield Chapter("Curating, preparing, training", "train_model", 5, ("--config", json.dumps(configuration)))
+        yield Chapter("Curating, preparing, training", "train_model", 5, ("--config", with_trials(trials)))
         yield Chapter("Deploying", "deploy_model", 1)
 
     def _pending(
@@ -131,8 +156,14 @@ class Demo:
             self.console.print(f"Nothing new in {folder}.")
         return stretches(found.pending)
 
-    def _run(self, instance: dg.DagsterInstance, chapter: Chapter) -> bool:
-        """Run a job in a process of its own and show its materialisations as they come."""
+    def run(self, instance: dg.DagsterInstance, chapter: Chapter) -> None:
+        """Run a job in a process of its own and show its materialisations as they come.
+
+        Raises
+        ------
+        ChapterFailed
+            The job failed, which has been told.
+        """
         mark = uuid.uuid4().hex
         command = [sys.executable, "-m", "credit_default.run_job", chapter.job, *chapter.arguments]
         log = self.settings.home / "demo.log"
@@ -153,9 +184,9 @@ class Demo:
             if run is not None:
                 self._advance(instance, run.run_id, progress, task)
         if process.returncode == 0:
-            return True
+            return
         self.console.print(f"[bold red]{chapter.job} failed.[/] {why_failed(instance, run)}\nThe whole log: {log}")
-        return False
+        raise ChapterFailed(chapter.job)
 
     @staticmethod
     def _advance(instance: dg.DagsterInstance, run_id: str, progress: Progress, task: Any) -> None:
@@ -196,10 +227,12 @@ class Demo:
         )
 
 
-def _land(storage: Storage, key: str, content: bytes) -> None:
+def _land(storage: Storage, key: str, content: bytes) -> bool:
     """Let a file arrive, unless this very one is there: one that is written again counts as changed."""
-    if not storage.exists(key) or storage.read(key) != content:
-        storage.write(key, content)
+    if storage.exists(key) and storage.read(key) == content:
+        return False
+    storage.write(key, content)
+    return True
 
 
 def _days(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
@@ -208,7 +241,7 @@ def _days(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     for asset, wanted in (
         ("inference_data", {"dagster/row_count": "rows", "rejected": "rejected"}),
         ("batch_predictions", {"mean_pd": "mean_pd"}),
-        ("drift_metrics", {name: name for name in ("n_drifted_features", "psi", "violation")}),
+        ("drift_metrics", {name: name for name in ("model_version", "n_drifted_features", "psi", "violation")}),
         ("model_performance", {"roc_auc": "roc_auc"}),
     ):
         records = instance.fetch_materializations(dg.AssetKey(asset), limit=5000, ascending=True).records

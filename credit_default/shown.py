@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from credit_default.core.ledger import Ledger
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
 from credit_default.tracing import Trace
@@ -155,16 +154,4 @@ def verdict_table(told: Mapping[str, Any], version: str) -> Table:
         met = "yes" if criterion["passed"] else "[bold red]no[/]"
         told_of_it = (criterion["threshold"], met, escape(criterion["explanation"]))
         table.add_row(criterion["name"], cell(criterion["value"]), *told_of_it)
-    return table
-
-
-def ledger_table(ledger: Ledger) -> Table:
-    """Return the promotions, the oldest first."""
-    table = Table(title="Ledger of promotions", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("at", "what", "from", "to", "who", "reason"):
-        table.add_column(name)
-    for entry in ledger.entries:
-        at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
-        who, reason = escape(entry.who), escape(entry.reason)
-        table.add_row(at, entry.action, entry.from_version or "", entry.to_version, who, reason)
     return table

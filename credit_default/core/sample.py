@@ -105,8 +105,9 @@ def write_sample(
     days: int = 30,
     shift_from_day: int = 19,
     rows: int | None = None,
+    outcomes_to_day: int | None = None,
 ) -> SampleSummary:
-    """Write the arrivals below a landing folder as daily CSV files, and outcomes for the days before the shift.
+    """Write the arrivals below a landing folder as daily CSV files, and outcomes for the first of these days.
 
     ``inference/batch/<day>/clients.csv`` holds the clients of a day, ``outcomes/<day>/outcomes.csv`` what
     became of them. A second call writes the same bytes and leaves files alone that already hold them; files of
@@ -124,6 +125,8 @@ def write_sample(
         Day (1-based) from which amounts arrive in NT$, 20 times the curated unit: an upstream change of units.
     rows
         How many of the 15,000 arrivals to use, shared out evenly; all of them by default.
+    outcomes_to_day
+        Last day (1-based) whose outcomes are known; the one before the shift by default.
 
     Raises
     ------
@@ -141,12 +144,13 @@ def write_sample(
     written: list[Path] = []
     unchanged: list[Path] = []
     outcomes = 0
+    known = shift_from_day - 1 if outcomes_to_day is None else outcomes_to_day
     calendar = tuple(until - timedelta(days=days - 1 - day) for day in range(days))
     for number, (day, start, end) in enumerate(zip(calendar, bounds[:-1], bounds[1:], strict=True), start=1):
         of_day = clients.slice(start, end - start)
         shifted = number >= shift_from_day
         files = {INFERENCE_FOLDER / str(day) / "clients.csv": _as_arriving(of_day, shifted=shifted)}
-        if not shifted:
+        if number <= known:
             files[OUTCOMES_FOLDER / str(day) / "outcomes.csv"] = of_day.select([CLIENT_ID, TARGET])
             outcomes += of_day.num_rows
         for path, table in files.items():

@@ -16,8 +16,8 @@ from credit_default.resources import ledger as ledgers
 from credit_default.resources.ledger import LedgerWriter
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
 
-#: Tag of a run that says which person asked for it; the ledger names him.
-ASKED_BY = "credit_default/asked_by"
+#: Tags of a run: why it was asked for, and which person did; the ledger tells both.
+WHY, ASKED_BY = "credit_default/why", "credit_default/asked_by"
 _NEWEST, _NAMED = "the newest version, if its verdict allows", "the version that was asked for"
 
 
@@ -70,7 +70,8 @@ def batch_deployment(
         flip=smoke is not None,
         action="rollback" if config.direction == "back" else "promote",
         who=context.run.tags.get(ASKED_BY, f"run {root}"),
-        reason=config.reason or (_NEWEST if config.version is None else _NAMED),
+        # A run that a sensor asked for says why.
+        reason=config.reason or context.run.tags.get(WHY) or (_NEWEST if config.version is None else _NAMED),
         root=root,
     )
     ledger = _go_live(wish, storage, endpoint)

@@ -14,13 +14,15 @@ import dagster as dg
 from credit_default.core.decisions import Answer, Window, when_to_retrain
 from credit_default.core.telemetry import Failure
 from credit_default.defs import loop
+from credit_default.defs.deployment import WHY
 from credit_default.defs.history import newest
 from credit_default.defs.jobs import retrain
 from credit_default.defs.policies import FRESHNESS, MODEL_TABLES
 from credit_default.errors import NotThere
 from credit_default.resources.ports import Telemetry
 
-WHY, EVIDENCE = "credit_default/why", "credit_default/evidence"
+#: Tag of a run with what spoke for it, as data.
+EVIDENCE = "credit_default/evidence"
 #: From this hour (UTC) on, yesterday is expected to be scored and measured.
 _DUE_HOUR = 12
 _WindowOf = Callable[[dg.EventLogRecord], Window]

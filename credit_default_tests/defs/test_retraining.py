@@ -13,7 +13,8 @@ from dagster._core.remote_origin import RemoteJobOrigin
 
 from credit_default.definitions import defs
 from credit_default.defs import retraining
-from credit_default.defs.retraining import EVIDENCE, WHY, drift_sensor, freshness_sensor, performance_sensor
+from credit_default.defs.deployment import WHY
+from credit_default.defs.retraining import EVIDENCE, drift_sensor, freshness_sensor, performance_sensor
 from credit_default.errors import NotThere
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default_tests.defs.conftest import ORIGIN, day

@@ -19,6 +19,7 @@ ASSETS = {
     *("inference_data", "batch_predictions", "drift_metrics", "outcomes", "model_performance"),
 }
 SHIFT = 18  # position of day 19, the first with amounts in NT$
+RETRAINED = 27  # position of day 28, the first that arrives after the retraining
 COLUMNS = {
     "prediction_id": pa.string(),
     "client_id": pa.string(),
@@ -57,6 +58,7 @@ def data_version(event: dg.AssetMaterialization) -> str:
 def test_the_model_is_as_good_as_promised_and_the_demo_shows_its_figures(demo_home):
     manifest = demo_home.live()
     test = manifest["metrics"]["test"]
+    assert manifest["version"] == "2"
     assert test["roc_auc"] >= 0.765
     printed = (demo_home.home / "printed.txt").read_text()
     for title, name in (("ROC AUC", "roc_auc"), ("Gini", "gini"), ("KS", "ks"), ("Brier score", "brier")):
@@ -69,12 +71,15 @@ def test_every_asset_was_made_by_runs_of_the_jobs(demo_home):
         runs = instance.get_runs()
     assert [run.job_name for run in reversed(runs)] == [
         *("train_model", "deploy_model", "score_batch", "judge_predictions"),
+        # Outcomes of the shift, what the sensor asked for, the days after that, and back and forth.
+        *("judge_predictions", "retrain", "score_batch", "rollback_model", "deploy_model"),
     ]
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
 
 
-def test_thirty_days_from_one_run_have_each_their_own_rows_versions_and_drift(demo_home, days):
-    (run,) = demo_home.runs("score_batch")
+def test_thirty_days_from_two_runs_have_each_their_own_rows_versions_and_drift(demo_home, days):
+    runs = {run.run_id for run in demo_home.runs("score_batch")}
+    assert len(runs) == 2
     for asset in ("inference_data", "batch_predictions", "drift_metrics"):
         assert [event.partition for event in demo_home.made(asset)] == days
         assert len({data_version(event) for event in demo_home.made_days(asset).values()}) == 30, asset
@@ -94,20 +99,20 @@ def test_thirty_days_from_one_run_have_each_their_own_rows_versions_and_drift(de
     assert len(figures) == 30
     shown = {day: event.metadata["psi"].value for day, event in demo_home.made_days("drift_metrics").items()}
     assert shown == {day: demo_home.drift(day)["overall"]["psi"] for day in days}
-    assert {row["run_id"] for row in demo_home.query(OVERALL_DRIFT)} == {run.run_id}
+    assert {row["run_id"] for row in demo_home.query(OVERALL_DRIFT)} == runs
 
 
-def test_the_drift_history_shows_the_shift_on_its_day_and_not_before(demo_home, days):
+def test_the_drift_history_shows_the_shift_on_its_day_and_is_calm_once_a_model_knows_it(demo_home, days):
     events = demo_home.made_days("drift_metrics")
     violations = [events[day].metadata["violation"].value for day in days]
-    assert violations == [False] * SHIFT + [True] * (30 - SHIFT)
+    assert violations == [False] * SHIFT + [True] * (RETRAINED - SHIFT) + [False] * (30 - RETRAINED)
     printed = (demo_home.home / "printed.txt").read_text()
     shown = re.findall(r"^\s*(20\d\d-\d\d-\d\d) .*\b(yes|no)\b", printed, re.MULTILINE)
     assert shown == [(day, "yes" if violated else "no") for day, violated in zip(days, violations, strict=True)]
 
 
 def test_predictions_are_one_file_a_day_with_the_published_columns_and_a_row_for_each_client(demo_home, days):
-    live, inputs = demo_home.live(), demo_home.made_days("inference_data")
+    models, inputs = demo_home.versions(), demo_home.made_days("inference_data")
     assert sorted(path.name for path in (demo_home.lake / "predictions").iterdir()) == days
     identifiers: set[str] = set()
     for day in days:
@@ -118,20 +123,52 @@ def test_predictions_are_one_file_a_day_with_the_published_columns_and_a_row_for
         identifiers |= set(predictions["prediction_id"].to_pylist())
         said = {name: set(predictions[name].to_pylist()) for name in COLUMNS}
         assert {str(as_of) for as_of in said["as_of"]} == {day}
-        assert said["model_sha256"] == {live["model_sha256"]}
-        assert said["model_version"] == {live["version"]}
+        version = "1" if days.index(day) < RETRAINED else "2"
+        assert said["model_version"] == {version}
+        assert said["model_sha256"] == {models[version]}
         assert said["model_name"] == {"credit-card-default"}
         assert said["input_data_version"] == {data_version(inputs[day])}
         assert all(0 <= probability <= 1 for probability in said["probability_of_default"])
     assert len(identifiers) == 15_000
 
 
-def test_days_before_the_shift_are_judged_by_their_outcomes(demo_home, days):
+def test_days_whose_outcomes_are_known_are_judged_by_them(demo_home, days):
     judged = demo_home.made_days("model_performance")
-    assert sorted(judged) == days[:SHIFT]
+    assert sorted(judged) == days[:RETRAINED]
     aucs = [event.metadata["roc_auc"].value for event in judged.values()]
-    assert len(set(aucs)) == SHIFT
+    assert len(set(aucs)) == RETRAINED
     assert all(0.65 < auc < 0.9 for auc in aucs)
+
+
+def test_the_sensor_asked_for_the_retraining_once_its_drift_could_be_learnt_from(demo_home, days):
+    (run,) = demo_home.runs("retrain")
+    assert run.tags["credit_default/why"].startswith("drift_sensor: 5 of the last 5 day(s) violate")
+    evidence = json.loads(run.tags["credit_default/evidence"])
+    assert (evidence["drift_since"], evidence["labelled_rows_since"]) == (days[SHIFT], 500 * (RETRAINED - SHIFT))
+    printed = " ".join((demo_home.home / "printed.txt").read_text().split())
+    assert f"0 rows since {days[SHIFT]} have an outcome, and 1,000 are needed." in printed
+    assert "4,500 rows since" in printed
+
+
+def test_the_challenger_was_promoted_on_its_merit_by_rows_that_neither_had_seen(demo_home):
+    first, second = demo_home.made("registered_model")
+    assert (first.metadata["verdict"].value, second.metadata["verdict"].value) == ("promote", "promote")
+    assert second.metadata["compared_with_version"].value == "1"
+    assert second.metadata["compared_rows"].value == 2_000
+    assert second.metadata["auc_gain_low"].value > 0
+    verdict = json.loads((demo_home.lake / "verdicts/2.json").read_text())
+    assert verdict["figures"]["auc_gain"]["low"] == second.metadata["auc_gain_low"].value
+    assert all(criterion["passed"] for criterion in verdict["criteria"])
+
+
+def test_the_ledger_tells_who_went_live_when_and_why_and_each_entry_follows_from_the_one_before(demo_home):
+    done = demo_home.command("models", "history", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = [json.loads(line) for line in reversed(done.stdout.splitlines())]
+    assert all(entry["trusted"] for entry in entries)
+    told = [(entry["action"], entry["from_version"], entry["to_version"]) for entry in entries]
+    assert told == [("promote", None, "1"), ("promote", "1", "2"), ("rollback", "2", "1"), ("promote", "1", "2")]
+    assert entries[1]["reason"].startswith("drift_sensor: ")
 
 
 def test_the_published_queries_return_the_stored_figures_of_every_day(demo_home, days):

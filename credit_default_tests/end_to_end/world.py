@@ -192,6 +192,17 @@ class World:
         """A day's stored drift."""
         return json.loads((self.lake / "drift" / day / "drift.json").read_text())
 
+    def versions(self) -> dict[str, str]:
+        """Version to the sha256 of its model file."""
+        done = self.command("models", "--json")
+        assert done.returncode == 0, done.stderr
+        rows = list(map(json.loads, done.stdout.splitlines()))
+        manifests = {
+            row["version"]: json.loads((self.lake / "models" / row["model_id"] / "manifest.json").read_text())
+            for row in rows
+        }
+        return {version: manifest["model_sha256"] for version, manifest in manifests.items()}
+
     def live(self) -> dict[str, Any]:
         """The manifest of the model that answers, and its version in the registry under `version`."""
         done = self.command("models", "--json")
