@@ -15,11 +15,11 @@ from credit_default.core.evidence import Finding, Recorded, Step
 from credit_default.core.files import sha256_of
 from credit_default.core.golden_rows import SAME
 from credit_default.core.predictions import PREDICTED
+from credit_default.core.prepared import MANIFEST_FILE
 from credit_default.core.schema import PROBABILITY
 from credit_default.errors import CreditDefaultError
 
 MODEL, TRAINING = Step("model"), Step("training data")
-MANIFEST_FILE = "manifest.json"
 #: Tag of a version that was trained in another workspace, where its data and its runs are.
 TAKEN_FROM = "taken_from"
 _TAGGED = ("model_id", "content_hash", "prepared_data_version", "code_version", "mlflow_run_id")

@@ -53,7 +53,8 @@ class Walk:
         self._id = prediction_id
         self._scored = [recorded for _, recorded in history.of("batch_predictions", located.day)]
         self._log_is_empty = not self._scored and history.is_empty("batch_predictions")
-        self.about: dict[str, Any] = {"day": located.day, "predictions": located.key, "row": row}
+        same = list(located.same_in)
+        self.about: dict[str, Any] = {"day": located.day, "predictions": located.key, "same_in": same, "row": row}
         self.values: Mapping[str, Any] | None = None
 
     def findings(self) -> Iterator[Finding]:
@@ -78,7 +79,8 @@ class Walk:
         if self._row > predictions.num_rows:
             yield self._no_such_row(predictions)
             return
-        yield PREDICTION.ok("file", self._located.key)
+        again = len(self._located.same_in)
+        yield PREDICTION.ok("file", self._located.key + (f", and {again} that it replaced" if again else ""))
         shared = lineage.shared_values(predictions)
         self.about |= {name: str(value) for name, value in shared.items() if name != "as_of"}
         yield from lineage.of_prediction(
