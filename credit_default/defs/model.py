@@ -32,7 +32,7 @@ class Training(dg.Config):
         description="Whether sex, marital status and age are inputs of the model. Off by default: see the README.",
     )
     reference_rows: int = Field(
-        2_000,
+        1_000,
         ge=0,
         description=(
             "Most recent training rows kept as the reference that drift is measured against; 0 keeps all, and so does "

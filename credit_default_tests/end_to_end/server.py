@@ -22,7 +22,6 @@ TICKS_QUERY = """query($selector: SensorSelector!) { sensorOrError(sensorSelecto
 SENSOR = {
     "repositoryName": "__repository__",
     "repositoryLocationName": "credit_default",
-    "sensorName": "inference_landing",
 }
 
 
@@ -70,9 +69,10 @@ class Platform:
         assert "errors" not in told, told
         return told["data"]
 
-    def ticks(self) -> list[dict[str, Any]]:
-        """Ticks of the landing sensor, newest first."""
-        return self.ask(TICKS_QUERY, selector=SENSOR)["sensorOrError"]["sensorState"]["ticks"]
+    def ticks(self, sensor: str = "inference_landing") -> list[dict[str, Any]]:
+        """Ticks of a sensor, newest first."""
+        selector = {**SENSOR, "sensorName": sensor}
+        return self.ask(TICKS_QUERY, selector=selector)["sensorOrError"]["sensorState"]["ticks"]
 
     def _answers(self) -> bool:
         assert self.process.is_running()
