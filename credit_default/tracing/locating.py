@@ -45,7 +45,10 @@ def locate(storage: Storage, history: History, prefix: str) -> Located | None:
         if found is not None:
             return found
     if recorded:
-        return Located(recorded[0], None)
+        present = _present(recorded[0])
+        # What is there and cannot be read may well be it.
+        is_it = storage.exists(present) and not _first_row(storage, present)
+        return Located(recorded[0], present if is_it else None)
     entries = (*storage.entries("predictions"), *storage.entries("superseded_predictions"))
     days = sorted({entry.name for entry in entries if entry.is_folder}, reverse=True)
     return next((found for day in days if (found := _in_day(storage, day, prefix)) is not None), None)
@@ -96,16 +99,24 @@ def _days(history: History, prefix: str) -> Iterator[str]:
 
 def _in_day(storage: Storage, day: str, prefix: str) -> Located | None:
     matching = []
-    present = f"predictions/{day}/predictions.parquet"
+    present = _present(day)
     for key in _versions(storage, present):
-        with storage.on_disk(key) as path:
-            first = lineage.first_row(path)
+        first = _first_row(storage, key)
         if prefix in lineage.prefixes_of(first):
             matching.append((key == present, str(first.get("scored_at")), key))
     if not matching:
         return None
     newest, *others = sorted(matching, reverse=True)
     return Located(day, newest[2], tuple(key for _, _, key in others))
+
+
+def _present(day: str) -> str:
+    return f"predictions/{day}/predictions.parquet"
+
+
+def _first_row(storage: Storage, key: str) -> lineage.Row:
+    with storage.on_disk(key) as path:
+        return lineage.first_row(path)
 
 
 def _versions(storage: Storage, present: str) -> Iterator[str]:

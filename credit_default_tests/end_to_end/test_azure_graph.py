@@ -120,6 +120,27 @@ def test_both_published_queries_return_from_azure_monitor_what_the_run_emitted(a
         assert told == {feature["feature_name"]: feature["drift_score"] for feature in stored["features"]}
 
 
+def test_a_prediction_is_traced_to_its_source_and_what_was_altered_there_is_found(azure):
+    day = max(azure.made_days("batch_predictions"))
+    prediction = azure.predictions(day)["prediction_id"][7].as_py()
+    clean = azure.command("trace", prediction, "--json")
+    document = json.loads(clean.stdout)
+    assert clean.returncode == 0, document
+    assert {finding["verdict"] for finding in document["findings"]} == {"ok"}, document
+
+    blobs = ("landing/inference/batch/{}/clients.csv", "predictions/{}/predictions.parquet")
+    landed, predictions = (name.format(day) for name in blobs)
+    kept = {name: azure.container.download_blob(name).readall() for name in (landed, predictions)}
+    azure.container.upload_blob(landed, kept[landed] + b"\n", overwrite=True)
+    azure.container.upload_blob(predictions, b"", overwrite=True)
+    altered = azure.command("trace", prediction, "--json")
+    azure.container.upload_blob(predictions, kept[predictions], overwrite=True)
+    assert (altered.returncode, json.loads(altered.stdout)["conclusion"]) == (1, "Altered: prediction (file).")
+    altered = azure.command("trace", prediction, "--json")
+    azure.container.upload_blob(landed, kept[landed], overwrite=True)
+    assert (altered.returncode, json.loads(altered.stdout)["conclusion"]) == (1, "Altered: landing file (file).")
+
+
 #: In a client's id, in a refused field, and as an amount: nobody else may ever say them.
 PERSONAL = ("SENTINEL-7c41e9", "SENTINEL-refused", "8675309.25")
 

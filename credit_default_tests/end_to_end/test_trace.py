@@ -272,7 +272,8 @@ def test_predictions_that_cannot_be_read_are_no_reason_to_break_off(home, conten
     prediction_id = home.prediction()
     with home.changed(home.predictions):
         home.predictions.write_bytes(content)
-        assert failing(home.trace(prediction_id)) == {("prediction", "file")}
+        found = home.trace(prediction_id)
+    assert (failing(found), found.verdict) == ({("prediction", "file")}, "altered")
 
 
 def test_what_was_never_predicted_is_not_there(home):

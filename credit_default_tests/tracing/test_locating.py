@@ -106,6 +106,13 @@ def test_what_was_recorded_and_is_in_no_file_has_its_day_and_no_key(storage, ins
     assert locate(storage, History(instance), prefix) == Located(DAYS[0], None)
 
 
+@pytest.mark.parametrize("content", [b"", b"no Parquet file"])
+def test_what_was_recorded_is_in_the_file_that_cannot_be_read(storage, instance, scored, content):
+    prefix, key = scored(DAYS[0]), f"predictions/{DAYS[0]}/predictions.parquet"
+    storage.write(key, content)
+    assert locate(storage, History(instance), prefix) == Located(DAYS[0], key)
+
+
 def a_table(storage, key: str, start: int) -> str:
     table = typed(clients(2, start=start))
     version = tables.content_hash(table)
