@@ -179,7 +179,10 @@ def everything_told_on_azure(azure: AzureWorld) -> dict[str, str]:
     """Requests of jobs, the lake but for its tables, and the logs that Azure ML keeps."""
     emulator = azure.emulator
     told = {
-        "telemetry": json.dumps(emulator.ingested()),
+        # What other tests send, to workspaces of theirs, may be sealed rows, which begin as a token does.
+        "telemetry": json.dumps(
+            [one for one in emulator.ingested() if one["iKey"] == azure.workspace.instrumentation_key]
+        ),
         "jobs": json.dumps(emulator.jobs(azure.workspace.name)),
         "addresses": "\n".join(f"{one['host']}{one['path']}?{one.get('query', '')}" for one in emulator.journal()),
     }

@@ -48,20 +48,13 @@ def requirements(kind: str) -> str:
     return job_environments.build_files(kind)["requirements.txt"].decode()
 
 
-def own_versions(kind: str) -> re.Pattern[str]:
-    """Packages that need not have the lock's versions: of online deployments, those that the Makefile names."""
-    named = re.search(r"^NOT_AS_LOCKED := (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)[1]
-    return re.compile(named if kind == ONLINE else r"(?!)")
-
-
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_every_version_is_the_locks_and_has_a_hash(kind):
     locked, wanted = pins((PROJECT / "requirements.lock").read_text()), pins(requirements(kind))
     assert len(wanted) > 20
     others = {name for name, versions in wanted.items() if not versions <= locked.get(name, set())}
-    allowed = own_versions(kind)
     # The inference server and what only it needs are in no lock.
-    assert {name for name in others & locked.keys() if not allowed.match(f"{name}=")} == set()
+    assert others & locked.keys() == set()
     assert kind == ONLINE or others == set()
     for block in re.split(r"\n(?=[A-Za-z0-9])", requirements(kind)):
         assert not PIN.match(block) or "--hash=sha256:" in block
