@@ -217,11 +217,14 @@ def promotions(ledger: Ledger) -> Shown:
         "action": "string",
         "from_version": "string",
         "to_version": "string",
-        "who": "string",
         "reason": "string",
+        "who": "string",
         "run_id": "string",
     }
-    newest = [entry.as_dict() for entry in reversed(ledger.entries[-_LINES:])]
+    newest = [
+        {**entry.as_dict(), "at": entry.at.isoformat(sep=" ", timespec="seconds")}
+        for entry in reversed(ledger.entries[-_LINES:])
+    ]
     return {
         "ledger": _table(newest, columns),
         "ledger_is_whole": not ledger.problems,

@@ -120,7 +120,7 @@ monthly_retraining = dg.ScheduleDefinition(
     name="monthly_retraining",
     job=retrain,
     cron_schedule="0 3 1 * *",
-    # Off until it is switched on: a retrained model goes live by the absolute gates alone.
+    # Off until it is switched on: the sensors ask for a retraining when there is a reason.
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Trains on all that has arrived by the first of the month.",
 )

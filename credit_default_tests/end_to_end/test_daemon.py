@@ -56,7 +56,7 @@ def test_a_dropped_file_becomes_predictions_by_the_sensor_alone(world, dropped):
 
 def test_the_web_server_lists_every_asset(platform, dropped):
     listed = {"/".join(node["assetKey"]["path"]) for node in platform.ask(ASSETS_QUERY)["assetNodes"]}
-    assert len(listed) == 11
+    assert len(listed) == 13
     assert {"curated_data", "batch_predictions", "drift_metrics", "model_performance"} <= listed
 
 
