@@ -32,6 +32,7 @@ from credit_default_tests.azure_emulator import (
     online_scoring,
     operations,
     registries,
+    schedules,
     wire,
     workspaces,
 )
@@ -63,6 +64,7 @@ ROUTE_MODULES = (
     batch_endpoints,
     online_endpoints,
     online_scoring,
+    schedules,
 )
 #: A request for scores waits in a thread for the deployment's answer: hundreds may, and the others still get through.
 _THREADS = 500
