@@ -50,7 +50,7 @@ def told(result) -> str:
 
 
 def test_the_promised_commands_are_there():
-    assert {"demo", "sample-data", "score", "models", "query"} <= set(COMMANDS)
+    assert {"demo", "sample-data", "score", "models", "query", "trace"} <= set(COMMANDS)
     of_models = {below for name, below in BELOW if name == "models"}
     assert of_models == {"history", "champion", "approve", "refuse", "rollback"}
 
@@ -113,6 +113,14 @@ def test_a_malformed_option_is_told_with_the_usage(call):
     assert result.exit_code == 2
     assert "tomorrow" in result.stderr
     assert "%Y-%m-%d" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["nonsense", "0123456789abcdef-0", "../../0123456789abcdef-1"])
+def test_what_is_no_prediction_id_is_told_with_the_usage(call, home, name):
+    result = call("trace", name)
+    assert result.exit_code == 2
+    assert "is no prediction_id; expected 16 hex digits, a hyphen and a number from 1" in result.stderr
+    assert not home.exists()
 
 
 @pytest.fixture
