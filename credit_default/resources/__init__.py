@@ -8,7 +8,7 @@ from credit_default.settings import Environment, Settings
 
 
 def resources_for(settings: Settings) -> dict[str, Any]:
-    """Return the five ports, implemented for the environment. Nothing is connected to yet.
+    """Return the six ports, implemented for the environment. Nothing is connected to yet.
 
     Raises
     ------
