@@ -14,14 +14,15 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done))$(PYTHON)
 BIN := .venv/bin
-WORKERS ?= 2
+# More than the two cores that this is meant for: end-to-end tests wait for daemons most of the time.
+WORKERS ?= 3
 # What the tests' stand-in for Azure needs besides the environment.
 STAND_IN := node_modules/.installed .venv/inference-server/.installed
 
 # Tests keep their state in folders of their own and send nothing, whatever the shell is set up for.
 # A file's tests share what they set up, so they stay on one worker (loadgroup has no effect with pytest 9.2).
 PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u CREDIT_DEFAULT_TELEMETRY -u DAGSTER_HOME \
-	-u APPLICATIONINSIGHTS_CONNECTION_STRING $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	-u APPLICATIONINSIGHTS_CONNECTION_STRING $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium
 

@@ -12,6 +12,12 @@ _OF_AZURE = ("AZURE", "ARM_", "MSI_", "IDENTITY_", "CREDIT_DEFAULT_", "APPLICATI
 _OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "CURL_CA_BUNDLE")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that no worker sits over a long file when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: ("end_to_end" not in item.path.parts, item.path not in slow))
+
+
 @pytest.fixture(autouse=True)
 def no_instance_of_an_earlier_test():
     """Dagster remembers the storage of the instance that was entered last, also after that instance is gone."""

@@ -73,6 +73,8 @@ def of_model(
     other = [name for name in _TAGGED if name in tags and (manifest.get(name) or "") != tags[name]]
     if other:
         yield MODEL.altered("manifest", f"differs from the registry's tags in {', '.join(other)}")
+    elif tags.get("manifest_sha256") not in {None, sha256_of(folder / MANIFEST_FILE)}:
+        yield MODEL.altered("manifest", "its sha256 is not the one of the registry's tags")
     else:
         code, tracked = (manifest.get(name) or "none" for name in ("code_version", "mlflow_run_id"))
         yield MODEL.ok("manifest", f"code version {code}, MLflow run {tracked}, as the registry's tags say")

@@ -1,5 +1,6 @@
 """The model's life: trained, registered with a verdict."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -100,7 +101,8 @@ def registered_model(
     """Judge the newest trained model, and register it."""
     model_id = json.loads(storage.read(TRAINED_POINTER))["model_id"]
     key = f"models/{model_id}"
-    manifest = json.loads(storage.read(f"{key}/manifest.json"))
+    content = storage.read(f"{key}/manifest.json")
+    manifest = json.loads(content)
     known = next((one for one in registry.versions() if one.sha256 == manifest["model_sha256"]), None)
     if known is not None and storage.exists(f"verdicts/{known.version}.json"):
         # A file is judged once: the champion may be another one by now, or this very model.
@@ -109,7 +111,7 @@ def registered_model(
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
         judged = judge(context, compute, storage, key=key, champion=champion)
-        version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(manifest, judged.verdict))
+        version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(content, judged.verdict))
         storage.write(f"verdicts/{version.version}.json", judged.stored())
     if judged.verdict.decision == "promote":
         registry.set_alias("challenger", version.version)
@@ -123,9 +125,11 @@ def registered_model(
     )
 
 
-def _tags(manifest: dict[str, Any], verdict: Verdict) -> dict[str, str]:
+def _tags(content: bytes, verdict: Verdict) -> dict[str, str]:
+    manifest = json.loads(content)
     test = manifest["metrics"]["test"]
     return {
+        "manifest_sha256": hashlib.sha256(content).hexdigest(),
         "model_id": manifest["model_id"],
         "content_hash": manifest["content_hash"],
         "prepared_data_version": manifest["prepared_data_version"],

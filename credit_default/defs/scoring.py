@@ -34,7 +34,8 @@ CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_pred
             columns=columns.INFERENCE,
             description=(
                 "The clients that arrived for a day in `landing/inference/batch/<day>/`, held to the contract: typed "
-                "rows here, refused ones with their reasons in `quarantine/inference_data/<day>/`."
+                "rows here, refused ones with their reasons in `quarantine/inference_data/<day>/`. A table that "
+                "another one replaces is kept in `superseded_inference_data/`."
             ),
         ),
         spec(

@@ -314,5 +314,6 @@ class Telemetry(dg.ConfigurableResource[Any], ABC):
     ) -> list[Mapping[str, Any]]:
         """Return the rows of a KQL query over ``traces``, ``customMetrics`` and ``exceptions``, column to value.
 
-        Raises :class:`~credit_default.errors.QueryError` when it is malformed, or asks for what is not supported.
+        Raises :class:`~credit_default.errors.QueryError` when it is malformed, or asks for what is not supported, and
+        :class:`~credit_default.errors.PartialAnswer` when it asks for more than is answered at once.
         """

@@ -117,8 +117,7 @@ class AzureWorld(World):
 
     def go_on(self, run: dg.DagsterRun) -> subprocess.CompletedProcess[str]:
         """Execute a run whose process is gone again from where it failed, as the daemon does."""
-        with self.instance() as instance:
-            instance.report_run_failed(run)
+        self.instance.report_run_failed(run)
         return self._run([sys.executable, "-c", _GO_ON, run.job_name, run.run_id])
 
     @contextmanager

@@ -48,8 +48,7 @@ def azure(small_home, emulator, tmp_path_factory) -> AzureWorld:
 
 
 def test_every_asset_was_made_there_by_the_same_jobs(azure, small_home):
-    with azure.instance() as instance:
-        assert {key.to_user_string() for key in instance.all_asset_keys()} == ASSETS
+    assert {key.to_user_string() for key in azure.instance.all_asset_keys()} == ASSETS
     assert {run.status for run in azure.runs()} == {dg.DagsterRunStatus.SUCCESS}
     assert [run.job_name for run in azure.runs()] == [run.job_name for run in small_home.runs()]
 

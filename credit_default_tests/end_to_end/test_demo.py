@@ -66,9 +66,8 @@ def test_the_model_is_as_good_as_promised_and_the_demo_shows_its_figures(demo_ho
 
 
 def test_every_asset_was_made_by_runs_of_the_jobs(demo_home):
-    with demo_home.instance() as instance:
-        assert {key.to_user_string() for key in instance.all_asset_keys()} == ASSETS
-        runs = instance.get_runs()
+    assert {key.to_user_string() for key in demo_home.instance.all_asset_keys()} == ASSETS
+    runs = demo_home.runs()
     assert [run.job_name for run in reversed(runs)] == [
         *("train_model", "deploy_model", "score_batch", "judge_predictions"),
         # Outcomes of the shift, what the sensor asked for, the days after that, and back and forth.

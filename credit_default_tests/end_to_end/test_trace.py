@@ -361,7 +361,9 @@ def test_a_model_is_found_that_is_another_one_by_its_manifest_too(home):
     with home.changed(about):
         manifest = json.loads(about.read_text())
         about.write_text(json.dumps({**manifest, "threshold": manifest["threshold"] + 1e-6}))
-        assert failing(home.trace(prediction_id)) == {("model", "event log")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
+        about.write_text(json.dumps({**manifest, "seed": -1}))  # of which neither tags nor event log tell
+        assert failing(home.trace(prediction_id)) == {("model", "manifest")}
         about.write_text(json.dumps({**manifest, "code_version": "another"}))
         assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
 
