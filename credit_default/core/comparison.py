@@ -28,7 +28,7 @@ BANDS = 5
 FEWEST_OF_A_CLASS = 30
 FEWEST = 100
 
-Counts = NDArray[np.float32]
+Counts = NDArray[np.float64]
 Labels = NDArray[np.int8]
 
 
@@ -115,12 +115,9 @@ def auc_gain(
     bad, good = labels == 1, labels == 0
     if not bad.any() or not good.any():
         return None
-    # AUC is the mean, over pairs of a bad and a good client, of whether the bad one scores higher. So one matrix of
-    # the pairs' differences serves every resample.
-    gained = _won(challenger[bad], challenger[good]) - _won(champion[bad], champion[good])
-    bads, goods = _resamples(int(bad.sum()), draws, generator), _resamples(int(good.sum()), draws, generator)
-    resampled = ((bads @ gained) * goods).sum(axis=1, dtype=np.float64) / (bad.sum() * good.sum())
-    return _interval(float(gained.mean(dtype=np.float64)), resampled, confidence)
+    bads, goods = (_resamples(int(one.sum()), draws, generator) for one in (bad, good))
+    champions, challengers = (_aucs(scores[bad], scores[good], bads, goods) for scores in (champion, challenger))
+    return _interval(challengers - champions, confidence)
 
 
 def inversions(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -142,20 +139,30 @@ def _edges(probabilities: Floats) -> list[float]:
     return [float(edge) for edge in np.unique(np.quantile(probabilities, shares))] if len(probabilities) else []
 
 
-def _won(bad: Floats, good: Floats) -> NDArray[np.float32]:
-    """Whether each bad client scores above each good one, shape (bads, goods); half for a tie."""
-    difference = bad[:, None] - good[None, :]
-    return (0.5 * (np.sign(difference) + 1)).astype(np.float32)
+def _aucs(bad: Floats, good: Floats, bads: Counts, goods: Counts) -> Floats:
+    """ROC AUC in each resample: the share of pairs in which the bad client scores above the good one; ties count half.
+
+    Each client's score is put in its place among the good ones once, and the resamples are counted up to there.
+    """
+    order = np.argsort(good)
+    counted = np.zeros((len(goods), len(good) + 1))
+    np.cumsum(goods[:, order], axis=1, out=counted[:, 1:])
+    below, not_above = (np.searchsorted(good[order], bad, side) for side in ("left", "right"))
+    won = (counted[:, below] + counted[:, not_above]) / 2
+    return np.asarray((bads * won).sum(axis=1) / (len(bad) * len(good)))
 
 
 def _resamples(size: int, draws: int, generator: np.random.Generator) -> Counts:
-    """How often each of so many clients is in each resample, shape (draws, size)."""
+    """How often each of so many clients is in all of them, once each, and in each resample, shape (1 + draws, size)."""
     drawn = generator.integers(0, size, (draws, size)) + size * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size).astype(np.float32)
+    counts = np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size)
+    return np.vstack([np.ones((1, size)), counts])
 
 
-def _interval(estimate: float, resampled: Floats, confidence: float) -> dict[str, float]:
-    margin = NormalDist().inv_cdf(0.5 + confidence / 2) * float(resampled.std(ddof=1))
+def _interval(measured: Floats, confidence: float) -> dict[str, float]:
+    """Of what was measured on all clients, and then on each resample."""
+    estimate = float(measured[0])
+    margin = NormalDist().inv_cdf(0.5 + confidence / 2) * float(measured[1:].std(ddof=1))
     return {"estimate": estimate, "low": estimate - margin, "high": estimate + margin}
 
 
@@ -204,15 +211,14 @@ def _gap(
     kept = np.bincount(codes, minlength=len(groups)) >= FEWEST
     if kept.sum() < 2:  # noqa: PLR2004 - a gap is between two
         return {"champion": None, "challenger": None, "widening": None}
-    member = (codes[:, None] == np.flatnonzero(kept)).astype(np.float32)
-    weights = np.vstack([np.ones((1, len(of)), np.float32), _resamples(len(of), draws, generator)])
+    member = (codes[:, None] == np.flatnonzero(kept)).astype(np.float64)
+    counts = _resamples(len(of), draws, generator)
     champion, challenger = (
-        np.ptp((weights @ (member * one.decided[:, None])) / (weights @ member), axis=1).astype(np.float64)
-        for one in models
+        np.ptp((counts @ (member * one.decided[:, None])) / (counts @ member), axis=1) for one in models
     )
     widening = challenger - champion
     return {
         "champion": float(champion[0]),
         "challenger": float(challenger[0]),
-        "widening": _interval(float(widening[0]), widening[1:], 1 - (1 - CONFIDENCE) / attributes),
+        "widening": _interval(widening, 1 - (1 - CONFIDENCE) / attributes),
     }
