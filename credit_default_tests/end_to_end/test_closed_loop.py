@@ -17,7 +17,7 @@ from credit_default_tests.end_to_end.world import World, ago, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 #: The first is calm, the others arrive in NT$, and so does the one after the retraining.
-DAYS = [ago(number) for number in range(10, 3, -1)]
+DAYS = [ago(number) for number in range(8, 3, -1)]
 AFTERWARDS = ago(3)
 ONE_TRIAL = json.dumps({"ops": {"trained_model": {"config": {"trials": 1}}}})
 
