@@ -28,7 +28,7 @@ BANDS = 5
 FEWEST_OF_A_CLASS = 30
 FEWEST = 100
 
-Counts = NDArray[np.float64]
+Counts = NDArray[np.int32]
 Labels = NDArray[np.int8]
 
 
@@ -145,18 +145,18 @@ def _aucs(bad: Floats, good: Floats, bads: Counts, goods: Counts) -> Floats:
     Each client's score is put in its place among the good ones once, and the resamples are counted up to there.
     """
     order = np.argsort(good)
-    counted = np.zeros((len(goods), len(good) + 1))
+    counted = np.zeros((len(goods), len(good) + 1), np.int32)
     np.cumsum(goods[:, order], axis=1, out=counted[:, 1:])
     below, not_above = (np.searchsorted(good[order], bad, side) for side in ("left", "right"))
-    won = (counted[:, below] + counted[:, not_above]) / 2
-    return np.asarray((bads * won).sum(axis=1) / (len(bad) * len(good)))
+    twice_won = (bads * (counted[:, below] + counted[:, not_above])).sum(axis=1)
+    return np.asarray(twice_won / (2 * len(bad) * len(good)))
 
 
 def _resamples(size: int, draws: int, generator: np.random.Generator) -> Counts:
     """How often each of so many clients is in all of them, once each, and in each resample, shape (1 + draws, size)."""
     drawn = generator.integers(0, size, (draws, size)) + size * np.arange(draws)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size)
-    return np.vstack([np.ones((1, size)), counts])
+    return np.vstack([np.ones((1, size), np.int32), counts], dtype=np.int32, casting="same_kind")
 
 
 def _interval(measured: Floats, confidence: float) -> dict[str, float]:

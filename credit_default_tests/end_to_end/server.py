@@ -1,4 +1,4 @@
-"""The platform as `credit-default dev` serves it: web server, daemon and code server on a free port."""
+"""What a person leaves running: the daemon alone, or all that `credit-default dev` starts."""
 
 from __future__ import annotations
 
@@ -25,27 +25,31 @@ SENSOR = {
 }
 
 
-class Platform:
-    """`credit-default dev`: web server, daemon and code server on a free port of this machine."""
+class Daemon:
+    """Dagster's daemon with its code server: all that sensors, schedules and runs need."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [str(Path(sys.executable).with_name("dagster-daemon")), "run"]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Run it, from when it answers until everything that it started is gone."""
-        program = Path(sys.executable).with_name("credit-default")
-        with self.world.started([str(program), "dev", "--port", str(self.port)], "dev.log") as process:
+        """Run it, from when it is ready until everything that it started is gone."""
+        with self.world.started(self.command(), "dev.log") as process:
             self.process = psutil.Process(process.pid)
             try:
-                until(self._answers, seconds=240, what=f"the web server answers; see {self.world.home / 'dev.log'}")
+                until(self.is_ready, seconds=240, what=f"it is ready; see {self.world.home / 'dev.log'}")
                 yield
             finally:
                 self.kill_all()
                 self.world.stop_steps()
+
+    def is_ready(self) -> bool:
+        """Whether it answers, where it answers at all."""
+        return self.process.is_running()
 
     def kill_all(self, *, but: int | None = None) -> None:
         """SIGKILL to web server, daemon, code server and run workers, and to the steps unless one is named."""
@@ -57,6 +61,28 @@ class Platform:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             psutil.wait_procs([process for process in family if process.pid not in spared], timeout=30)
+
+
+class Platform(Daemon):
+    """`credit-default dev`: web server, daemon and code server on a free port of this machine."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [str(Path(sys.executable).with_name("credit-default")), "dev", "--port", str(self.port)]
+
+    def is_ready(self) -> bool:
+        """Whether the web server answers."""
+        assert self.process.is_running()
+        try:
+            return bool(self.ask(ASSETS_QUERY)["assetNodes"])
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Data of a GraphQL query."""
@@ -73,10 +99,3 @@ class Platform:
         """Ticks of a sensor, newest first."""
         selector = {**SENSOR, "sensorName": sensor}
         return self.ask(TICKS_QUERY, selector=selector)["sensorOrError"]["sensorState"]["ticks"]
-
-    def _answers(self) -> bool:
-        assert self.process.is_running()
-        try:
-            return bool(self.ask(ASSETS_QUERY)["assetNodes"])
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
