@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default.core import tables
-from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
+from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
 from credit_default_tests import trained
 
 MODEL_FILE = "model.skops"
@@ -54,6 +54,17 @@ def put_day(storage: Storage, day: str, folder: Path, rows: int = 20) -> Path:
     tables.write(table, path, data_version=f"input-{day}")
     storage.write(f"inference_data/{day}/inference_data.parquet", path.read_bytes())
     return path
+
+
+def deploy(endpoint: BatchEndpoint, model: ModelVersion) -> Any:
+    """Put a version beside the others; returns what its smoke test told."""
+    return in_a_run(lambda context: endpoint.deploy(context, model))
+
+
+def go_live(endpoint: BatchEndpoint, model: ModelVersion, changed_by: str = "run") -> EndpointState:
+    """Deploy a version and make it the default."""
+    deploy(endpoint, model)
+    return endpoint.make_default(model.version, changed_by=changed_by)
 
 
 def in_a_run(work: Callable[[dg.AssetExecutionContext], Any], root: str | None = None) -> Any:

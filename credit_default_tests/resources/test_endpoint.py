@@ -22,7 +22,7 @@ from credit_default.core.scoring import score_file
 from credit_default.errors import JobFailed, NotThere, SmokeTestFailed
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelVersion, Refused, Stored
 from credit_default_tests.platforms import batch_platform, platforms
-from credit_default_tests.resources.served_models import in_a_run, model_files, put_day, register
+from credit_default_tests.resources.served_models import deploy, in_a_run, model_files, put_day, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -76,10 +76,6 @@ def versions(endpoint, models) -> list[str]:
     endpoint.make_default(numbers[0], changed_by="before")
     endpoint.make_default(numbers[1], changed_by="first")
     return numbers
-
-
-def deploy(endpoint, model):
-    return in_a_run(lambda context: endpoint.deploy(context, model))
 
 
 def score(endpoint, *days: str, storage=None) -> list:
