@@ -219,3 +219,9 @@ def test_a_slip_of_the_pen_in_a_file_is_found(tmp_path, change):
     file.write_text(f"{written}output id string = {expression}\n")
     with pytest.raises(BicepError):
         deploy_file(file, {"name": "st"}, "rg")
+
+
+def test_the_readme_tells_of_every_module():
+    table = (INFRASTRUCTURE / "README.md").read_text("utf-8").partition("| module |")[2].partition("\n\n")[0]
+    modules = {path.stem for path in (INFRASTRUCTURE / "modules").glob("*.bicep")}
+    assert {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])} == modules
