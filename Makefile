@@ -39,7 +39,7 @@ azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
-test: .venv/.project $(STAND_IN) chromium  ## run every test
+test: .venv/.project $(STAND_IN) .venv/checkov/.installed chromium  ## run every test
 	$(PYTEST)
 
 test-fast: .venv/.project $(STAND_IN)  ## run the tests that take no more than a few seconds each
@@ -77,6 +77,12 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 .venv/inference-server/.installed: credit_default_tests/inference_server.txt .venv/.requirements
 	rm -rf $(@D)
 	$(BIN)/python -m pip install -q --no-deps --require-hashes --target $(@D) -r $<
+	@touch $@
+
+# An environment of its own, which looks over the Bicep files; see the lock.
+.venv/checkov/.installed: credit_default_tests/checkov.txt .venv/.requirements
+	$(BIN)/python -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install -q --no-deps --require-hashes -r $<
 	@touch $@
 
 # Azurite, the blob store of the tests. Made anew from its lock, as .venv is; nothing in it needs a script at install.

@@ -4,6 +4,7 @@ import dagster as dg
 
 from credit_default import settings
 from credit_default.defs import (
+    alerting,
     data,
     deployment,
     failures,
@@ -32,7 +33,7 @@ defs = dg.Definitions(
     asset_checks=monitoring.CHECKS,
     jobs=jobs.JOBS,
     schedules=schedules.SCHEDULES,
-    sensors=[*sensors.SENSORS, *retraining.SENSORS, *failures.SENSORS],
+    sensors=[*sensors.SENSORS, *retraining.SENSORS, *alerting.SENSORS, *failures.SENSORS],
     resources=resources_for(settings.read()),
     # Steps are processes of their own already; one more for each would only cost time.
     executor=dg.in_process_executor,

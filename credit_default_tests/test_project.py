@@ -122,14 +122,15 @@ def test_ci_runs_every_supported_python_through_the_same_targets_as_a_person():
 def test_make_knows_its_targets_and_sets_up_the_environment_by_itself(target, tmp_path):
     # Not in the checkout itself, where the environment is there already.
     (tmp_path / "credit_default_tests").mkdir()
-    server = "credit_default_tests/inference_server.txt"
+    server, checkov = "credit_default_tests/inference_server.txt", "credit_default_tests/checkov.txt"
     packages = ("package.json", "package-lock.json", ".npmrc")
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", server, *packages):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", server, checkov, *packages):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     done = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ("--require-hashes -r requirements.lock" in done.stdout) == (target != "clean")
     assert ("npm ci" in done.stdout) == target.startswith("test")
     assert (f"-r {server}" in done.stdout) == target.startswith("test")
+    assert (f"-r {checkov}" in done.stdout) == (target == "test")
     assert ".credit_default" not in done.stdout
 
 

@@ -83,8 +83,8 @@ def _sensor(
             return dg.SensorResult(skip_reason=answer.words, cursor=_Seen(read_to, answer.waits_for_labels).written())
         context.log.info(answer.words)
         # What came after that event is read at the next tick. The key is made of it: one event asks once.
-        request = _request(f"{name}-{live}-{at}", name, answer)
-        return dg.SensorResult(run_requests=[request], cursor=_Seen(max(at, seen.storage_id)).written())
+        asked = request(f"{name}-{live}-{at}", name, answer)
+        return dg.SensorResult(run_requests=[asked], cursor=_Seen(max(at, seen.storage_id)).written())
 
     return sensor
 
@@ -115,7 +115,8 @@ def _first_yes(
     return at, answer
 
 
-def _request(run_key: str, why: str, answer: Answer) -> dg.RunRequest:
+def request(run_key: str, why: str, answer: Answer) -> dg.RunRequest:
+    """Ask for a retraining, with the reason in words and as data."""
     told = {WHY: f"{why}: {answer.words}", EVIDENCE: json.dumps(answer.evidence)}
     return dg.RunRequest(run_key=run_key, tags={**MODEL_TABLES, **told})
 
@@ -158,7 +159,7 @@ def freshness_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) 
         answer = Answer(True, f"the model is {age.days} day(s) old, {oldest.days} are allowed", {"days": age.days})
         # Asked for once a day as long as it stays old.
         run_key = f"freshness_sensor-{live}-{now.date()}"
-        return dg.SensorResult(run_requests=[_request(run_key, "freshness_sensor", answer)])
+        return dg.SensorResult(run_requests=[request(run_key, "freshness_sensor", answer)])
     missing = _missing_yesterday(instance, now)
     if missing:
         told = f"{' and '.join(missing)} of {(now - timedelta(days=1)).date()} are missing"

@@ -51,14 +51,14 @@ class Loop:
 
     def tick(self, sensor=drift_sensor):
         """Evaluate, and launch what is asked for unless its run key was seen: what the daemon does."""
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(sensor.name),
             resources={"telemetry": self.telemetry},
             repository_def=defs.get_repository_def(),
             sensor_name=sensor.name,
-        )
-        done = sensor.evaluate_tick(context)
+        ) as context:
+            done = sensor.evaluate_tick(context)
         self.cursors[sensor.name] = done.cursor
         seen = {request.run_key for request in self.asked}
         new = [request for request in done.run_requests if request.run_key not in seen]

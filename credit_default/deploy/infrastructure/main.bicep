@@ -1,0 +1,243 @@
+// One environment, in one resource group: development, staging and production differ by parameters/ only.
+// The shared registry is not part of it; see registry.bicep, which comes first.
+
+targetScope = 'resourceGroup'
+
+@description('development, staging or production: CREDIT_DEFAULT_ENV, and the name of the GitHub environment.')
+@allowed([
+  'development'
+  'staging'
+  'production'
+])
+param environmentName string
+
+param location string = resourceGroup().location
+
+@description('Who is told of alerts.')
+@minLength(3)
+param alertEmail string
+
+@description('Repository, as OWNER/NAME, whose workflows may deploy here; none when empty.')
+param githubRepository string = ''
+
+@description('Name of the shared Azure ML registry.')
+param registryName string
+
+@description('Its resource group, in the same subscription.')
+param registryResourceGroup string
+
+@description('What this environment may do with the registry: none, read (take models) or write (share them, too).')
+@allowed([
+  'none'
+  'read'
+  'write'
+])
+param registryAccess string
+
+@description('Size of the machines of clusters.')
+param nodeSize string = 'Standard_D4s_v3'
+
+@minValue(1)
+param mostNodes int = 2
+
+@description('Most low-priority machines, which are tried first; 0 for none.')
+@minValue(0)
+param mostSpotNodes int = 0
+
+@description('How often each blob is kept, and where.')
+@allowed([
+  'Standard_LRS'
+  'Standard_ZRS'
+  'Standard_GRS'
+  'Standard_GZRS'
+])
+param storageRedundancy string = 'Standard_ZRS'
+
+@allowed([
+  'Basic'
+  'Standard'
+  'Premium'
+])
+param imagesSku string = 'Standard'
+
+@description('Days after which what jobs left behind is removed from the lake.')
+@minValue(7)
+param jobDays int = 30
+
+@description('Days for which deleted and replaced blobs can be brought back.')
+@minValue(7)
+param softDeleteDays int = 14
+
+@description('Days for which telemetry is kept. Online requests have to be exported within them.')
+@minValue(30)
+param logDays int = 90
+
+@description('Gigabytes of telemetry a day after which no more is taken in; -1 for no limit.')
+param dailyLogGigabytes int = 5
+
+@description('Set it when the environment was removed and is made again: a vault is kept for 90 days, and blocks its name.')
+param recoverVault bool = false
+
+var tags = {
+  application: 'credit-default'
+  environment: environmentName
+}
+// Names that all of Azure has once.
+var unique = uniqueString(resourceGroup().id)
+var short = '${take(environmentName, 4)}${unique}'
+
+module identities 'modules/identities.bicep' = {
+  name: 'identities'
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: tags
+    githubRepository: githubRepository
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: tags
+    retentionDays: logDays
+    dailyGigabytes: dailyLogGigabytes
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  name: 'storage'
+  params: {
+    name: 'stcd${short}'
+    containerName: 'lake'
+    location: location
+    tags: tags
+    redundancy: storageRedundancy
+    jobDays: jobDays
+    softDeleteDays: softDeleteDays
+    logAnalyticsId: monitoring.outputs.logAnalyticsId
+  }
+}
+
+module vault 'modules/vault.bicep' = {
+  name: 'vault'
+  params: {
+    name: 'kv-${short}'
+    location: location
+    tags: tags
+    logAnalyticsId: monitoring.outputs.logAnalyticsId
+    recover: recoverVault
+  }
+}
+
+module images 'modules/images.bicep' = {
+  name: 'images'
+  params: {
+    name: 'crcd${short}'
+    location: location
+    tags: tags
+    sku: imagesSku
+  }
+}
+
+module resourceRoles 'modules/resource-roles.bicep' = {
+  name: 'resource-roles'
+  params: {
+    principals: identities.outputs.principals
+    storageName: storage.outputs.name
+    vaultName: vault.outputs.name
+    imagesName: images.outputs.name
+    insightsName: monitoring.outputs.insightsName
+  }
+}
+
+module registryRoles 'modules/registry-roles.bicep' = if (registryAccess != 'none') {
+  name: 'registry-roles-${environmentName}'
+  scope: resourceGroup(registryResourceGroup)
+  params: {
+    registryName: registryName
+    principals: identities.outputs.principals
+    access: registryAccess
+  }
+}
+
+module workspace 'modules/workspace.bicep' = {
+  name: 'workspace'
+  // Azure ML looks at once whether the identity may use what it is given.
+  dependsOn: [
+    resourceRoles
+  ]
+  params: {
+    name: 'mlw-credit-default-${environmentName}'
+    environmentName: environmentName
+    location: location
+    tags: tags
+    identityId: identities.outputs.workspaceId
+    principals: identities.outputs.principals
+    storageId: storage.outputs.id
+    vaultId: vault.outputs.id
+    imagesId: images.outputs.id
+    insightsId: monitoring.outputs.insightsId
+  }
+}
+
+module clusters 'modules/clusters.bicep' = {
+  name: 'clusters'
+  params: {
+    workspaceName: workspace.outputs.name
+    location: location
+    tags: tags
+    identityId: identities.outputs.computeId
+    nodeSize: nodeSize
+    mostNodes: mostNodes
+    mostSpotNodes: mostSpotNodes
+    idleTime: 'PT2M'
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.insightsId
+    email: alertEmail
+  }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.insightsId
+  }
+}
+
+@description('The variables that the platform reads: the .env of the orchestrator in this environment.')
+output settings object = {
+  CREDIT_DEFAULT_ENV: environmentName
+  AZURE_CLIENT_ID: identities.outputs.orchestratorClientId
+  AZURE_SUBSCRIPTION_ID: subscription().subscriptionId
+  AZURE_RESOURCE_GROUP: resourceGroup().name
+  AZURE_ML_WORKSPACE: workspace.outputs.name
+  AZURE_ML_REGISTRY: registryName
+  AZURE_STORAGE_ACCOUNT: storage.outputs.name
+  AZURE_STORAGE_CONTAINER: storage.outputs.containerName
+  APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+  CREDIT_DEFAULT_COMPUTE: clusters.outputs.name
+  CREDIT_DEFAULT_SPOT_COMPUTE: clusters.outputs.spotName
+  // A region of Azure has each name of an endpoint once.
+  CREDIT_DEFAULT_BATCH_ENDPOINT: 'credit-card-default-be-${take(unique, 8)}'
+  CREDIT_DEFAULT_ONLINE_ENDPOINT: 'credit-card-default-oe-${take(unique, 8)}'
+}
+
+@description('What differs for workflows: the login of the GitHub environment. The other variables are those above.')
+output ci object = {
+  AZURE_CLIENT_ID: identities.outputs.ciClientId
+  AZURE_TENANT_ID: subscription().tenantId
+}

@@ -1,0 +1,51 @@
+// Azure ML wants a vault for what its connections hold. The platform puts nothing there and reads nothing from it.
+
+param name string
+param location string
+param tags object
+param logAnalyticsId string
+
+@description('Whether to bring back the vault of this name that was removed within the last 90 days.')
+param recover bool
+
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    tenantId: subscription().tenantId
+    createMode: recover ? 'recover' : 'default'
+    sku: {
+      family: 'A'
+      name: 'standard'
+    }
+    enableRbacAuthorization: true
+    enablePurgeProtection: true
+    enableSoftDelete: true
+    softDeleteRetentionInDays: 90
+    // Nobody but Azure ML, which is one of the services that the bypass is for.
+    publicNetworkAccess: 'disabled'
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: 'Deny'
+    }
+  }
+}
+
+// Who asked for what.
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: vault
+  properties: {
+    workspaceId: logAnalyticsId
+    logs: [
+      {
+        category: 'AuditEvent'
+        enabled: true
+      }
+    ]
+  }
+}
+
+output id string = vault.id
+output name string = vault.name

@@ -1,0 +1,3 @@
+using '../registry.bicep'
+
+param registryName = readEnvironmentVariable('AZURE_ML_REGISTRY')

@@ -1,0 +1,33 @@
+"""The three environments and the registry as their parameters say, worked out once."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import credit_default
+from credit_default_tests.deploy.bicep import Deployment, deploy
+
+DEPLOY = Path(credit_default.__file__).parent / "deploy"
+INFRASTRUCTURE, QUERIES = DEPLOY / "infrastructure", DEPLOY / "queries"
+FILES = sorted(INFRASTRUCTURE.rglob("*.bicep"))
+ENVIRONMENTS = ("development", "staging", "production")
+REGISTRY_GROUP = "rg-credit-default-registry"
+GIVEN = {
+    "ALERT_EMAIL": "on-duty@example.com",
+    "AZURE_ML_REGISTRY": "credit-default-models",
+    "REGISTRY_RESOURCE_GROUP": REGISTRY_GROUP,
+    "GITHUB_REPOSITORY": "example/credit-default",
+}
+
+
+@cache
+def environment(name: str) -> Deployment:
+    """Return what an environment consists of."""
+    return deploy(INFRASTRUCTURE / "parameters" / f"{name}.bicepparam", GIVEN, f"rg-credit-default-{name}")
+
+
+@cache
+def registry() -> Deployment:
+    """Return what the shared registry consists of."""
+    return deploy(INFRASTRUCTURE / "parameters" / "registry.bicepparam", GIVEN, REGISTRY_GROUP)
