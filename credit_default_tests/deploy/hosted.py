@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import dagster as dg
 import psutil
+from dagster._grpc.client import DagsterGrpcClient
 from websockets.sync.client import connect
 
 from credit_default_tests.azure_emulator import Emulator
@@ -54,7 +55,11 @@ class Hosted(AzureWorld):
 
     def part(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run a part that ends by itself."""
-        return self._run([sys.executable, "-m", "credit_default.deploy.hosting", name])
+        return self.run(sys.executable, "-m", "credit_default.deploy.hosting", name)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as in a container."""
+        return self._run(command)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -76,7 +81,7 @@ class Hosted(AzureWorld):
             self._processes[part] = started
         for part in parts:
             log = self.home / f"{part}.log"
-            until(lambda part=part: self._is_up(part), seconds=120, what=f"{part} is up; see {log}", every=1)
+            until(lambda part=part: self._is_up(part), seconds=240, what=f"{part} is up; see {log}", every=1)
 
     def kill(self, part: str) -> None:
         """Kill a part and all that it started, as happens when a container ends."""
@@ -91,9 +96,7 @@ class Hosted(AzureWorld):
     def _is_up(self, part: str) -> bool:
         assert self._processes[part].poll() is None, (self.home / f"{part}.log").read_text()[-3000:]
         if part == "code":
-            port = str(self.ports["code"])
-            check = [str(Path(sys.executable).with_name("dagster")), "api", "grpc-health-check", "--port", port]
-            return self._run(check).returncode == 0
+            return DagsterGrpcClient(port=self.ports["code"]).health_check_query() == "SERVING"
         if part == "web":
             with contextlib.suppress(OSError):
                 return self.web.ask("GET", "/server_info").status == 200

@@ -10,11 +10,14 @@ import contextlib
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.launcher import WorkerStatus
@@ -28,17 +31,18 @@ from credit_default_tests.azure_emulator.certificates import make_certificates
 from credit_default_tests.deploy.hosted import JSON, Hosted, graphql, launch, subscribed
 from credit_default_tests.deploy.login_server import EMAIL, SESSION, login_server
 from credit_default_tests.deploy.proxies import Site, nginx
-from credit_default_tests.deploy.servers import Postgres, free_port, postgres
+from credit_default_tests.deploy.servers import HOSTING, Postgres, free_port, postgres
 from credit_default_tests.end_to_end.world import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+COMPOSE = yaml.safe_load((HOSTING / "compose.yaml").read_text("utf-8"))
 PASSWORD = "long and random"
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}
 ELSEWHERE = {"Origin": "https://elsewhere.example"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 #: Lets a hundred steps of a pool be on compute at once.
-CHANGE = 'mutation { setConcurrencyLimit(concurrencyKey: "made_up", limit: 100) { __typename } }'
+CHANGE = 'mutation { setConcurrencyLimit(concurrencyKey: "made_up", limit: 100) }'
 CHANGE_BACK = 'mutation { deleteConcurrencyLimit(concurrencyKey: "made_up") }'
 CHANGE_JSON = json.dumps({"query": CHANGE})
 CHANGE_QUERY = f"/graphql?query={quote(CHANGE)}"
@@ -159,6 +163,17 @@ def test_a_job_that_is_launched_behind_the_login_is_run_and_is_all_in_postgresql
     until(lambda: database.ask("SELECT 1 FROM job_ticks LIMIT 1"), seconds=60, what="a tick of a sensor")
     assert [path.name for path in (hosted.home / "dagster").rglob("*.db")] == []
     assert any(finished in name for name in hosted.names("dagster/logs"))
+
+
+@pytest.mark.parametrize("part", ["code", "daemon", "web"])
+def test_the_health_check_of_a_container_finds_its_part_well(part, hosted):
+    kind, *check = COMPOSE["services"][part]["healthcheck"]["test"]
+    assert kind == "CMD"
+    here = {"4000": str(hosted.ports["code"]), "web.front:3000": f"127.0.0.1:{hosted.web.port}"}
+    for there, mine in here.items():
+        check = [word.replace(there, mine) for word in check]
+    done = hosted.run(str(Path(sys.executable).with_name(check[0])), *check[1:])
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_migration_of_a_database_that_is_up_to_date_changes_nothing(hosted, database, finished):
