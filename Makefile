@@ -25,7 +25,7 @@ STAND_IN := node_modules/.installed .venv/inference-server/.installed
 PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u CREDIT_DEFAULT_TELEMETRY -u DAGSTER_HOME \
 	-u APPLICATIONINSIGHTS_CONNECTION_STRING OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium
+.PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium servers
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 12
@@ -39,7 +39,7 @@ azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
-test: .venv/.project $(STAND_IN) .venv/checkov/.installed chromium  ## run every test
+test: .venv/.project $(STAND_IN) .venv/checkov/.installed chromium servers  ## run every test
 	$(PYTEST)
 
 test-fast: .venv/.project $(STAND_IN)  ## run the tests that take no more than a few seconds each
@@ -99,8 +99,26 @@ chromium:  # a browser for the tests of the UI
 		echo "chromium is missing, which the tests of the UI need: install it (Debian: apt-get install chromium), or use make test-fast." >&2; \
 		exit 1; fi
 
+# Debian starts a service when it installs it, and PostgreSQL with a database of its own: nobody asked for either.
+NO_SERVICES := /usr/sbin/policy-rc.d
+NO_DATABASE := /etc/postgresql-common/createcluster.conf
+servers:  # PostgreSQL and nginx for the tests of hosting, which start them by themselves
+	@if { command -v nginx || ls /usr/sbin/nginx; } >/dev/null 2>&1 && \
+		{ command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		if [ ! -e $(NO_SERVICES) ]; then \
+			trap 'rm -f $(NO_SERVICES)' EXIT; \
+			printf '#!/bin/sh\nexit 101\n' > $(NO_SERVICES); chmod 755 $(NO_SERVICES); fi; \
+		if [ ! -e $(NO_DATABASE) ]; then \
+			mkdir -p $(dir $(NO_DATABASE)); echo "create_main_cluster = false" > $(NO_DATABASE); fi; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+			-o Dpkg::Options::=--force-confold postgresql nginx; \
+	else \
+		echo "postgresql or nginx is missing, which the tests of hosting need: install them (Debian: apt-get install postgresql nginx), or use make test-fast." >&2; \
+		exit 1; fi
+
 # Keeps the versions that are locked and still fit pyproject.toml; remove the lock first to take the newest of all.
-COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile pyproject.toml --extra dev --extra hosting --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
 # The environments of Azure ML jobs: linux on x86_64, whatever this is.
@@ -108,6 +126,8 @@ JOB_ENVIRONMENTS := credit_default/resources/azure/environments
 JOB_KINDS := train drift score
 COMPILE_JOB := uv pip compile -c requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-annotate --no-emit-index-url --no-header
+# The image that Dagster is hosted in: the project as it runs, without what only its tests need.
+HOSTING := credit_default/deploy/hosting/requirements
 # Of online deployments. Azure ML's inference server pins these to versions of long ago, and was seen to work with the
 # lock's: the tests run it with them. Everything there has the lock's version, and is installed without asking it.
 ONLINE := $(JOB_ENVIRONMENTS)/online
@@ -118,10 +138,15 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	if [ -e requirements.lock ]; then cp requirements.lock requirements.lock.new; fi
 	$(COMPILE) -q -o requirements.lock.new
 	{ echo "# Every package that the project runs and is tested with, with hashes. Made from pyproject.toml with:"; \
-		echo "#   uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \\"; \
-		echo "#      --no-emit-index-url --no-header -o requirements.lock      (make lock)"; \
+		echo "#   uv pip compile pyproject.toml --extra dev --extra hosting --universal --python-version 3.11 \\"; \
+		echo "#      --generate-hashes --no-emit-index-url --no-header -o requirements.lock      (make lock)"; \
 		cat requirements.lock.new; } > requirements.lock
 	rm requirements.lock.new
+	$(COMPILE_JOB) --extra hosting -q -o $(HOSTING).new pyproject.toml
+	{ echo "# What the image of a hosted Dagster needs, with hashes: the versions of requirements.lock. Made with:"; \
+		echo "#   $(COMPILE_JOB) --extra hosting pyproject.toml      (make lock)"; \
+		cat $(HOSTING).new; } > $(HOSTING).txt
+	rm $(HOSTING).new
 	for kind in $(JOB_KINDS); do \
 		$(COMPILE_JOB) -q -o $(JOB_ENVIRONMENTS)/$$kind.new $(JOB_ENVIRONMENTS)/$$kind.in; \
 		{ echo "# What a job of the kind $$kind needs, with hashes: the versions of requirements.lock. Made with:"; \

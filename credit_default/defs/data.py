@@ -10,7 +10,7 @@ from pydantic import Field
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.defs import columns, metadata
 from credit_default.defs.history import data_version, newest_id
-from credit_default.defs.policies import spec
+from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
 from credit_default.resources.ports import Compute, Storage, Stored
 
@@ -34,6 +34,7 @@ def current_prepared(storage: Storage) -> str:
 
 @dg.multi_asset(
     name="curated_data",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "curated_data",
@@ -76,6 +77,7 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
 
 @dg.multi_asset(
     name="prepared_data",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "prepared_data",
@@ -113,6 +115,7 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
 
 @dg.multi_asset(
     name="data_quality_report",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "data_quality_report",

@@ -12,7 +12,7 @@ from credit_default.core.gates import Verdict
 from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
 from credit_default.defs.judging import Judged, judge
-from credit_default.defs.policies import spec
+from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, materialised
 from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Stored
 
@@ -44,6 +44,7 @@ class Training(dg.Config):
 
 @dg.multi_asset(
     name="trained_model",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "trained_model",
@@ -77,6 +78,7 @@ def trained_model(context: dg.AssetExecutionContext, config: Training, compute: 
 
 @dg.multi_asset(
     name="registered_model",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "registered_model",

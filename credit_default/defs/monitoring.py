@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default.core.telemetry import measurements
 from credit_default.defs import columns, metadata
 from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
-from credit_default.defs.policies import DAYS, ONE_RUN, spec
+from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
 from credit_default.resources.ports import Compute, Storage, Telemetry
 
@@ -20,6 +20,7 @@ CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
 
 @dg.multi_asset(
     name="judge_days",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "outcomes",

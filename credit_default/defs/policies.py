@@ -22,6 +22,10 @@ ONE_RUN = dg.BackfillPolicy.single_run()
 DAILY_TABLES = {"credit_default/tables": "daily"}
 MODEL_TABLES = {"credit_default/tables": "model"}
 
+#: The pool of steps that keep compute busy; its limit, where there is one, is the instance's (see dagster.yaml).
+#: Deploying is no part of it: a rollback must not wait until a training is over.
+ON_COMPUTE = "compute"
+
 _DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=48), warn_window=timedelta(hours=30))
 _MODEL = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=45), warn_window=timedelta(days=35))
 FRESHNESS = {

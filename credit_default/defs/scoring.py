@@ -12,7 +12,7 @@ import dagster as dg
 from credit_default.core.telemetry import drift_measurements, drift_records, measurements
 from credit_default.defs import columns, metadata
 from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
-from credit_default.defs.policies import DAYS, ONE_RUN, spec
+from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
 from credit_default.resources.ports import BatchEndpoint, Compute, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
@@ -24,6 +24,7 @@ CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_pred
 
 @dg.multi_asset(
     name="score_days",
+    pool=ON_COMPUTE,
     specs=[
         spec(
             "inference_data",
