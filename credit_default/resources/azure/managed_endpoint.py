@@ -11,8 +11,9 @@ from pydantic import Field
 from credit_default.errors import ModelError, NotThere
 from credit_default.resources.azure import deployments
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.deployments import Deployed, Look
 from credit_default.resources.azure.patience import Patience, within
-from credit_default.resources.azure.registry import AzureModelRegistry
+from credit_default.resources.azure.registry import TAKEN_FROM, AzureModelRegistry
 from credit_default.resources.ports import Endpoint, EndpointState, ModelVersion
 
 _Result = TypeVar("_Result")
@@ -37,9 +38,22 @@ class ManagedEndpoint(Endpoint, ABC):
     def state(self) -> EndpointState:  # noqa: D102 - see the port
         return self._state(*self._seen())
 
-    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+    def look(self) -> Look:
+        """Return the endpoint and its deployments as they are in Azure."""
+        endpoint = self._found()
+        if endpoint is None:
+            return Look(self.name, self._code)
+        found = self.ask("listing deployments", lambda: list(self._deployments.list(self.name)))
+        held = {str(one.name): Deployed(str(one.provisioning_state), (one.tags or {}).get(_SHA256)) for one in found}
+        return Look(self.name, self._code, True, self._default_of(endpoint), endpoint.tags or {}, held)
+
+    def ensure(self) -> None:
+        """Make the endpoint, without deployments, unless it is there."""
         if self._found() is None:
             self._put(f"making endpoint {self.name}", self._new_endpoint())
+
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+        self.ensure()
         deployment = deployments.name_of(model.version, self._code)
         with self.compute.storage.held(self._key):
             if not self._is_deployed(deployment, model):
@@ -165,7 +179,11 @@ class ManagedEndpoint(Endpoint, ABC):
 
     def model_asset(self, model: ModelVersion) -> str:
         """Return the name by which a deployment means a version: the workspace's, or the shared registry's."""
-        asset = self.registry.share(model.version) if self.from_registry else self.registry.asset_id(model.version)
+        if self.from_registry:
+            # What was taken from a registry has another number here, and is not shared a second time under that.
+            asset = model.tags.get(TAKEN_FROM) or self.registry.share(model.version)
+        else:
+            asset = self.registry.asset_id(model.version)
         return asset if asset.startswith("azureml://") else asset.removeprefix("azureml:")
 
     def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
