@@ -78,6 +78,15 @@ class ManagedEndpoint(Endpoint, ABC):
                 self._remove(name)
         return self.state()
 
+    @abstractmethod
+    def must_be_deployable(self) -> None:
+        """Raise `SettingsError` when nothing can be deployed with the present settings."""
+
+    @property
+    @abstractmethod
+    def environment(self) -> str:
+        """The kind of environment that deployments run in."""
+
     @property
     @abstractmethod
     def _code(self) -> str:

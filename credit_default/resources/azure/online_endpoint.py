@@ -41,6 +41,13 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         endpoint = self._found()
         return None if endpoint is None else str(endpoint.scoring_uri)
 
+    def must_be_deployable(self) -> None:  # noqa: D102 - see ManagedEndpoint
+        self._public_key()
+
+    @property
+    def environment(self) -> str:  # noqa: D102 - see ManagedEndpoint
+        return job_environments.ONLINE
+
     @property
     def _code(self) -> str:
         # Besides code and environment: a deployment with another key, or other machines, is another one.

@@ -59,8 +59,7 @@ class AzureModelRegistry(ModelRegistry):
                 for twin in later:
                     self._archive(twin.version)
                 return first
-            number = max(self._numbers(), default=0) + 1
-            self._create(str(number), key, {**tags, _KEY: key, _SHA256: sha256})
+            self._create(self.next_number(), key, {**tags, _KEY: key, _SHA256: sha256})
         raise StorageError(f"Others register versions of {self.name} all the time ({_TRIES} tries); try again")
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
@@ -87,6 +86,10 @@ class AzureModelRegistry(ModelRegistry):
         self.get(version)
         self._ask(f"making version {version} {alias}", lambda: self._aliases.set(alias, version))
         self._show_aliases()
+
+    def next_number(self) -> str:
+        """Return the number of the version that is registered next; one that was archived is not given again."""
+        return str(max(self._numbers(), default=0) + 1)
 
     def asset_id(self, version: str) -> str:
         """Return the name by which deployments of this workspace mean a version."""

@@ -1,0 +1,1 @@
+"""How it gets there: deploy commands, infrastructure, alerts, hosting of Dagster."""

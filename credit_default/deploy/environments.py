@@ -1,0 +1,39 @@
+"""Job environments in a workspace, or in the shared registry: the versions that follow from the project's lock."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from credit_default.deploy.changes import Report
+from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plan_assets import plan
+from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.job_environments import ONLINE
+from credit_default.resources.azure.targets import Kind
+
+#: Those of jobs, and that of online deployments.
+KINDS = (*(kind.value for kind in Kind), ONLINE)
+
+
+def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
+    """Register every environment that is not there in its present version."""
+    patience, workspace = place.patience(), place.registry.workspace
+    where = place.registry.registry if in_registry else place.workspace
+    with told_by_azure(f"looking at the environments in {where}"):
+        client = patience.ask(
+            f"opening {where}", lambda: workspace.registry_client(where) if in_registry else workspace.client()
+        )
+        wanted = {job_environments.reference(kind): kind for kind in KINDS}
+        there = [
+            name
+            for name, kind in wanted.items()
+            if patience.ask(f"looking for {name}", partial(job_environments.is_there, client, kind))
+        ]
+    changes = plan("environment", where, wanted, there)
+    if not dry_run:
+        with told_by_azure(f"registering environments in {where}"):
+            for change in changes:
+                if change.pending:
+                    register = partial(job_environments.ensure, client, wanted[change.name])
+                    patience.ask(f"registering {change.name}", register)
+    return Report("environments", place.environment, dry_run, changes)
