@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from functools import partial
 
 from credit_default.deploy.changes import Report
@@ -31,7 +33,8 @@ def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
         ]
     changes = plan("environment", where, wanted, there)
     if not dry_run:
-        with told_by_azure(f"registering environments in {where}"):
+        # The SDK sends an empty line to the terminal for each folder that it uploads.
+        with told_by_azure(f"registering environments in {where}"), contextlib.redirect_stderr(io.StringIO()):
             for change in changes:
                 if change.pending:
                     register = partial(job_environments.ensure, client, wanted[change.name])

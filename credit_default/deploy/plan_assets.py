@@ -17,11 +17,12 @@ def plan(kind: str, where: str, wanted: Iterable[str], there: Collection[str]) -
     there
         Those of them that there are.
     """
-    return [plan_one(kind, where, name, is_there=name in there) for name in wanted]
+    told = {True: "it is there, and of this very content", False: "nothing of this content is there"}
+    return [plan_one(kind, where, name, is_there=name in there, why=told[name in there]) for name in wanted]
 
 
-def plan_one(kind: str, where: str, name: str, *, is_there: bool) -> Change:
+def plan_one(kind: str, where: str, name: str, *, is_there: bool, why: str | None = None) -> Change:
     """Return the change for a thing that is either there, and then as it should be, or not."""
     if is_there:
-        return Change(Action.UNCHANGED, kind, name, where, "it is there, and of this very content")
-    return Change(Action.CREATE, kind, name, where, "nothing of this content is there")
+        return Change(Action.UNCHANGED, kind, name, where, why or "it is there")
+    return Change(Action.CREATE, kind, name, where, why or "there is none yet")

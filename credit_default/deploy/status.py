@@ -42,7 +42,7 @@ def status(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Fa
     registries: dict[str, Facts] = {}
     for environment in SHOWN:
         if environment not in known:
-            environments[environment] = {"problem": "no settings; name a file with them by --settings", "given": False}
+            environments[environment] = {"problem": "no settings", "given": False}
             continue
         with settings_file.entered({**known[environment], **_PATIENCE}):
             environments[environment] = {"given": True, **_looked(lambda: _environment(open_place()))}
