@@ -10,13 +10,17 @@ import dagster as dg
 from credit_default.core import tables
 from credit_default.defs import scoring
 from credit_default.defs.landing import dealt_with
-from credit_default.deploy.changes import Report, any_pending
+from credit_default.deploy.changes import Change, Report, any_pending
+from credit_default.deploy.environments import there
 from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plan_assets import plan
 from credit_default.deploy.plan_invocation import Predicted, plan_invocation
 from credit_default.deploy.verification import Expected, problems, read
 from credit_default.errors import DayError, DeployError, NotThere
 from credit_default.instance import enter
 from credit_default.launching import launch
+from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.targets import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,9 +47,10 @@ def invoke(place: Place, day: date, *, verify: bool, dry_run: bool) -> Report:
         with dg.DagsterInstance.get() as instance:
             known = dealt_with(instance, "inference_data", scoring.CHAIN, name, fingerprint)
         predicted = _predicted(place, name)
-    changes = plan_invocation(
-        place.storage.container, name, live, landed=bool(fingerprint), dealt_with=known, predicted=predicted
-    )
+        change = plan_invocation(
+            place.storage.container, name, live, landed=bool(fingerprint), dealt_with=known, predicted=predicted
+        )
+        changes = [*(_missing_environments(place) if change.pending else []), change]
     if dry_run:
         return Report("invoke", place.environment, dry_run, changes, {"day": name})
     run_id = launch("score_batch", settings.home / "deploy.log", day=name) if any_pending(changes) else None
@@ -66,6 +71,13 @@ def _must_be_ours(place: Place, day: date) -> None:
 def _live(place: Place) -> ModelVersion | None:
     version = place.endpoint.look().state.default
     return place.registry.get(version) if version is not None else None
+
+
+def _missing_environments(place: Place) -> list[Change]:
+    """Return the environments that the job's steps run in and that are still to be made."""
+    wanted = {job_environments.reference(kind): kind for kind in (Kind.SCORE, Kind.DRIFT)}
+    found = there(place, place.registry.workspace.client(), wanted)
+    return plan("environment", place.workspace, [name for name in wanted if name not in found], ())
 
 
 def _key(day: str) -> str:

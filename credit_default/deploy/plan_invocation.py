@@ -19,7 +19,7 @@ class Predicted:
 
 def plan_invocation(
     where: str, day: str, live: ModelVersion | None, *, landed: bool, dealt_with: bool, predicted: Predicted | None
-) -> list[Change]:
+) -> Change:
     """Return what changes so that a day is scored by the live version, from what landed for it.
 
     Parameters
@@ -44,12 +44,12 @@ def plan_invocation(
         raise NotThere(f"No file landed for {day}; put one into landing/inference/batch/{day}/ of the lake")
     name = f"{day}/predictions.parquet"
     if predicted is None:
-        return [Change(Action.CREATE, "predictions", name, where, "the day was not scored yet", live.version)]
+        return Change(Action.CREATE, "predictions", name, where, "the day was not scored yet", live.version)
     if (predicted.model_version, predicted.model_sha256) != (live.version, live.sha256):
         told = f"version {predicted.model_version} scored the day, and version {live.version} is live"
     elif not dealt_with:
         told = "this Dagster instance does not know of a run that took in these files, scored and measured them"
     else:
         told = f"version {live.version} scored these very files"
-        return [Change(Action.UNCHANGED, "predictions", name, where, told)]
-    return [Change(Action.UPDATE, "predictions", name, where, told, live.version)]
+        return Change(Action.UNCHANGED, "predictions", name, where, told)
+    return Change(Action.UPDATE, "predictions", name, where, told, live.version)

@@ -44,7 +44,7 @@ class ManagedEndpoint(Endpoint, ABC):
         if endpoint is None:
             return Look(self.name, self._code)
         found = self.ask("listing deployments", lambda: list(self._deployments.list(self.name)))
-        held = {str(one.name): Deployed(str(one.provisioning_state), (one.tags or {}).get(_SHA256)) for one in found}
+        held = {str(one.name): Deployed(_state_of(one), (one.tags or {}).get(_SHA256)) for one in found}
         return Look(self.name, self._code, True, self._default_of(endpoint), endpoint.tags or {}, held)
 
     def ensure(self) -> None:
@@ -208,6 +208,12 @@ class ManagedEndpoint(Endpoint, ABC):
         """Ask Azure, and again for a bounded time when it gives no usable answer."""
         patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
         return patience.ask(what, question)
+
+
+def _state_of(deployment: Any) -> str:
+    """Return how far Azure is with a deployment, in its own word: the SDK gives text, or an enumeration's member."""
+    state = deployment.provisioning_state
+    return str(getattr(state, "value", state))
 
 
 def or_none(question: Callable[[], Any]) -> Any:
