@@ -218,6 +218,15 @@ def test_what_answered_before_is_kept(world, version):
         assert before.default is None or before.default in done.deployments
 
 
+@given(worlds(), asked)
+def test_what_nobody_goes_back_to_is_removed_once_another_answers(world, version):
+    changes = plan_or_none(world, version)
+    assume(changes is not None)
+    look = after(world, changes).endpoint
+    if look.default != world.endpoint.default:
+        assert deployments.superfluous(list(look.deployments), look.default, look.state.previous) == []
+
+
 @given(worlds(), st.data())
 def test_the_same_holds_for_the_online_endpoint(world, data):
     live = data.draw(st.sampled_from([one.version for one in world.models]))
