@@ -12,6 +12,7 @@ import click
 
 from credit_default import __version__
 from credit_default import settings as settings_of
+from credit_default.cli_deploy import deploy
 from credit_default.cli_models import models
 from credit_default.errors import CreditDefaultError, NotThere
 
@@ -32,6 +33,7 @@ def main() -> None:
     """Train, register, deploy, score with and watch a model of credit-card default."""
 
 
+main.add_command(deploy)
 main.add_command(models)
 
 

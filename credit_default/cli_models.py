@@ -22,15 +22,17 @@ def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetim
         ) from error
 
 
-def _one_line(_: click.Context, __: click.Parameter, value: str) -> str:
+def one_line(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Return a reason on one line; it is kept for ever, so it has to say something."""
+    if value is None:
+        return None
     reason = " ".join(value.split())
     if not reason or not reason.isprintable():
         raise click.BadParameter("is blank or cannot be printed; say in a line of text why")
     return reason
 
 
-_reason = click.option("--reason", required=True, callback=_one_line, help="Why, for whoever reads the history.")
+_reason = click.option("--reason", required=True, callback=one_line, help="Why, for whoever reads the history.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
 

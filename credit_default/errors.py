@@ -17,6 +17,7 @@
     ├── NotThere               something that this step needs was never made
     ├── NotAllowed             a version's verdict, or what a person decided about it, forbids what is asked
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
+    ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
     ├── StorageError           storage cannot be reached, or refuses us
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
@@ -87,6 +88,10 @@ class NotAllowed(CreditDefaultError):
 
 class LedgerError(CreditDefaultError):
     """The ledger of promotions was changed by other hands than ours, and cannot be continued."""
+
+
+class DeployError(CreditDefaultError):
+    """Azure refused what a deploy command asked for, or what came of it is not what was wanted."""
 
 
 class StorageError(CreditDefaultError):

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import subprocess
-import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import dagster as dg
-
 from credit_default.core.ledger import Entry, Ledger
-from credit_default.defs.deployment import ASKED_BY, why_not_live
+from credit_default.defs.deployment import why_not_live
 from credit_default.defs.model import VERDICT
-from credit_default.errors import JobFailed, NotAllowed, NotThere, SettingsError
+from credit_default.errors import NotAllowed, NotThere
 from credit_default.instance import enter
+from credit_default.launching import launch, login
 from credit_default.resources import ledger as ledgers
 from credit_default.resources import resources_for
 from credit_default.resources.ports import EndpointState, ModelRegistry, ModelVersion, Storage
-from credit_default.run_job import why_failed
 from credit_default.settings import Settings
 
 Decision = Literal["approve", "refuse"]
-#: A leading dot hides a tag from the UI.
-_TAG = ".credit_default/rollback"
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ def decide(settings: Settings, decision: Decision, version: str, reason: str) ->
     LedgerError
         The ledger was changed by other hands than ours.
     """
-    ports, who = resources_for(settings), _login()
+    ports, who = resources_for(settings), login()
     registry, storage = ports["registry"], ports["storage"]
     model = registry.get(version)
     with ledgers.held(storage) as writer:
@@ -133,24 +124,11 @@ def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
     if wanted is not None and wanted == state.default:
         return RolledBack(wanted, state.previous, None, f"Version {wanted} was live already.")
     config = {"direction": "back", "reason": reason, **({"version": wanted} if wanted else {})}
-    run_id = _run("rollback_model", {"ops": {"batch_deployment": {"config": config}}}, settings)
+    asked = {"ops": {"batch_deployment": {"config": config}}}
+    run_id = launch("rollback_model", settings.home / "rollback.log", config=asked)
     state = ports["endpoint"].state()
     assert state.default is not None
     return RolledBack(state.default, state.previous, run_id, _after_rollback(state, ports))
-
-
-def _run(job: str, config: dict[str, Any], settings: Settings) -> str:
-    """Run a job to its end on the instance that this process works on; returns the run's id."""
-    mark, log = uuid.uuid4().hex, settings.home / "rollback.log"
-    command = [sys.executable, "-m", "credit_default.run_job", job, "--config", json.dumps(config)]
-    tags = ["--tag", f"{_TAG}={mark}", "--tag", f"{ASKED_BY}={_login()}"]
-    with log.open("ab") as stream:
-        done = subprocess.run([*command, *tags], stdout=stream, stderr=stream, check=False)  # noqa: S603 - our own program
-    with dg.DagsterInstance.get() as instance:
-        run = next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
-        if done.returncode != 0 or run is None:
-            raise JobFailed(f"{job} failed: {why_failed(instance, run)} The whole log: {log}")
-    return run.run_id
 
 
 def _must_be_approvable(model: ModelVersion, last: Entry | None) -> None:
@@ -195,15 +173,6 @@ def _unmet(storage: Storage, version: str) -> list[dict[str, Any]]:
     except NotThere:
         return []
     return [criterion for criterion in verdict["criteria"] if not criterion["passed"]]
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError) as error:
-        raise SettingsError(
-            f"User {os.getuid()} has no login name on this machine, and the ledger has to name somebody; set LOGNAME"
-        ) from error
 
 
 def _told(moment: datetime) -> str:

@@ -52,12 +52,16 @@ def job_of(stored: Stored) -> Metadata:
 def catalogued(storage: Storage, asset: str, stored: Stored) -> Metadata:
     """Enter a table into the platform's data catalogue, where there is one, and return its version to be shown.
 
-    The version is made of the content's, so that the same content is the same version. Azure ML takes 30 characters.
     What is entered is the job's own file: the published one may be another run's by now.
     """
-    version = "-".join(filter(None, (stored.partition, stored.data_version[:16])))
+    version = data_asset_version(stored.partition, stored.data_version)
     entered = storage.catalogue(asset, stored.files["table"], version=version)
     return {"data_asset": f"{asset}:{entered}"} if entered is not None else {}
+
+
+def data_asset_version(day: str | None, data_version: str) -> str:
+    """Return the version of a table in the catalogue: the same for the same content. Azure ML takes 30 characters."""
+    return "-".join(filter(None, (day, data_version[:16])))
 
 
 def check_specs(asset: str, names: Mapping[str, str]) -> list[dg.AssetCheckSpec]:

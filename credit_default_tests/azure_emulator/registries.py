@@ -1,8 +1,9 @@
-"""Azure ML registries: models that workspaces share, copied into a store of the registry's own."""
+"""Azure ML registries: models and environments that workspaces share, in a store of the registry's own."""
 
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,19 +28,23 @@ _BASE = (
     "/providers/Microsoft.MachineLearningServices/registries/{registry}"
 )
 _ONE = f"{_BASE}/models/{{name}}/versions/{{version}}"
+_ENVIRONMENT = f"{_BASE}/environments/{{name}}/versions/{{version}}"
 _OPERATION = f"{_BASE}/import/operations/{{operation}}"
 _SOURCE = re.compile(
     r"azureml://locations/(?P<region>[^/]+)/workspaces/(?P<guid>[^/]+)"
     r"/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)"
 )
 
+_UPLOADED = re.compile(rf"https://{re.escape(ACCOUNT)}\.blob\.core\.windows\.net/(?P<container>upload-[0-9a-f-]+)")
+
 
 @dataclass
 class Registry:
-    """One registry; ``models[name][version]`` is what it answers."""
+    """One registry; ``models[name][version]`` and ``environments[name][version]`` are what it answers."""
 
     name: str
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def container(self) -> str:
@@ -78,6 +83,10 @@ def routes(state: State) -> list[Route]:
         route("GET", f"{_BASE}/models/{{name}}/versions", _list, answer="ModelVersion[]"),
         route("POST", f"{_BASE}/import", _import),
         route("GET", _OPERATION, lambda _: Answer(status=200)),
+        route("GET", _ENVIRONMENT, _get_environment, answer="EnvironmentVersion"),
+        route("GET", f"{_BASE}/environments/{{name}}/versions", _list_environments, answer="EnvironmentVersion[]"),
+        route("PUT", _ENVIRONMENT, _put_environment, request="EnvironmentVersion", answer="EnvironmentVersion"),
+        route("PUT", f"{_BASE}/tempdatarefs/{{name}}/versions/{{version}}", _start_upload),
         route("POST", f"{_BASE}/datarefs/{{name}}/versions/{{version}}", _reference),
     ]
 
@@ -186,3 +195,64 @@ def _reference(call: Call) -> Answer:
             }
         }
     )
+
+
+def _get_environment(call: Call) -> Answer:
+    registry, name, version = _named(call.state, call.params["registry"]), call.params["name"], call.params["version"]
+    found = registry.environments.get(name, {}).get(version)
+    if found is None:
+        raise not_found("Environment", f"{name}:{version}")
+    return Answer(found)
+
+
+def _list_environments(call: Call) -> Answer:
+    versions = _named(call.state, call.params["registry"]).environments.get(call.params["name"], {})
+    return Answer({"value": list(reversed(versions.values()))})
+
+
+def _start_upload(call: Call) -> Answer:
+    """Answer a container of its own for the files of an asset that is not there yet."""
+    registry, name, version = _named(call.state, call.params["registry"]), call.params["name"], call.params["version"]
+    if call.body["assetId"] != f"azureml://registries/{registry.name}/environments/{name}/versions/{version}":
+        raise bad_request(f"The emulator keeps no uploads for '{call.body['assetId']}'.")
+    if version in registry.environments.get(name, {}):
+        raise conflict(f"Environment '{name}' version '{version}' already exists in registry '{registry.name}'.")
+    container = f"upload-{uuid.uuid4()}"
+    call.state.blobs.create_container(container)
+    address = f"https://{ACCOUNT}.blob.core.windows.net/{container}"
+    signature = call.state.blobs.container_signature(container)
+    return Answer(
+        {
+            "blobReferenceForConsumption": {
+                "blobUri": address,
+                "credential": {"credentialType": "SAS", "sasUri": f"{address}?{signature}"},
+            }
+        }
+    )
+
+
+def _put_environment(call: Call) -> Answer:
+    """Keep an environment whose files were uploaded; a version is there once, for ever."""
+    registry = _named(call.state, call.params["registry"])
+    name = check_name("Environment", call.params["name"])
+    version = check_version(call.params["version"])
+    asked = call.body["properties"]
+    uploaded = _UPLOADED.match(asked["build"]["contextUri"])
+    if uploaded is None or not any(True for _ in call.state.blobs.names(uploaded["container"])):
+        raise bad_request("There is nothing at the path of the build context.")
+    moment = now()
+    kept = {"isArchived": False, "isAnonymous": False, "tags": {}, "properties": {}, "environmentType": "UserCreated"}
+    # What it keeps is where the files are, and no signature.
+    build = {**asked["build"], "contextUri": f"https://{ACCOUNT}.blob.core.windows.net/{uploaded['container']}/"}
+    stored = {
+        "id": f"azureml://registries/{registry.name}/environments/{name}/versions/{version}",
+        "name": version,
+        "type": "Microsoft.MachineLearningServices/registries/environments/versions",
+        "properties": {**kept, **asked, "build": build, "provisioningState": "Succeeded"},
+        "systemData": {"createdAt": moment, "createdBy": "emulator", "createdByType": "Application"},
+    }
+    with call.state.lock:
+        if version in registry.environments.get(name, {}):
+            raise conflict(f"Environment '{name}' version '{version}' already exists in registry '{registry.name}'.")
+        registry.environments.setdefault(name, {})[version] = stored
+    return Answer(stored, 201)

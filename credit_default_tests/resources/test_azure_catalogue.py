@@ -56,7 +56,7 @@ def test_the_same_content_is_registered_once(storage, assets, emulator):
 def test_who_comes_second_takes_what_is_there(storage, assets, monkeypatch):
     # Somebody registers another path under this version after we have looked, which Azure refuses us.
     seen = iter([False, True])
-    monkeypatch.setattr(catalogue, "_is_there", lambda *_: next(seen))
+    monkeypatch.setattr(catalogue, "is_there", lambda *_: next(seen))
     other = Data(name="curated_data", version="aaaa", path=storage.datastore_uri("other"), type=AssetTypes.URI_FILE)
     assets.create_or_update(other)
     assert storage.catalogue("curated_data", KEY, version="aaaa") == "aaaa"

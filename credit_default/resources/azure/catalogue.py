@@ -39,10 +39,10 @@ def register(
 
     what = f"version {version} of data asset {name}"
 
-    def is_there() -> bool:
-        return patience.ask(f"looking for {what}", lambda: _is_there(client, name, version))
+    def found() -> bool:
+        return patience.ask(f"looking for {what}", lambda: is_there(client, name, version))
 
-    if is_there():
+    if found():
         return
     keep()
     asset = Data(name=name, version=version, path=path, type=AssetTypes.URI_FILE)
@@ -50,7 +50,7 @@ def register(
         patience.ask(f"registering {what}", lambda: client.data.create_or_update(asset))
     except HttpResponseError as error:
         # Somebody may have been faster, or the answer was lost and the question repeated.
-        if is_there():
+        if found():
             _LOGGER.info("Somebody else registered %s meanwhile.", what)
             return
         raise StorageError(
@@ -59,7 +59,8 @@ def register(
         ) from error
 
 
-def _is_there(client: MLClient, name: str, version: str) -> bool:
+def is_there(client: MLClient, name: str, version: str) -> bool:
+    """Whether a data asset has a version."""
     from azure.core.exceptions import ResourceNotFoundError
 
     try:

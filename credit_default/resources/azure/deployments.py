@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from credit_default.code_version import code_version
 from credit_default.resources.ports import EndpointState
@@ -18,6 +19,45 @@ _PREVIOUS, _CHANGED_BY = "previous", "changed_by"
 _NAME = re.compile(r"version-(\d+)-([0-9a-f]{12})")
 #: How many deployments stay beside the default.
 _KEEP = 6
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment: how far Azure is with it, and the sha256 of its model as its tag tells it."""
+
+    state: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """An endpoint as it is, by the names that Azure knows; for whoever plans a change of it, or shows it.
+
+    Attributes
+    ----------
+    name
+        Of the endpoint.
+    code
+        What the name of a deployment ends with that is made now.
+    there
+        Whether there is such an endpoint.
+    default
+        Name of the deployment that answers.
+    deployments
+        Every deployment by its name, those of other people too.
+    """
+
+    name: str
+    code: str
+    there: bool = False
+    default: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deployments: Mapping[str, Deployed] = field(default_factory=dict)
+
+    @property
+    def state(self) -> EndpointState:
+        """The same, by versions of the model."""
+        return state_of(list(self.deployments), self.default, self.tags, self.code)
 
 
 def code_of(environment: str) -> str:
@@ -70,6 +110,19 @@ def superfluous(names: Collection[str], default: str, previous: str | None) -> l
     ours = sorted((name for name in names if version_of(name)), key=lambda name: int(version_of(name) or 0))
     others = [name for name in ours if name != default and version_of(name) != previous]
     return others[: max(len(others) - _KEEP, 0)]
+
+
+def superfluous_online(names: Collection[str], default: str, previous: str | None, code: str) -> list[str]:
+    """Return all but what answers and what answered before: these cost money while they stand."""
+    kept = {default, choose(names, previous, code) if previous else None}
+    newest = max(_number(name) for name in kept if name)
+    # A newer one is there to go live next.
+    return [name for name in names if name not in kept and 0 < _number(name) <= newest]
+
+
+def _number(name: str) -> int:
+    """Return the version of a deployment as a number; 0 when it is none of ours."""
+    return int(version_of(name) or 0)
 
 
 def version_of(name: str) -> str | None:

@@ -68,6 +68,17 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         if broken is not None:
             raise failure_of(broken)
 
+    def must_be_deployable(self) -> None:  # noqa: D102 - see ManagedEndpoint
+        if self.compute.targets[Kind.SCORE.value].compute == SERVERLESS:
+            raise SettingsError(
+                "Steps of scoring run on serverless compute, and a batch endpoint needs a cluster; set "
+                "CREDIT_DEFAULT_COMPUTE_SCORE to the name of one"
+            )
+
+    @property
+    def environment(self) -> str:  # noqa: D102 - see ManagedEndpoint
+        return Kind.SCORE.value
+
     @property
     def _invocations(self) -> Invocations:
         compute = self.compute
@@ -113,12 +124,8 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, ModelBatchDeployment
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
+        self.must_be_deployable()
         target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
-        if target.compute == SERVERLESS:
-            raise SettingsError(
-                "Steps of scoring run on serverless compute, and a batch endpoint needs a cluster; set "
-                "CREDIT_DEFAULT_COMPUTE_SCORE to the name of one"
-            )
         asset = self.model_asset(model)
         environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
 

@@ -44,16 +44,29 @@ def reference(kind: str) -> str:
     return f"credit-card-default-{kind}:{digest.hexdigest()[:12]}"
 
 
-def ensure(client: MLClient, kind: str) -> str:
-    """Register the environment of a kind, unless this very one is there; return its reference."""
-    from azure.ai.ml.entities import BuildContext, Environment
-    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+def is_there(client: MLClient, kind: str) -> bool:
+    """Whether the environment of a kind is registered, in this very version."""
+    from azure.core.exceptions import ResourceNotFoundError
 
-    found = reference(kind)
-    name, _, version = found.partition(":")
+    name, _, version = reference(kind).partition(":")
     try:
         client.environments.get(name, version)
     except ResourceNotFoundError:
+        return False
+    return True
+
+
+def ensure(client: MLClient, kind: str) -> str:
+    """Register the environment of a kind, unless this very one is there; return its reference.
+
+    The client is one of a workspace or of a shared registry.
+    """
+    from azure.ai.ml.entities import BuildContext, Environment
+    from azure.core.exceptions import ResourceExistsError
+
+    found = reference(kind)
+    name, _, version = found.partition(":")
+    if not is_there(client, kind):
         with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             for file, content in build_files(kind).items():
                 Path(folder, file).write_bytes(content)

@@ -11,8 +11,9 @@ from pydantic import Field
 from credit_default.errors import ModelError, NotThere
 from credit_default.resources.azure import deployments
 from credit_default.resources.azure.compute import AzureCompute
+from credit_default.resources.azure.deployments import Deployed, Look
 from credit_default.resources.azure.patience import Patience, within
-from credit_default.resources.azure.registry import AzureModelRegistry
+from credit_default.resources.azure.registry import TAKEN_FROM, AzureModelRegistry
 from credit_default.resources.ports import Endpoint, EndpointState, ModelVersion
 
 _Result = TypeVar("_Result")
@@ -37,9 +38,22 @@ class ManagedEndpoint(Endpoint, ABC):
     def state(self) -> EndpointState:  # noqa: D102 - see the port
         return self._state(*self._seen())
 
-    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+    def look(self) -> Look:
+        """Return the endpoint and its deployments as they are in Azure."""
+        endpoint = self._found()
+        if endpoint is None:
+            return Look(self.name, self._code)
+        found = self.ask("listing deployments", lambda: list(self._deployments.list(self.name)))
+        held = {str(one.name): Deployed(_state_of(one), (one.tags or {}).get(_SHA256)) for one in found}
+        return Look(self.name, self._code, True, self._default_of(endpoint), endpoint.tags or {}, held)
+
+    def ensure(self) -> None:
+        """Make the endpoint, without deployments, unless it is there."""
         if self._found() is None:
             self._put(f"making endpoint {self.name}", self._new_endpoint())
+
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
+        self.ensure()
         deployment = deployments.name_of(model.version, self._code)
         with self.compute.storage.held(self._key):
             if not self._is_deployed(deployment, model):
@@ -63,6 +77,15 @@ class ManagedEndpoint(Endpoint, ABC):
             for name in self._superfluous(names, deployment, self.state().previous):
                 self._remove(name)
         return self.state()
+
+    @abstractmethod
+    def must_be_deployable(self) -> None:
+        """Raise `SettingsError` when nothing can be deployed with the present settings."""
+
+    @property
+    @abstractmethod
+    def environment(self) -> str:
+        """The kind of environment that deployments run in."""
 
     @property
     @abstractmethod
@@ -165,7 +188,11 @@ class ManagedEndpoint(Endpoint, ABC):
 
     def model_asset(self, model: ModelVersion) -> str:
         """Return the name by which a deployment means a version: the workspace's, or the shared registry's."""
-        asset = self.registry.share(model.version) if self.from_registry else self.registry.asset_id(model.version)
+        if self.from_registry:
+            # What was taken from a registry has another number here, and is not shared a second time under that.
+            asset = model.tags.get(TAKEN_FROM) or self.registry.share(model.version)
+        else:
+            asset = self.registry.asset_id(model.version)
         return asset if asset.startswith("azureml://") else asset.removeprefix("azureml:")
 
     def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
@@ -181,6 +208,12 @@ class ManagedEndpoint(Endpoint, ABC):
         """Ask Azure, and again for a bounded time when it gives no usable answer."""
         patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
         return patience.ask(what, question)
+
+
+def _state_of(deployment: Any) -> str:
+    """Return how far Azure is with a deployment, in its own word: the SDK gives text, or an enumeration's member."""
+    state = deployment.provisioning_state
+    return str(getattr(state, "value", state))
 
 
 def or_none(question: Callable[[], Any]) -> Any:

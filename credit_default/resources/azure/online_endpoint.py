@@ -41,6 +41,13 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         endpoint = self._found()
         return None if endpoint is None else str(endpoint.scoring_uri)
 
+    def must_be_deployable(self) -> None:  # noqa: D102 - see ManagedEndpoint
+        self._public_key()
+
+    @property
+    def environment(self) -> str:  # noqa: D102 - see ManagedEndpoint
+        return job_environments.ONLINE
+
     @property
     def _code(self) -> str:
         # Besides code and environment: a deployment with another key, or other machines, is another one.
@@ -77,10 +84,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         return endpoint
 
     def _superfluous(self, names: Sequence[str], deployment: str, previous: str | None) -> list[str]:
-        kept = {deployment, deployments.choose(names, previous, self._code) if previous else None}
-        newest = max(_number(name) for name in kept if name)
-        # A newer one is there to go live next.
-        return [name for name in names if name not in kept and 0 < _number(name) <= newest]
+        return deployments.superfluous_online(names, deployment, previous, self._code)
 
     def _create(self, deployment: str, model: ModelVersion, tags: Mapping[str, str]) -> None:
         from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, OnlineRequestSettings
@@ -183,11 +187,6 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         # After the error, the server lists the files of the model.
         words, _, _ = log.partition("Model Directory Contents")
         return "\n".join(words.splitlines()[-_LAST_LINES:])
-
-
-def _number(deployment: str) -> int:
-    """Return the version of a deployment as a number; 0 when it is none of ours."""
-    return int(deployments.version_of(deployment) or 0)
 
 
 @cache

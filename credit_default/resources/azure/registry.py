@@ -59,8 +59,7 @@ class AzureModelRegistry(ModelRegistry):
                 for twin in later:
                     self._archive(twin.version)
                 return first
-            number = max(self._numbers(), default=0) + 1
-            self._create(str(number), key, {**tags, _KEY: key, _SHA256: sha256})
+            self._create(self.next_number(), key, {**tags, _KEY: key, _SHA256: sha256})
         raise StorageError(f"Others register versions of {self.name} all the time ({_TRIES} tries); try again")
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
@@ -88,6 +87,10 @@ class AzureModelRegistry(ModelRegistry):
         self._ask(f"making version {version} {alias}", lambda: self._aliases.set(alias, version))
         self._show_aliases()
 
+    def next_number(self) -> str:
+        """Return the number of the version that is registered next; one that was archived is not given again."""
+        return str(max(self._numbers(), default=0) + 1)
+
     def asset_id(self, version: str) -> str:
         """Return the name by which deployments of this workspace mean a version."""
         return f"azureml:{self.name}:{version}"
@@ -107,7 +110,7 @@ class AzureModelRegistry(ModelRegistry):
             The registry holds another model under this number, or did not take this one.
         """
         model = self.get(version)
-        if self._is_shared(model):
+        if self.is_shared(model):
             return self.shared_id(version)
         # Meanwhile the SDK turns the client that it is asked with to the registry, with everything that uses it.
         client = self.workspace.new_client()
@@ -124,7 +127,7 @@ class AzureModelRegistry(ModelRegistry):
             )
         except Exception as error:
             # Somebody else may have shared it meanwhile, or only the answer was lost.
-            if not self._is_shared(model):
+            if not self.is_shared(model):
                 raise ModelError(
                     f"Registry {self.registry} did not take version {version} of {self.name} "
                     f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on it"
@@ -143,7 +146,7 @@ class AzureModelRegistry(ModelRegistry):
         HashMismatch
             A file in the registry is not what it was when it was trained.
         """
-        shared = self._shared(version)
+        shared = self.shared(version)
         if shared is None:
             raise NotThere(
                 f"Registry {self.registry} has no version {version} of {self.name}; share it from the workspace that "
@@ -163,6 +166,39 @@ class AzureModelRegistry(ModelRegistry):
         self.storage.publish(staged, key)
         tags = {name: value for name, value in told.items() if name not in (*_MARKS, _KEY, _SHA256)}
         return self.register(key, sha256=manifest["model_sha256"], tags={**tags, TAKEN_FROM: self.shared_id(version)})
+
+    def is_shared(self, model: ModelVersion) -> bool:
+        """Whether a version of this workspace is in the shared registry, under the same number.
+
+        Raises
+        ------
+        ModelError
+            The registry holds another model under this number.
+        """
+        shared = self.shared(model.version)
+        if shared is None:
+            return False
+        sha256 = (shared.tags or {}).get(_SHA256)
+        if sha256 is None:
+            with self._downloaded(model.version) as folder:
+                sha256 = _checked(folder, None, self.shared_id(model.version))["model_sha256"]
+        if sha256 != model.sha256:
+            raise ModelError(
+                f"Registry {self.registry} holds another model as version {model.version} of {self.name} (sha256 "
+                f"{sha256[:12]}..., here {model.sha256[:12]}...); only one workspace may share under a name: archive "
+                "that version or use a registry of your own (AZURE_ML_REGISTRY)"
+            )
+        return True
+
+    def shared(self, version: str) -> "Model | None":
+        """Return a version as the shared registry has it, or None."""
+
+        def look() -> "Model | None":
+            client = self.workspace.registry_client(self.registry)
+            missing: Model | None = None
+            return _unless_missing(lambda: client.models.get(self.name, version), missing)
+
+        return self._ask(f"looking for version {version} in registry {self.registry}", look)
 
     @property
     def _aliases(self) -> Aliases:
@@ -235,32 +271,6 @@ class AzureModelRegistry(ModelRegistry):
             except Exception as error:  # noqa: BLE001 - the aliases themselves are set
                 _LOGGER.warning("Tags of %s do not show its aliases for now (%s).", self.name, type(error).__name__)
                 return
-
-    def _is_shared(self, model: ModelVersion) -> bool:
-        shared = self._shared(model.version)
-        if shared is None:
-            return False
-        sha256 = (shared.tags or {}).get(_SHA256)
-        if sha256 is None:
-            with self._downloaded(model.version) as folder:
-                sha256 = _checked(folder, None, self.shared_id(model.version))["model_sha256"]
-        if sha256 != model.sha256:
-            raise ModelError(
-                f"Registry {self.registry} holds another model as version {model.version} of {self.name} (sha256 "
-                f"{sha256[:12]}..., here {model.sha256[:12]}...); only one workspace may share under a name: archive "
-                "that version or use a registry of your own (AZURE_ML_REGISTRY)"
-            )
-        return True
-
-    def _shared(self, version: str) -> "Model | None":
-        """Return a version as the shared registry has it, or None."""
-
-        def look() -> "Model | None":
-            client = self.workspace.registry_client(self.registry)
-            missing: Model | None = None
-            return _unless_missing(lambda: client.models.get(self.name, version), missing)
-
-        return self._ask(f"looking for version {version} in registry {self.registry}", look)
 
     @contextmanager
     def _downloaded(self, version: str) -> Iterator[Path]:

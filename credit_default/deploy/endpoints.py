@@ -1,0 +1,102 @@
+"""The batch endpoint, and which version answers at it and at the online endpoint.
+
+Versions go live by the platform's own jobs, `deploy_model` and `deploy_online`: smoke test, ledger of promotions and
+lineage are the same whoever starts them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from credit_default.deploy.changes import Change, Report, any_pending
+from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plan_assets import plan_one
+from credit_default.deploy.plan_deployment import Choice, Needs, choose, goes_live, is_missing, plan_batch, plan_online
+from credit_default.instance import enter
+from credit_default.launching import launch
+from credit_default.resources import ledger as ledgers
+from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.deployments import Look
+from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.registry import TAKEN_FROM
+from credit_default.resources.ports import ModelVersion
+
+
+def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:
+    """Make the batch endpoint, without deployments, unless it is there."""
+    endpoint = place.endpoint
+    with told_by_azure(f"looking for endpoint {endpoint.name}"):
+        change = plan_one("batch endpoint", place.workspace, endpoint.name, is_there=endpoint.look().there)
+    if change.pending and not dry_run:
+        with told_by_azure(f"making endpoint {endpoint.name}"):
+            endpoint.ensure()
+    return Report("endpoint", place.environment, dry_run, [change])
+
+
+def deploy_version(place: Place, version: str | None, reason: str | None, *, dry_run: bool) -> Report:
+    """Let a version answer at the batch endpoint: the one that is named, or the newest if its verdict allows it."""
+    with told_by_azure("looking at what is deployed"):
+        choice, changes = _planned(place, version)
+    run_id = None
+    if any_pending(changes) and not dry_run:
+        # Named, so that the run does what was planned; when nothing is to go live, it only mends what is told of it.
+        named = {"version": choice.model.version} if choice.model is not None else {}
+        config = {**named, "reason": reason or f"deployed by command: {choice.why}"}
+        run_id = _launched(place, "deploy_model", {"ops": {"batch_deployment": {"config": config}}})
+    return Report("deployment", place.environment, dry_run, changes, _live(place.endpoint, run_id))
+
+
+def _planned(place: Place, version: str | None) -> tuple[Choice, list[Change]]:
+    look, ledger, versions = place.endpoint.look(), ledgers.read(place.storage), place.registry.versions()
+    choice = choose(versions, ledger, version)
+    needs = _needs(place, place.endpoint, look, choice.model)
+    champion = next((one.version for one in versions if "champion" in one.aliases), None)
+    return choice, plan_batch(place.workspace, look, choice, needs, ledger=ledger, champion=champion)
+
+
+def deploy_online(place: Place, *, dry_run: bool) -> Report:
+    """Let the version that is live at the batch endpoint answer at the online endpoint, too."""
+    with told_by_azure("looking at what is deployed"):
+        live = place.endpoint.look().state.default
+        model = place.registry.get(live) if live is not None else None
+        look = place.online_endpoint.look()
+        changes = plan_online(place.workspace, look, model, _needs(place, place.online_endpoint, look, model))
+    run_id = _launched(place, "deploy_online", {}) if any_pending(changes) and not dry_run else None
+    with told_by_azure("looking where the endpoint is asked"):
+        about = {**_live(place.online_endpoint, run_id), "scoring_uri": place.online_endpoint.scoring_uri()}
+    return Report("online", place.environment, dry_run, changes, about)
+
+
+def _needs(place: Place, endpoint: ManagedEndpoint, look: Look, model: ModelVersion | None) -> Needs | None:
+    """Return what there is of what a deployment is made of, when one has to be made.
+
+    Raises
+    ------
+    SettingsError
+        Nothing can be deployed with the present settings.
+    """
+    if model is None or not goes_live(look, model) or not is_missing(look, model):
+        return None
+    endpoint.must_be_deployable()
+    client = place.registry.workspace.client()
+    reference = job_environments.reference(endpoint.environment)
+    return Needs(
+        environment=reference,
+        environment_is_there=place.patience().ask(
+            f"looking for {reference}", lambda: job_environments.is_there(client, endpoint.environment)
+        ),
+        registry=place.registry.registry if endpoint.from_registry else None,
+        shared=endpoint.from_registry and (TAKEN_FROM in model.tags or place.registry.is_shared(model)),
+    )
+
+
+def _launched(place: Place, job: str, config: dict[str, Any]) -> str:
+    enter(place.settings)
+    return launch(job, place.settings.home / "deploy.log", config=config)
+
+
+def _live(endpoint: ManagedEndpoint, run_id: str | None) -> dict[str, str | None]:
+    """Tell what answers now."""
+    with told_by_azure("looking at what is deployed"):
+        state = endpoint.state()
+    return {"live_version": state.default, "previous_version": state.previous, "run_id": run_id}

@@ -1,0 +1,62 @@
+"""Job environments in a workspace, or in the shared registry: the versions that follow from the project's lock."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from credit_default.deploy.changes import Report
+from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plan_assets import plan
+from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.job_environments import ONLINE
+from credit_default.resources.azure.targets import Kind
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+#: Those of jobs, and that of online deployments.
+KINDS = (*(kind.value for kind in Kind), ONLINE)
+
+
+def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
+    """Register every environment that is not there in its present version."""
+    where = place.registry.registry if in_registry else place.workspace
+    with told_by_azure(f"looking at the environments in {where}"):
+        client = _client(place, in_registry=in_registry)
+        wanted = {job_environments.reference(kind): kind for kind in KINDS}
+        changes = plan("environment", where, wanted, there(place, client, wanted))
+    if not dry_run:
+        # The SDK sends an empty line to the terminal for each folder that it uploads.
+        with told_by_azure(f"registering environments in {where}"), contextlib.redirect_stderr(io.StringIO()):
+            for change in changes:
+                if change.pending:
+                    register = partial(job_environments.ensure, client, wanted[change.name])
+                    place.patience().ask(f"registering {change.name}", register)
+    return Report("environments", place.environment, dry_run, changes)
+
+
+def there(place: Place, client: MLClient, wanted: Mapping[str, str]) -> list[str]:
+    """Return the environments that are there, of those that are wanted.
+
+    Parameters
+    ----------
+    wanted
+        ``name:version`` to kind.
+    """
+    patience = place.patience()
+    return [
+        name
+        for name, kind in wanted.items()
+        if patience.ask(f"looking for {name}", partial(job_environments.is_there, client, kind))
+    ]
+
+
+def _client(place: Place, *, in_registry: bool) -> MLClient:
+    workspace, registry = place.registry.workspace, place.registry.registry
+    if not in_registry:
+        return workspace.client()
+    return place.patience().ask(f"opening {registry}", lambda: workspace.registry_client(registry))

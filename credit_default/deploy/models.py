@@ -1,0 +1,75 @@
+"""Versions of the model on their way: from staging into the shared registry, and from there into production."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from credit_default import promotion
+from credit_default.deploy.changes import Report, any_pending
+from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plan_assets import plan_one
+from credit_default.deploy.plan_deployment import choose
+from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
+from credit_default.resources import ledger as ledgers
+from credit_default.resources.azure import datastore
+from credit_default.settings import Environment
+
+
+def share(place: Place, version: str | None, *, dry_run: bool) -> Report:
+    """Copy a version that may go live from the staging workspace to the shared registry, with its tags."""
+    place.must_be(Environment.STAGING, "Versions are shared by the workspace that trained and tried them, staging")
+    registry = place.registry
+    with told_by_azure(f"looking at what registry {registry.registry} has"):
+        choice = choose(registry.versions(), ledgers.read(place.storage), version)
+        shared = choice.model is not None and registry.is_shared(choice.model)
+    changes = plan_share(registry.registry, choice, shared=shared)
+    about: dict[str, Any] = {"version": None, "shared_id": None}
+    if choice.model is not None:
+        model = choice.model
+        about = {"version": model.version, "sha256": model.sha256, "shared_id": registry.shared_id(model.version)}
+        if not shared and not dry_run:
+            with told_by_azure(f"sharing version {model.version}"):
+                registry.share(model.version)
+    return Report("model share", place.environment, dry_run, changes, about)
+
+
+def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) -> Report:
+    """Bring a version of the shared registry into the production workspace, if it may go live there. Deploys nothing.
+
+    Every file is held to its sha256 before it is registered.
+    """
+    place.must_be(Environment.PRODUCTION, "Versions are promoted to production")
+    registry, storage = place.registry, place.storage
+    lake = {"account": storage.account, "container": storage.container}
+    with told_by_azure(f"looking at version {version} of registry {registry.registry}"):
+        shared = must_be_there(_shared(place, version), registry.registry, version)
+        changes = plan_promote(
+            place.workspace,
+            shared,
+            registry.versions(),
+            ledgers.read(storage),
+            following=registry.next_number(),
+            approval=approval,
+        )
+        if any(change.kind == "model" and change.pending for change in changes):
+            client = registry.workspace.client()
+            there = place.patience().ask(
+                "looking for the datastore", lambda: datastore.is_there(client, storage.datastore, **lake)
+            )
+            changes.insert(0, plan_one("datastore", place.workspace, storage.datastore, is_there=there))
+    about: dict[str, Any] = {"shared_id": registry.shared_id(version), "sha256": shared.sha256}
+    number = next(change.name.partition(":")[2] for change in changes if change.kind == "model")
+    if any_pending(changes) and not dry_run:
+        with told_by_azure(f"taking version {version} from registry {registry.registry}"):
+            number = registry.take(version).version
+        if approval is not None and any(change.kind == "ledger" for change in changes):
+            promotion.decide(place.settings, "approve", number, approval)
+    return Report("model promote", place.environment, dry_run, changes, {"version": number, **about})
+
+
+def _shared(place: Place, version: str) -> Shared | None:
+    found = place.registry.shared(version)
+    if found is None:
+        return None
+    tags = dict(found.tags or {})
+    return Shared(place.registry.name, version, tags.get("model_sha256", ""), tags)

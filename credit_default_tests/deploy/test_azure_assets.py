@@ -1,0 +1,93 @@
+"""Environments, data assets and the endpoint: made once for each content, as announced, in workspace and registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from credit_default.resources.azure import job_environments
+from credit_default_tests.deploy.journal import requests_that_write
+from credit_default_tests.resources.served_models import put_day
+
+pytestmark = pytest.mark.slow
+
+KINDS = ["train", "score", "drift", "online"]
+
+
+def names(report, *actions: str) -> list[str]:
+    return [one["name"] for one in report["changes"] if one["action"] in actions]
+
+
+@pytest.mark.parametrize("where", [(), ("--registry",)], ids=["workspace", "registry"])
+def test_environments_are_registered_once_for_each_content(delivery, where, monkeypatch):
+    thrice = delivery.thrice("development", "environments", *where)
+    thrice.must_be_exact()
+    assert names(thrice.done, "create") == [job_environments.reference(kind) for kind in KINDS]
+
+    files = job_environments.build_files
+    monkeypatch.setattr(
+        job_environments,
+        "build_files",
+        lambda kind: {**files(kind), **({"Dockerfile": b"FROM another\n"} if kind == "score" else {})},
+    )
+    changed = delivery.thrice("development", "environments", *where)
+    changed.must_be_exact()
+    assert names(changed.done, "create") == [job_environments.reference("score")]
+
+
+def test_an_environment_of_the_registry_holds_what_its_image_is_built_from(delivery):
+    delivery.told("production", "environments", "--registry")
+    with delivery.inside("production") as place:
+        client = place.registry.workspace.registry_client(delivery.registry)
+        name, _, version = job_environments.reference("train").partition(":")
+        found = client.environments.get(name, version)
+    assert found.id == f"azureml://registries/{delivery.registry}/environments/{name}/versions/{version}"
+    assert "sig=" not in found.build.path
+    (container,) = [part for part in found.build.path.split("/") if part.startswith("upload-")]
+    uploads = {
+        one["path"] for one in delivery.emulator.journal() if one["method"] == "PUT" and container in one["path"]
+    }
+    assert {path.rpartition("/")[2] for path in uploads} >= {"Dockerfile", "requirements.txt"}
+
+
+def test_a_table_becomes_a_version_when_its_content_is_new(delivery, tmp_path):
+    nothing, requests = delivery.told("staging", "data-assets", "--dry-run")
+    assert [one["why"] for one in nothing["changes"]] == [
+        "the lake has no such table yet; the job train_model makes it",
+        "the lake has no such table yet; the job score_batch makes it",
+    ]
+    assert requests_that_write(requests) == []
+
+    with delivery.inside("staging") as place:
+        for day in ("2026-01-29", "2026-01-30", "2026-01-31"):
+            table = put_day(place.storage, day, tmp_path)
+        place.storage.write("curated_data/curated_data.parquet", table.read_bytes())
+    thrice = delivery.thrice("staging", "data-assets", "--days", "2")
+    thrice.must_be_exact()
+    assert names(thrice.done, "create") == [
+        "credit_default",
+        "curated_data:input-2026-01-31",
+        "inference_data:2026-01-30-input-2026-01-30",
+        "inference_data:2026-01-31-input-2026-01-31",
+    ]
+
+    with delivery.inside("staging") as place:
+        place.storage.write("inference_data/2026-01-30/inference_data.parquet", table.read_bytes())
+    again = delivery.thrice("staging", "data-assets", "--days", "2")
+    again.must_be_exact()
+    assert names(again.done, "create") == ["inference_data:2026-01-30-input-2026-01-31"]
+
+
+def test_the_batch_endpoint_is_made_once(delivery):
+    thrice = delivery.thrice("development", "endpoint")
+    thrice.must_be_exact()
+    assert names(thrice.done, "create") == ["credit-card-default-be"]
+
+
+def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(delivery):
+    delivery.emulator.fault("PUT", "/batchEndpoints/", status=403)
+    refused = delivery.call("production", "endpoint")
+    delivery.emulator.clear_faults()
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: DeployError: Azure refused making endpoint credit-card-default-be (403 ")
+    assert "AzureML Data Scientist" in refused.stderr
+    assert "https://" not in refused.stderr

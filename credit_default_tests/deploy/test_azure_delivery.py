@@ -1,0 +1,209 @@
+"""A version on its way: shared by staging, tried there, approved into production and deployed, scored with, online."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from credit_default.cli import main
+from credit_default.resources import ledger as ledgers
+from credit_default_tests.deploy.delivery import Thrice
+from credit_default_tests.resources.served_models import model_files
+from credit_default_tests.strategies import clients, csv_text
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+DAY = "2026-01-31"
+NAME = "credit-card-default"
+
+
+@pytest.fixture(scope="module")
+def versions(delivery, tmp_path_factory) -> dict[str, str]:
+    """Three versions of staging: one that may go live, one that is held, one whose golden rows score otherwise."""
+    files = model_files(tmp_path_factory.mktemp("model") / "m")
+    made = {
+        "good": delivery.register("staging", files, "good", "promote"),
+        "held": delivery.register("staging", files, "held", "hold"),
+        "broken": delivery.register("staging", {**files, "golden.parquet": other_golden_rows(files)}, "x", "promote"),
+    }
+    return {what: model.version for what, model in made.items()}
+
+
+def other_golden_rows(files) -> bytes:
+    table = pq.read_table(io.BytesIO(files["golden.parquet"]))
+    name = "probability_of_default"
+    shifted = pc.add(table[name], pa.scalar(1e-6))
+    stream = io.BytesIO()
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, shifted), stream)
+    return stream.getvalue()
+
+
+def lines_of_ledger(delivery, environment: str) -> list[tuple]:
+    with delivery.inside(environment) as place:
+        entries = ledgers.read(place.storage).entries
+    return [(entry.action, entry.from_version, entry.to_version, entry.reason) for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def shared(delivery, versions) -> Thrice:
+    """The held version in the shared registry, once a person approved it."""
+    refused = delivery.call("staging", "model", "share", "--version", versions["held"])
+    assert refused.exit_code == 1
+    assert "NotAllowed: Version 2 may not go live: its verdict is hold" in refused.stderr
+    with delivery.inside("staging"):
+        approved = CliRunner().invoke(main, ["models", "approve", versions["held"], "--reason", "the board wants it"])
+    assert approved.exit_code == 0, approved.stderr
+    return delivery.thrice("staging", "model", "share", "--version", versions["held"])
+
+
+@pytest.fixture(scope="module")
+def staged(delivery, versions) -> Thrice:
+    """The good version, live in staging."""
+    arguments = ("deployment", "--version", versions["good"], "--reason", "a first model")
+    return delivery.thrice("staging", *arguments)
+
+
+@pytest.fixture(scope="module")
+def promoted(delivery, shared) -> Thrice:
+    """The held version, registered in production as its first, with an approval of its own."""
+    refused = delivery.call("production", "model", "promote", shared.done["version"])
+    assert refused.exit_code == 1
+    assert "its verdict is hold; a person may approve it: --approve REASON" in refused.stderr
+    return delivery.thrice("production", "model", "promote", shared.done["version"], "--approve", "seen in staging")
+
+
+def test_a_version_is_shared_as_announced_and_once(shared, delivery):
+    shared.must_be_exact()
+    assert shared.done["shared_id"] == f"azureml://registries/{delivery.registry}/models/{NAME}/versions/2"
+
+
+def test_a_version_goes_live_as_announced_and_the_ledger_says_why(staged, delivery):
+    staged.must_be_exact()
+    assert staged.done["live_version"] == "1"
+    assert lines_of_ledger(delivery, "staging")[-1] == ("promote", None, "1", "a first model")
+
+
+def test_a_version_is_promoted_as_announced_under_the_number_that_is_next_here(promoted, delivery):
+    promoted.must_be_exact()
+    assert (promoted.told["version"], promoted.done["version"]) == ("1", "1")
+    assert lines_of_ledger(delivery, "production")[0] == ("approve", None, "1", "seen in staging")
+
+
+def test_production_deploys_the_very_version_that_was_shared(promoted, delivery):
+    thrice = delivery.thrice("production", "deployment")
+    thrice.must_be_exact()
+    with delivery.inside("production") as place:
+        client = place.registry.workspace.client()
+        (deployed,) = client.batch_deployments.list(place.endpoint.name)
+    assert deployed.model == f"azureml://registries/{delivery.registry}/models/{NAME}/versions/2"
+    assert thrice.done["live_version"] == "1"
+
+
+def test_a_version_that_does_not_score_as_in_training_does_not_go_live(staged, versions, delivery):
+    before = lines_of_ledger(delivery, "staging")
+    failed = delivery.call("staging", "deployment")  # the newest, whose verdict allows it
+    assert failed.exit_code == 1
+    assert "golden rows" in failed.stderr.lower()
+    assert lines_of_ledger(delivery, "staging") == before
+    told, _ = delivery.told("staging", "deployment", "--dry-run", exits=3)
+    assert told["live_version"] == versions["good"]
+    assert [(one["action"], one["kind"]) for one in told["changes"]] == [
+        ("unchanged", "batch deployment"),
+        ("create", "smoke test"),
+        ("update", "batch endpoint"),
+        ("update", "ledger"),
+        ("update", "alias"),
+    ]
+
+
+def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged, delivery):
+    missing = delivery.call("staging", "invoke", DAY)
+    assert missing.exit_code == 1
+    assert f"NotThere: No file landed for {DAY}; put one into landing/inference/batch/{DAY}/" in missing.stderr
+    with delivery.inside("staging") as place:
+        place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", csv_text(clients(40)).encode())
+        live = place.registry.get("champion")
+    thrice = delivery.thrice("staging", "invoke", DAY, "--verify")
+    # Scoring a day is taking it in, an invocation, and measuring its drift.
+    assert {kind for kind, _ in thrice.writes} >= {"job", "data asset", "invocation"}
+    thrice.must_be_exact(besides={"job", "data asset"})
+    done = thrice.done
+    assert (done["rows"], done["model_version"], done["model_sha256"]) == (40, live.version, live.sha256)
+    assert 0 < done["mean_pd"] < 1
+    assert done["predictions"].endswith(f"/predictions/{DAY}/predictions.parquet")
+    assert thrice.again == {**done, "run_id": None, "changes": thrice.again["changes"]}
+
+    key = f"predictions/{DAY}/predictions.parquet"
+    with delivery.inside("staging") as place, place.storage.on_disk(key) as path:
+        changed = pq.read_table(path).slice(1)
+        stream = io.BytesIO()
+        pq.write_table(changed, stream)
+        place.storage.write(key, stream.getvalue())
+    off = delivery.call("staging", "invoke", DAY, "--verify")
+    assert off.exit_code == 1
+    assert "DeployError: The predictions of 2026-01-31 are not what version 1 makes" in off.stderr
+    assert "there are 39 predictions; expected 40" in off.stderr
+
+
+def test_what_is_live_goes_online_as_announced(staged, delivery):
+    without = delivery.call("production", "online")
+    assert without.exit_code == 1
+    thrice = delivery.thrice("staging", "online")
+    thrice.must_be_exact()
+    assert thrice.done["scoring_uri"].endswith("/score")
+    assert thrice.done["live_version"] == "1"
+    with delivery.inside("staging") as place:
+        place.online_endpoint._endpoints.begin_delete(place.online_endpoint.name).result()
+
+
+def test_what_is_where_is_shown_side_by_side(staged, promoted, delivery):
+    files = [part for path in delivery.files.values() for part in ("--settings", str(path))]
+    result = CliRunner().invoke(main, ["deploy", *files, "status", "--json"])
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    environments = told["environments"]
+    assert {name: facts["workspace"] for name, facts in environments.items()} == {
+        name: workspace.name for name, workspace in delivery.workspaces.items()
+    }
+    versions = {name: [(m["version"], m["verdict"]) for m in facts["models"]] for name, facts in environments.items()}
+    assert versions == {
+        "development": [],
+        "staging": [("3", "promote"), ("2", "hold"), ("1", "promote")],
+        "production": [("1", "hold")],
+    }
+    assert environments["development"]["batch_endpoint"]["there"] is False
+    assert environments["staging"]["batch_endpoint"]["live_version"] == "1"
+    assert environments["staging"]["environments"]["score"]["state"] == "current"
+    assert environments["development"]["environments"]["score"] == {
+        "state": "missing",
+        "wanted": environments["staging"]["environments"]["score"]["wanted"],
+        "versions": [],
+    }
+    (registry,) = told["registries"]
+    assert registry == delivery.registry
+    assert {m["version"] for m in told["registries"][registry]["models"]} >= {"1", "2"}
+    table = CliRunner().invoke(main, ["deploy", *files, "status"])
+    assert table.exit_code == 0
+    for shown in (*delivery.files, "missing", "nothing answers", environments["staging"]["models"][2]["sha256"][:8]):
+        assert shown in table.output
+
+
+def test_an_environment_that_cannot_be_looked_at_says_so_and_the_others_are_shown(delivery, tmp_path):
+    unreachable = delivery.files["production"].read_text().replace("AZURE_ML_WORKSPACE=ws-", "AZURE_ML_WORKSPACE=no-")
+    (tmp_path / "production.env").write_text(unreachable)
+    files = ["--settings", str(delivery.files["development"]), "--settings", str(tmp_path / "production.env")]
+    result = CliRunner().invoke(main, ["deploy", *files, "status", "--json"])
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)["environments"]
+    assert "problem" not in told["development"]
+    assert told["staging"] == {"problem": "no settings", "given": False}
+    assert told["production"]["problem"].startswith("DeployError: Azure refused looking at it (404 ")
+    shown = CliRunner().invoke(main, ["deploy", *files, "status"]).output
+    assert "no settings" in shown
+    assert "DeployError" in shown

@@ -1,0 +1,167 @@
+"""What is planned for assets, for versions between workspaces, and for days: enough, needed and allowed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from credit_default.core.ledger import Ledger
+from credit_default.defs.deployment import why_not_live
+from credit_default.deploy.changes import Action, Change, Report, any_pending
+from credit_default.deploy.output import line
+from credit_default.deploy.plan_assets import plan
+from credit_default.deploy.plan_deployment import choose
+from credit_default.deploy.plan_invocation import Predicted, plan_invocation
+from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
+from credit_default.errors import NotAllowed, NotThere
+from credit_default.resources.ports import ModelVersion
+from credit_default_tests.deploy.test_plan_deployment import World, model, read
+
+names = st.lists(st.text("abc:", min_size=1, max_size=4), unique=True)
+verdicts = st.sampled_from(["promote", "hold", "reject"])
+
+
+@given(names, st.sets(st.text("abc:", min_size=1, max_size=4)))
+def test_what_is_missing_is_made_and_the_rest_is_left_alone(wanted, there):
+    changes = plan("environment", "ws", wanted, there)
+    made = {one.name for one in changes if one.action is Action.CREATE}
+    assert [one.name for one in changes] == wanted
+    assert made == set(wanted) - there
+    assert not any_pending(plan("environment", "ws", wanted, there | made))
+
+
+@given(st.lists(verdicts, min_size=1, max_size=4), st.data())
+def test_only_what_may_go_live_is_shared_and_once(given_verdicts, data):
+    numbered = list(enumerate(given_verdicts, start=1))
+    models = tuple(model(str(number), verdict) for number, verdict in reversed(numbered))
+    asked = data.draw(st.none() | st.sampled_from([one.version for one in models]))
+    shared = data.draw(st.sets(st.sampled_from([one.version for one in models])))
+    try:
+        choice = choose(models, Ledger(), asked)
+    except NotAllowed:
+        assume(False)
+    (change,) = plan_share("r", choice, shared=choice.model is not None and choice.model.version in shared)
+    if change.pending:
+        assert why_not_live(choice.model, Ledger()) is None
+        assert choice.model.version not in shared
+        assert change.where == "r"
+    assert not any_pending(plan_share("r", choice, shared=True))
+
+
+def shared_version(verdict: str) -> Shared:
+    return Shared("m", "7", "sha7", {"verdict": verdict})
+
+
+def here(verdict: str, version: str = "3") -> ModelVersion:
+    return ModelVersion("m", version, "k", "sha7", {"verdict": verdict})
+
+
+def promoted(verdict: str, *versions: ModelVersion, ledger: Ledger | None = None, approval: str | None = None):
+    """Action, kind and name of each change of a promotion."""
+    changes = plan_promote(
+        "ws", shared_version(verdict), versions, ledger or Ledger(), following="4", approval=approval
+    )
+    return [(one.action.value, one.kind, one.to or one.name) for one in changes]
+
+
+def decided(*actions: tuple[str, str]) -> Ledger:
+    world = World(())
+    for action, version in actions:
+        world = world.entered(action, version)
+    return read(world.ledger)
+
+
+def test_a_version_that_may_go_live_is_taken_under_the_next_number_and_once():
+    assert promoted("promote") == [("create", "model", "m:4")]
+    assert promoted("promote", here("promote")) == [("unchanged", "model", "m:3")]
+    # Of a version of that number, which was archived here, the ledger may tell; it is not this one.
+    assert promoted("promote", ledger=decided(("refuse", "4"))) == [("create", "model", "m:4")]
+
+
+def test_a_held_version_needs_a_person_who_is_entered_once():
+    with pytest.raises(
+        NotAllowed, match="Version 7 of the shared registry may not go live here: its verdict is hold; a "
+    ):
+        promoted("hold")
+    approved = [("create", "model", "m:4"), ("update", "ledger", "4")]
+    assert promoted("hold", approval="seen") == approved
+    # What was broken off after the first half goes on with the second.
+    assert promoted("hold", here("hold"), approval="seen") == [("unchanged", "model", "m:3"), ("update", "ledger", "3")]
+    done = decided(("approve", "3"))
+    assert promoted("hold", here("hold"), ledger=done) == [("unchanged", "model", "m:3")]
+    assert promoted("hold", here("hold"), ledger=done, approval="seen") == [("unchanged", "model", "m:3")]
+
+
+@pytest.mark.parametrize("approval", [None, "please"])
+@pytest.mark.parametrize("verdict", ["reject", "missing"])
+def test_what_was_rejected_or_never_judged_cannot_be_promoted_by_anybody(verdict, approval):
+    with pytest.raises(NotAllowed, match=f"may not go live here: its verdict is {verdict}"):
+        promoted(verdict, approval=approval)
+
+
+def test_what_somebody_refused_here_is_not_promoted_and_an_approval_that_nobody_needs_is_told():
+    with pytest.raises(NotAllowed, match="somebody refused it"):
+        promoted("promote", here("promote"), ledger=decided(("refuse", "3")))
+    with pytest.raises(NotAllowed, match="needs no approval: its verdict is promote; leave out --approve"):
+        promoted("promote", approval="please")
+
+
+def test_what_was_not_shared_is_told_with_what_to_do():
+    with pytest.raises(
+        NotThere, match=r"Registry r has no version 7 of the model; .* `credit-default deploy model share`"
+    ):
+        must_be_there(None, "r", "7")
+
+
+LIVE = ModelVersion("m", "2", "k", "sha2")
+
+
+def planned_day(**changed) -> Change:
+    usual = {"landed": True, "dealt_with": True, "predicted": Predicted("2", "sha2")}
+    return plan_invocation("lake", "2026-01-31", changed.pop("live", LIVE), **{**usual, **changed})
+
+
+def test_a_day_is_scored_when_it_never_was_when_its_files_changed_and_when_another_version_is_live():
+    assert planned_day().action is Action.UNCHANGED
+    assert planned_day(predicted=None).action is Action.CREATE
+    assert "does not know of a run that took in these files" in planned_day(dealt_with=False).why
+    for other in (Predicted("1", "sha1"), Predicted("2", "another file"), Predicted("1, 2", "sha1, sha2")):
+        change = planned_day(predicted=other)
+        assert (change.action, change.to) == (Action.UPDATE, "2")
+        assert change.why == f"version {other.model_version} scored the day, and version 2 is live"
+
+
+def test_without_a_live_version_or_a_file_there_is_nothing_to_score():
+    with pytest.raises(NotThere, match="Nothing is live at the batch endpoint; run `credit-default deploy deployment`"):
+        planned_day(live=None)
+    with pytest.raises(
+        NotThere, match="No file landed for 2026-01-31; put one into landing/inference/batch/2026-01-31/"
+    ):
+        planned_day(landed=False)
+
+
+def test_a_report_is_plain_json_and_each_change_a_line():
+    change = Change(Action.UPDATE, "alias", "champion", "ws", "version 1 was", "2")
+    told = Report("deployment", "staging", True, [change], {"live_version": "1"})
+    assert told.pending
+    assert json.loads(json.dumps(told.as_dict())) == {
+        "command": "deployment",
+        "environment": "staging",
+        "dry_run": True,
+        "changes": [
+            {
+                "action": "update",
+                "kind": "alias",
+                "name": "champion",
+                "where": "ws",
+                "why": "version 1 was",
+                "to": "2",
+            }
+        ],
+        "live_version": "1",
+    }
+    assert line(change).split("  ")[0] == "update"
+    assert line(change).endswith("champion -> 2  (ws): version 1 was")
