@@ -53,7 +53,6 @@ def delivered(repository: Repository) -> Repository:
 def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(delivered, delivery):
     names = [name for environment, name in delivered.ran if environment == "production"]
     assert names == [
-        "Install",
         "Write the settings",
         "Make sure that endpoint and environments are there",
         "Take the model from the registry",

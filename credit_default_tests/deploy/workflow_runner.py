@@ -1,7 +1,7 @@
 """Runs the `run:` steps of our workflows as GitHub does: in order, job after job, with their inputs and outputs.
 
-What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `ELSEWHERE`; our own
-composite actions and reusable workflows are gone into. Of expressions it knows what ours say, and no more: anything
+What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
+sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of expressions it knows what ours say, and no more: anything
 else is an error, not an empty string.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 
 CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
-ELSEWHERE = {"actions/checkout", "actions/setup-python", "azure/login"}
+SKIPPED = {"actions/checkout", "azure/login", "./.github/actions/environment"}
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _COMPARISON = re.compile(r"(\S+) (==|!=) '([^']*)'")
 
@@ -98,8 +99,7 @@ class Repository:
     def _step(self, step: Mapping[str, Any], contexts: Contexts, environment: str, folder: Path) -> dict[str, str]:
         if "uses" not in step:
             return self._command(step, contexts, environment, folder)
-        if not step["uses"].startswith("./"):
-            assert step["uses"].partition("@")[0] in ELSEWHERE, step["uses"]
+        if step["uses"].partition("@")[0] in SKIPPED:
             return {}
         action = yaml.safe_load((CHECKOUT / step["uses"] / "action.yml").read_text())
         defaults = {name: one.get("default", "") for name, one in action.get("inputs", {}).items()}
@@ -132,12 +132,11 @@ class Repository:
         return dict(line.split("=", 1) for line in told.read_text().splitlines())
 
     def _runner(self, environment: str) -> Path:
-        """Return a checkout that shares everything with ours but what steps write beside it."""
+        """Return a folder with our programs, for what steps write."""
         folder = self.folder / environment
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (".venv", "Makefile", "pyproject.toml", "requirements.lock"):
-            if not (folder / name).exists():
-                (folder / name).symlink_to(CHECKOUT / name)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / ".venv").symlink_to(sys.prefix)
         return folder
 
 
