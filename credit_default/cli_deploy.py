@@ -119,6 +119,23 @@ def endpoint(files: tuple[Path, ...], *, dry_run: bool, as_json: bool) -> None:
 
 
 @deploy.command()
+@click.option("--trials", type=click.IntRange(1, 500), help="Size of the model search; 8 by default.")
+@_reports
+@click.pass_obj
+def train(files: tuple[Path, ...], trials: int | None, *, dry_run: bool, as_json: bool) -> None:
+    """Train a new version of the model: the job train_model, waited for. It deploys nothing.
+
+    The one command here that makes something new each time: a version with a verdict, beside the one that is live if
+    there is one. A training on the same data by the same code is held, since it gains nothing.
+    """
+    with _place(files) as place:
+        from credit_default.deploy.output import tell
+        from credit_default.deploy.training import train as train_model
+
+        tell(train_model(place, trials=trials, dry_run=dry_run), as_json=as_json)
+
+
+@deploy.command()
 @click.option("--version", metavar="V", help="Version to deploy; by default the newest, if its verdict allows it.")
 @click.option("--reason", callback=one_line, help="Why, for the ledger of promotions.")
 @_reports

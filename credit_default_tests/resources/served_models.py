@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from credit_default.core import tables
+from credit_default.core.schema import PROBABILITY
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
 from credit_default_tests import trained
 
@@ -44,6 +48,15 @@ def another_file(model: bytes, comment: str) -> bytes:
     stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a") as archive:
         archive.comment = comment.encode()
+    return stream.getvalue()
+
+
+def other_golden_rows(files: Mapping[str, bytes]) -> bytes:
+    """The golden rows of a model with probabilities that it does not give them."""
+    table = pq.read_table(io.BytesIO(files["golden.parquet"]))
+    place = table.schema.get_field_index(PROBABILITY)
+    stream = io.BytesIO()
+    pq.write_table(table.set_column(place, PROBABILITY, pc.add(table[PROBABILITY], pa.scalar(1e-6))), stream)
     return stream.getvalue()
 
 

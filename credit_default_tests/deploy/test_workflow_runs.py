@@ -1,0 +1,92 @@
+"""The steps of the workflows, run in their order against the stand-in for Azure: from data to production."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from credit_default_tests.deploy.delivery import Delivery
+from credit_default_tests.deploy.journal import requests_that_write
+from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
+from credit_default_tests.end_to_end.azure_world import ROWS
+from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.resources.served_models import model_files, other_golden_rows
+from credit_default_tests.strategies import csv_text
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+DAY = ago(1)
+INPUTS = {"day": DAY, "trials": "1"}
+
+
+@pytest.fixture(scope="module")
+def repository(delivery: Delivery, tmp_path_factory) -> Repository:
+    """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes."""
+    folder = tmp_path_factory.mktemp("runners")
+    variables, machine = {}, {}
+    for name, path in delivery.files.items():
+        variables[name] = {
+            "AZURE_CLIENT_ID": "c",
+            "AZURE_TENANT_ID": "t",
+            "AZURE_SUBSCRIPTION_ID": "s",
+            "SETTINGS": path.read_text(),
+        }
+        machine[name] = dict(os.environ)
+    with delivery.inside("staging") as place:
+        labelled = csv_text(new_clients(ROWS, target=True)).encode()
+        place.storage.write("landing/curated/clients.csv", labelled)
+    for name in ("staging", "production"):
+        with delivery.inside(name) as place:
+            arrived = csv_text(new_clients(40, start=ROWS)).encode()
+            place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", arrived)
+    return Repository(folder, variables, machine)
+
+
+@pytest.fixture(scope="module")
+def delivered(repository: Repository) -> Repository:
+    """The whole chain, once."""
+    repository.run("deploy-model.yml", INPUTS)
+    return repository
+
+
+def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(delivered, delivery):
+    names = [name for environment, name in delivered.ran if environment == "production"]
+    assert names == [
+        "Write the settings",
+        "Make sure that endpoint and environments are there",
+        "Take the model from the registry",
+        "Deploy",
+        "Invoke the endpoint and read the predictions back",
+    ]
+    for environment in ("staging", "production"):
+        told, _ = delivery.told(environment, "deployment", "--dry-run")
+        assert told["live_version"] == "1"
+        told, _ = delivery.told(environment, "invoke", DAY, "--dry-run")
+        assert {one["action"] for one in told["changes"]} == {"unchanged"}
+
+
+def test_deploying_a_second_time_changes_nothing(delivered, delivery):
+    before = len(delivery.emulator.journal())
+    delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": "1"}})
+    assert requests_that_write(delivery.emulator.journal()[before:]) == []
+
+
+def test_a_version_that_does_not_score_as_in_training_stops_before_production(delivered, delivery, tmp_path):
+    files = model_files(tmp_path / "m")
+    broken = {**files, "golden.parquet": other_golden_rows(files)}
+    made = delivery.register("staging", broken, "broken", "promote")
+    delivery.told("staging", "model", "share", "--version", made.version)
+    delivered.ran.clear()
+    with pytest.raises(StepFailed, match=r"(?i)golden rows"):
+        delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": made.version}})
+    assert {environment for environment, _ in delivered.ran} == {"", "staging"}
+    for environment in ("staging", "production"):
+        with delivery.inside(environment) as place:
+            assert place.endpoint.state().default == "1"
+
+
+def test_nothing_is_deployed_when_nothing_may_go_live(delivered):
+    delivered.ran.clear()
+    delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": ""}})
+    assert delivered.ran == [("", "Choose the day")]

@@ -1,0 +1,170 @@
+"""Runs the `run:` steps of our workflows as GitHub does: in order, job after job, with their inputs and outputs.
+
+What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
+sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of expressions it knows what ours say, and no more: anything
+else is an error, not an empty string.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+WORKFLOWS = CHECKOUT / ".github" / "workflows"
+SKIPPED = {"actions/checkout", "azure/login", "./.github/actions/environment"}
+_EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
+_COMPARISON = re.compile(r"(\S+) (==|!=) '([^']*)'")
+
+Contexts = dict[str, Any]
+
+
+class StepFailed(Exception):
+    """A step ended with another status than 0."""
+
+
+@dataclass
+class Repository:
+    """What GitHub keeps of a repository, and a folder for each environment's runner.
+
+    Attributes
+    ----------
+    variables
+        Name of a GitHub environment to its variables.
+    machine
+        Environment variables of a runner, per GitHub environment.
+    ran
+        Every step that ran, as (environment, its name).
+    """
+
+    folder: Path
+    variables: Mapping[str, Mapping[str, str]]
+    machine: Mapping[str, Mapping[str, str]]
+    ran: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(
+        self, workflow: str, inputs: Mapping[str, str], *, done: Mapping[str, Mapping[str, str]] | None = None
+    ) -> dict[str, str]:
+        """Run a workflow to its end; returns its outputs.
+
+        Raises `StepFailed` as soon as a step fails; what follows it is not run, as on GitHub.
+
+        Parameters
+        ----------
+        done
+            Jobs that are not run again, with their outputs, as when somebody runs the others once more.
+        """
+        content = yaml.safe_load((WORKFLOWS / workflow).read_text())
+        needs: Contexts = {}
+        for name, job in content["jobs"].items():
+            if name in (done or {}):
+                needs[name] = {"result": "success", "outputs": dict(done[name])}
+                continue
+            contexts: Contexts = {
+                "inputs": dict(inputs),
+                "needs": {one: needs[one] for one in _listed(job.get("needs"))},
+            }
+            if any(needs[one]["result"] == "skipped" for one in _listed(job.get("needs"))) or not _holds(job, contexts):
+                needs[name] = {"result": "skipped", "outputs": {}}
+                continue
+            needs[name] = {"result": "success", "outputs": self._job(job, contexts)}
+        called = content[True].get("workflow_call") or {}  # YAML reads the key `on` as true
+        outputs = called.get("outputs", {})
+        return {name: _filled(one["value"], {"jobs": needs}) for name, one in outputs.items()}
+
+    def _job(self, job: Mapping[str, Any], contexts: Contexts) -> dict[str, str]:
+        if "uses" in job:
+            given = {name: _filled(value, contexts) for name, value in job.get("with", {}).items()}
+            return self.run(job["uses"].removeprefix("./.github/workflows/"), given)
+        environment = _filled(job.get("environment", ""), contexts)
+        contexts = {**contexts, "vars": self.variables.get(environment, {}), "steps": {}}
+        folder = self._runner(environment or "none")
+        for step in job["steps"]:
+            if _holds(step, contexts):
+                outputs = self._step(step, contexts, environment, folder)
+                if "id" in step:
+                    contexts["steps"][step["id"]] = {"outputs": outputs}
+            elif "id" in step:
+                contexts["steps"][step["id"]] = {"outputs": {}}
+        return {name: _filled(value, contexts) for name, value in job.get("outputs", {}).items()}
+
+    def _step(self, step: Mapping[str, Any], contexts: Contexts, environment: str, folder: Path) -> dict[str, str]:
+        if "uses" not in step:
+            return self._command(step, contexts, environment, folder)
+        if step["uses"].partition("@")[0] in SKIPPED:
+            return {}
+        action = yaml.safe_load((CHECKOUT / step["uses"] / "action.yml").read_text())
+        defaults = {name: one.get("default", "") for name, one in action.get("inputs", {}).items()}
+        given = {name: _filled(value, contexts) for name, value in step.get("with", {}).items()}
+        missing = [
+            name for name, one in action.get("inputs", {}).items() if one.get("required") and not given.get(name)
+        ]
+        assert not missing, f"{step['uses']} lacks {missing}"
+        for inner in action["runs"]["steps"]:
+            self._step(inner, {**contexts, "inputs": {**defaults, **given}}, environment, folder)
+        return {}
+
+    def _command(self, step: Mapping[str, Any], contexts: Contexts, environment: str, folder: Path) -> dict[str, str]:
+        self.ran.append((environment, step.get("name", step["run"])))
+        told = folder / "output.txt"
+        told.write_text("")
+        own = {name: _filled(value, contexts) for name, value in step.get("env", {}).items()}
+        assert not _EXPRESSION.search(step["run"]), "nothing is pasted into a shell"
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=folder,
+            env={**self.machine.get(environment, os.environ), **own, "GITHUB_OUTPUT": str(told)},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StepFailed(f"{environment}: {step.get('name')}: {done.stdout}{done.stderr}")
+        return dict(line.split("=", 1) for line in told.read_text().splitlines())
+
+    def _runner(self, environment: str) -> Path:
+        """Return a folder with our programs, for what steps write."""
+        folder = self.folder / environment
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / ".venv").symlink_to(sys.prefix)
+        return folder
+
+
+def _listed(needs: str | list[str] | None) -> list[str]:
+    return [needs] if isinstance(needs, str) else list(needs or [])
+
+
+def _holds(step: Mapping[str, Any], contexts: Contexts) -> bool:
+    if "if" not in step:
+        return True
+    found = _COMPARISON.fullmatch(step["if"])
+    assert found, step["if"]
+    return (_value(found[1], contexts) == found[3]) == (found[2] == "==")
+
+
+def _filled(text: str, contexts: Contexts) -> str:
+    return _EXPRESSION.sub(lambda found: _either(found[1], contexts), str(text))
+
+
+def _either(expression: str, contexts: Contexts) -> str:
+    """Of `a || b`, the first that is not empty."""
+    return next(filter(None, (_value(one, contexts) for one in expression.split(" || "))), "")
+
+
+def _value(expression: str, contexts: Contexts) -> str:
+    """Look up `needs.build.outputs.version`; what an environment, an input or a skipped step does not say is empty."""
+    first, *names = expression.split(".")
+    found = contexts[first]
+    for name in names[:-1]:
+        found = found[name]
+    return str(found.get(names[-1], ""))
