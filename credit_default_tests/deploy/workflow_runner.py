@@ -1,8 +1,8 @@
 """Runs the `run:` steps of our workflows as GitHub does: in order, job after job, with their inputs and outputs.
 
 What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
-sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of expressions it knows what ours say, and no more: anything
-else is an error, not an empty string.
+sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of
+expressions it knows what ours say, and no more: anything else is an error, not an empty string.
 """
 
 from __future__ import annotations
