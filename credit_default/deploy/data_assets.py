@@ -20,8 +20,9 @@ def deploy(place: Place, *, days: int, dry_run: bool) -> Report:
     """Register the curated data and the newest days of inference data, where their content has no version yet."""
     client, patience, storage = place.registry.workspace.client(), place.patience(), place.storage
     lake = {"account": storage.account, "container": storage.container}
-    wanted = dict(_tables(place, days))
     with told_by_azure("looking at the data assets"):
+        place.must_be_there()
+        wanted = dict(_tables(place, days))
         there = [
             name
             for name in wanted

@@ -26,6 +26,7 @@ def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:
     """Make the batch endpoint, without deployments, unless it is there."""
     endpoint = place.endpoint
     with told_by_azure(f"looking for endpoint {endpoint.name}"):
+        place.must_be_there()
         change = plan_one("batch endpoint", place.workspace, endpoint.name, is_there=endpoint.look().there)
     if change.pending and not dry_run:
         with told_by_azure(f"making endpoint {endpoint.name}"):
@@ -36,19 +37,22 @@ def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:
 def deploy_version(place: Place, version: str | None, reason: str | None, *, dry_run: bool) -> Report:
     """Let a version answer at the batch endpoint: the one that is named, or the newest if its verdict allows it."""
     with told_by_azure("looking at what is deployed"):
-        choice, changes = _planned(place, version)
+        place.must_be_there()
+        choice, changes = _planned(place, version, reason)
     run_id = None
     if any_pending(changes) and not dry_run:
         # Named, so that the run does what was planned; when nothing is to go live, it only mends what is told of it.
         named = {"version": choice.model.version} if choice.model is not None else {}
-        config = {**named, "reason": reason or f"deployed by command: {choice.why}"}
+        config = {**named, "reason": choice.why}
         run_id = _launched(place, "deploy_model", {"ops": {"batch_deployment": {"config": config}}})
     return Report("deployment", place.environment, dry_run, changes, _live(place.endpoint, run_id))
 
 
-def _planned(place: Place, version: str | None) -> tuple[Choice, list[Change]]:
+def _planned(place: Place, version: str | None, reason: str | None) -> tuple[Choice, list[Change]]:
     look, ledger, versions = place.endpoint.look(), ledgers.read(place.storage), place.registry.versions()
     choice = choose(versions, ledger, version)
+    if choice.model is not None and reason is not None:
+        choice = Choice(choice.model, reason)
     needs = _needs(place, place.endpoint, look, choice.model)
     champion = next((one.version for one in versions if "champion" in one.aliases), None)
     return choice, plan_batch(place.workspace, look, choice, needs, ledger=ledger, champion=champion)
@@ -57,6 +61,7 @@ def _planned(place: Place, version: str | None) -> tuple[Choice, list[Change]]:
 def deploy_online(place: Place, *, dry_run: bool) -> Report:
     """Let the version that is live at the batch endpoint answer at the online endpoint, too."""
     with told_by_azure("looking at what is deployed"):
+        place.must_be_there()
         live = place.endpoint.look().state.default
         model = place.registry.get(live) if live is not None else None
         look = place.online_endpoint.look()

@@ -26,6 +26,7 @@ def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
     """Register every environment that is not there in its present version."""
     where = place.registry.registry if in_registry else place.workspace
     with told_by_azure(f"looking at the environments in {where}"):
+        place.must_be_there()
         client = _client(place, in_registry=in_registry)
         wanted = {job_environments.reference(kind): kind for kind in KINDS}
         changes = plan("environment", where, wanted, there(place, client, wanted))

@@ -41,6 +41,7 @@ def invoke(place: Place, day: date, *, verify: bool, dry_run: bool) -> Report:
     _must_be_ours(place, day)
     settings, name = enter(place.settings), day.isoformat()
     with told_by_azure(f"looking at {name}"):
+        place.must_be_there()
         live = _live(place)
         landing = f"{scoring.LANDING}/{name}"
         fingerprint = place.storage.fingerprint(landing)

@@ -20,6 +20,7 @@ def share(place: Place, version: str | None, *, dry_run: bool) -> Report:
     place.must_be(Environment.STAGING, "Versions are shared by the workspace that trained and tried them, staging")
     registry = place.registry
     with told_by_azure(f"looking at what registry {registry.registry} has"):
+        place.must_be_there()
         choice = choose(registry.versions(), ledgers.read(place.storage), version)
         shared = choice.model is not None and registry.is_shared(choice.model)
     changes = plan_share(registry.registry, choice, shared=shared)
@@ -42,6 +43,7 @@ def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) 
     registry, storage = place.registry, place.storage
     lake = {"account": storage.account, "container": storage.container}
     with told_by_azure(f"looking at version {version} of registry {registry.registry}"):
+        place.must_be_there()
         shared = must_be_there(_shared(place, version), registry.registry, version)
         changes = plan_promote(
             place.workspace,

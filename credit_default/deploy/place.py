@@ -48,6 +48,11 @@ class Place:
 
         return Patience(self.registry.workspace.credential(), self.registry.unreachable_limit, _PAUSE_SECONDS)
 
+    def must_be_there(self) -> None:
+        """Ask for the workspace: what is looked for in one that is not there would only seem to be missing in it."""
+        client = self.registry.workspace.client()
+        self.patience().ask("looking for the workspace", lambda: client.workspaces.get(self.workspace))
+
     def must_be(self, environment: Environment, what: str) -> None:
         """Refuse what belongs to another environment.
 

@@ -85,6 +85,7 @@ def _environment(place: Place) -> Facts:
     facts: Facts = {"workspace": place.workspace, "registry": place.registry.registry}
     try:
         with told_by_azure("looking at it"):
+            place.must_be_there()
             client, patience = place.registry.workspace.client(), place.patience()
             batch = _endpoint(place.endpoint)
             facts |= {

@@ -91,3 +91,12 @@ def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(deliv
     assert refused.stderr.startswith("Error: DeployError: Azure refused making endpoint credit-card-default-be (403 ")
     assert "AzureML Data Scientist" in refused.stderr
     assert "https://" not in refused.stderr
+
+
+def test_what_is_looked_for_in_a_workspace_that_is_not_there_is_not_taken_for_missing(delivery):
+    path = delivery.write_settings("development", AZURE_ML_WORKSPACE="no-such-workspace")
+    for command in (("endpoint",), ("environments",), ("deployment",), ("online",), ("data-assets",)):
+        refused = delivery.call("development", *command, "--dry-run")
+        assert refused.exit_code == 1, path
+        assert "DeployError: Azure refused looking" in refused.stderr
+        assert "(404 ResourceNotFound); check the names in the settings" in refused.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from credit_default.cli import main
 from credit_default.resources import ledger as ledgers
+from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.deploy.delivery import Thrice
 from credit_default_tests.resources.served_models import model_files
 from credit_default_tests.strategies import clients, csv_text
@@ -86,6 +88,7 @@ def test_a_version_is_shared_as_announced_and_once(shared, delivery):
 def test_a_version_goes_live_as_announced_and_the_ledger_says_why(staged, delivery):
     staged.must_be_exact()
     assert staged.done["live_version"] == "1"
+    assert [one["why"] for one in staged.told["changes"] if one["kind"] == "ledger"] == ["a first model"]
     assert lines_of_ledger(delivery, "staging")[-1] == ("promote", None, "1", "a first model")
 
 
@@ -152,8 +155,17 @@ def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged,
 
 
 def test_what_is_live_goes_online_as_announced(staged, delivery):
-    without = delivery.call("production", "online")
+    nothing = delivery.call("development", "online")
+    assert nothing.exit_code == 1
+    assert (
+        "NotThere: Nothing is live at the batch endpoint; run `credit-default deploy deployment` first"
+        in nothing.stderr
+    )
+    key = os.environ.pop(COLLECTION_KEY_VARIABLE)
+    without = delivery.call("staging", "online", "--dry-run")
+    os.environ[COLLECTION_KEY_VARIABLE] = key
     assert without.exit_code == 1
+    assert "SettingsError: CREDIT_DEFAULT_COLLECTION_KEY is not set" in without.stderr
     thrice = delivery.thrice("staging", "online")
     thrice.must_be_exact()
     assert thrice.done["scoring_uri"].endswith("/score")
@@ -190,7 +202,7 @@ def test_what_is_where_is_shown_side_by_side(staged, promoted, delivery):
     assert {m["version"] for m in told["registries"][registry]["models"]} >= {"1", "2"}
     table = CliRunner().invoke(main, ["deploy", *files, "status"])
     assert table.exit_code == 0
-    for shown in (*delivery.files, "missing", "nothing answers", environments["staging"]["models"][2]["sha256"][:8]):
+    for shown in (*delivery.files, "missing", "version 1 answers", environments["staging"]["models"][2]["sha256"][:8]):
         assert shown in table.output
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from credit_default.core.ledger import Draft, Ledger, append, read
@@ -152,6 +152,8 @@ def worlds(draw) -> World:
     return replace(world, endpoint=Look("be", NOW, True, default, tags, held))
 
 
+#: A world takes a while to draw where other tests run beside this one.
+unhurried = settings(deadline=None)
 asked = st.none() | st.sampled_from(VERSIONS)
 
 
@@ -163,6 +165,7 @@ def plan_or_none(world: World, version: str | None) -> list[Change] | None:
         return None
 
 
+@unhurried
 @given(worlds(), asked)
 def test_once_a_plan_is_carried_out_there_is_nothing_left_to_do(world, version):
     changes = plan_or_none(world, version)
@@ -176,6 +179,7 @@ def test_once_a_plan_is_carried_out_there_is_nothing_left_to_do(world, version):
     assert (read(done.ledger).live, done.champion) == (state.default, state.default)
 
 
+@unhurried
 @given(worlds(), asked)
 def test_nothing_that_is_planned_could_be_left_out(world, version):
     changes = plan_or_none(world, version)
@@ -194,6 +198,7 @@ def test_nothing_that_is_planned_could_be_left_out(world, version):
             assert any_pending(planned(done, version)), left_out
 
 
+@unhurried
 @given(worlds(), asked)
 def test_nothing_goes_live_that_its_verdict_and_persons_do_not_allow_nor_without_a_smoke_test(world, version):
     changes = plan_or_none(world, version) or []
@@ -208,6 +213,7 @@ def test_nothing_goes_live_that_its_verdict_and_persons_do_not_allow_nor_without
             assert changes.index(smoke) < changes.index(change)
 
 
+@unhurried
 @given(worlds(), asked)
 def test_what_answered_before_is_kept(world, version):
     changes = plan_or_none(world, version)
@@ -218,6 +224,7 @@ def test_what_answered_before_is_kept(world, version):
         assert before.default is None or before.default in done.deployments
 
 
+@unhurried
 @given(worlds(), asked)
 def test_what_nobody_goes_back_to_is_removed_once_another_answers(world, version):
     changes = plan_or_none(world, version)
@@ -227,6 +234,7 @@ def test_what_nobody_goes_back_to_is_removed_once_another_answers(world, version
         assert deployments.superfluous(list(look.deployments), look.default, look.state.previous) == []
 
 
+@unhurried
 @given(worlds(), st.data())
 def test_the_same_holds_for_the_online_endpoint(world, data):
     live = data.draw(st.sampled_from([one.version for one in world.models]))
