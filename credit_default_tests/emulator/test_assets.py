@@ -113,6 +113,30 @@ class TestEnvironments:
         assert refused.value.status_code == 409
 
 
+def test_a_registry_keeps_an_environment_once_and_no_signature(azure, tmp_path):
+    from azure.ai.ml import MLClient
+    from azure.ai.ml.entities import BuildContext, Environment
+    from azure.identity import DefaultAzureCredential
+
+    (tmp_path / "Dockerfile").write_text("FROM ubuntu:24.04\n")
+    registry = MLClient(DefaultAzureCredential(), registry_name=azure.settings["AZURE_ML_REGISTRY"])
+
+    def make():
+        return Environment(name="built", version="abc123", build=BuildContext(path=str(tmp_path)))
+
+    with pytest.raises(ResourceNotFoundError):
+        registry.environments.get("built", "abc123")
+    assert list(registry.environments.list("built")) == []
+    registry.environments.create_or_update(make())
+    with pytest.raises(HttpResponseError) as refused:
+        registry.environments.create_or_update(make())
+    assert refused.value.status_code in {400, 409}
+
+    found = registry.environments.get("built", "abc123")
+    assert "sig=" not in found.build.path
+    assert [one.version for one in registry.environments.list("built")] == ["abc123"]
+
+
 def test_code_is_uploaded_once_for_all_its_jobs(emulator, azure, client, tmp_path):
     from azure.ai.ml.entities._assets import Code
 
