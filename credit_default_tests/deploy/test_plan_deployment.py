@@ -153,7 +153,7 @@ def worlds(draw) -> World:
 
 
 #: A world takes a while to draw where other tests run beside this one.
-unhurried = settings(deadline=None)
+unhurried = settings(deadline=None, max_examples=60)
 asked = st.none() | st.sampled_from(VERSIONS)
 
 
