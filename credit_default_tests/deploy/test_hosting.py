@@ -150,7 +150,7 @@ def status(database: Postgres, run_id: str) -> str:
     return "".join(database.ask(f"SELECT status FROM runs WHERE run_id = '{run_id}'"))
 
 
-def wait_for(database: Postgres, run_id: str, wanted: str, *, seconds: float = 120) -> None:
+def wait_for(database: Postgres, run_id: str, wanted: str, *, seconds: float = 240) -> None:
     until(lambda: status(database, run_id) == wanted, seconds=seconds, what=f"{run_id} is {wanted}", every=0.5)
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_is_launched_behind_the_login_is_run_and_is_all_in_postgresql
     kinds = set(database.ask(f"SELECT dagster_event_type {steps}"))
     assert {"PIPELINE_ENQUEUED", "PIPELINE_STARTING", "PIPELINE_START", "ASSET_CHECK_EVALUATION"} <= kinds
     # The daemon looks after sensors and schedules, and neither has left anything in a file.
-    until(lambda: database.ask("SELECT 1 FROM job_ticks LIMIT 1"), seconds=60, what="a tick of a sensor")
+    until(lambda: database.ask("SELECT 1 FROM job_ticks LIMIT 1"), seconds=120, what="a tick of a sensor")
     assert [path.name for path in (hosted.home / "dagster").rglob("*.db")] == []
     assert any(finished in name for name in hosted.names("dagster/logs"))
 
