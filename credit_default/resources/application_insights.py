@@ -53,7 +53,8 @@ def _handler_type() -> type[Any]:
         from opencensus.ext.azure.log_exporter import AzureLogHandler
 
     # This logger quotes whole envelopes, the instrumentation key among them; Delivery says what happened instead.
-    logging.getLogger("opencensus.ext.azure.common.transport").disabled = True
+    # A filter, since whoever configures logging later enables loggers again.
+    logging.getLogger("opencensus.ext.azure.common.transport").addFilter(lambda _: False)
 
     fates = {TransportStatusCode.SUCCESS: "sent", TransportStatusCode.RETRY: "kept"}
 

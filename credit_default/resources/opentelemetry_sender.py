@@ -39,7 +39,7 @@ def _exporter_types() -> tuple[type[Any], type[Any]]:
     from azure.monitor.opentelemetry.exporter.export._base import ExportResult
 
     # They quote whole envelopes, the instrumentation key among them; Delivery says what happened instead.
-    logging.getLogger("azure.monitor.opentelemetry.exporter.export._base").disabled = True
+    logging.getLogger("azure.monitor.opentelemetry.exporter.export._base").addFilter(lambda _: False)
     fates = {ExportResult.SUCCESS: "sent", ExportResult.FAILED_RETRYABLE: "kept"}
 
     class Counting:
