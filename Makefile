@@ -14,7 +14,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done))$(PYTHON)
 BIN := .venv/bin
-# More than the two cores that this is meant for: end-to-end tests wait for daemons most of the time.
+# More than the two cores that this is meant for: end-to-end tests wait for daemons now and then.
 WORKERS ?= 3
 # What the tests' stand-in for Azure needs besides the environment.
 STAND_IN := node_modules/.installed .venv/inference-server/.installed
@@ -23,7 +23,8 @@ STAND_IN := node_modules/.installed .venv/inference-server/.installed
 # A file's tests share what they set up, so they stay on one worker (loadgroup has no effect with pytest 9.2). Workers
 # share the cores, so no process takes more than one: threads that wait for each other there only burn time.
 PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u CREDIT_DEFAULT_TELEMETRY -u DAGSTER_HOME \
-	-u APPLICATIONINSIGHTS_CONNECTION_STRING OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	-u APPLICATIONINSIGHTS_CONNECTION_STRING OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest \
+	-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium servers
 

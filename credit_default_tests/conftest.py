@@ -38,10 +38,8 @@ def azure(emulator, monkeypatch):
         if name.startswith(_OF_AZURE) or name.upper() in _OF_PROXIES:
             monkeypatch.delenv(name)
     workspace = emulator.workspace()
-    for name, value in {**emulator.environment, **workspace.settings, "CREDIT_DEFAULT_ENV": "development"}.items():
+    for name, value in emulator.environment_in(workspace).items():
         monkeypatch.setenv(name, value)
-    # The SDK sets it, and what a test's patch removes is removed again at the test's end.
-    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureCloud")
     yield workspace
     emulator.clear_faults()
     assert emulator.unknown() == []

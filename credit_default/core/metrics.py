@@ -93,7 +93,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Figure, Fi
     logit = np.log(clipped / (1 - clipped))
     if np.ptp(logit) < CLOSEST:
         return None, None
-    fitted = LogisticRegression(C=math.inf, solver="newton-cholesky", tol=1e-8).fit(logit[:, None], y)
+    fitted = LogisticRegression(C=math.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000).fit(logit[:, None], y)
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 

@@ -110,6 +110,14 @@ class Emulator:
         """Make a workspace."""
         return Workspace(**self._ask("workspaces", {"name": name}))
 
+    def environment_in(self, workspace: Workspace) -> dict[str, str]:
+        """Return the environment variables of a process that works in a workspace.
+
+        The SDK sets the last one in the process itself; so whoever patches an environment takes it away again, too.
+        """
+        told = {"CREDIT_DEFAULT_ENV": "development", "AZUREML_CURRENT_CLOUD": "AzureCloud"}
+        return {**self.environment, **workspace.settings, **told}
+
     def fault(
         self,
         method: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -131,10 +130,7 @@ def with_a_live_model(home: Path, emulator: Emulator) -> AzureWorld:
     """Make a home in a workspace of its own, with a live model: one trial on 3,000 clients."""
     world = AzureWorld(home, emulator, emulator.workspace())
     world.land("", "clients.csv", csv_text(new_clients(ROWS, target=True)), under="curated")
-    one_trial = json.dumps({"ops": {"trained_model": {"config": {"trials": 1}}}})
-    for job, more in (("train_model", ("--config", one_trial)), ("deploy_model", ())):
-        done = world.run_job(job, None, None, *more)
-        assert done.returncode == 0, done.stderr[-6000:]
+    world.make_a_model_live()
     return world
 
 

@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 #: The first is calm, the others arrive in NT$, and so does the one after the retraining.
 DAYS = [ago(number) for number in range(8, 3, -1)]
 AFTERWARDS = ago(3)
-ONE_TRIAL = json.dumps({"ops": {"trained_model": {"config": {"trials": 1}}}})
 
 
 @pytest.fixture(scope="module", params=["local", "azure"])
@@ -32,9 +31,7 @@ def world(request, tmp_path_factory) -> World:
         emulator = request.getfixturevalue("emulator")
         made = AzureWorld(home, emulator, emulator.workspace())
     made.land("", "clients.csv", training_csv(), under="curated")
-    for job, more in (("train_model", ("--config", ONE_TRIAL)), ("deploy_model", ())):
-        done = made.run_job(job, None, None, *more)
-        assert done.returncode == 0, done.stderr[-6000:]
+    made.make_a_model_live()
     return made
 
 
@@ -90,7 +87,7 @@ def test_the_challenger_was_promoted_on_its_merit(played):
 
 
 def test_the_ledger_says_so_with_the_reason(played):
-    entries = [json.loads(line) for line in (played.lake / "models/ledger.jsonl").read_text().splitlines()]
+    entries = played.promotions()
     assert [(entry["action"], entry["to_version"]) for entry in entries] == [("promote", "1"), ("promote", "2")]
     (run,) = played.runs("retrain")
     assert entries[1]["reason"] == run.tags["credit_default/why"]

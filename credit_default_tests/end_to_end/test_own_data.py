@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core.schema import FEATURE_NAMES, TARGET
-from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, World, ago, new_clients
+from credit_default_tests.end_to_end.world import FEATURE_DRIFT, ONE_TRIAL, OVERALL_DRIFT, World, ago, new_clients
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -30,8 +30,7 @@ def own(tmp_path_factory) -> World:
     columns = ["branch", *reversed(FEATURE_NAMES), "ID"]
     world.land(DAY, "my clients.csv", csv_text([{"branch": "north", **row} for row in unlabelled], columns))
 
-    training = '{"ops": {"trained_model": {"config": {"trials": 1}}}}'
-    for arguments in (("retrain", None, None, "--config", training), ("score_batch", DAY)):
+    for arguments in (("retrain", None, None, "--config", ONE_TRIAL), ("score_batch", DAY)):
         done = world.run_job(*arguments)
         assert done.returncode == 0, done.stderr
     return world

@@ -31,6 +31,8 @@ from credit_default.instance import prepare
 CHECKOUT = Path(credit_default.__file__).parents[1]
 #: Enough of everything for tests of faults: two trials, four days.
 SMALL_DEMO = ("demo", "--trials", "2", "--days", "4", "--rows", "2000")
+#: Configuration of a training, for tests to which any model will do.
+ONE_TRIAL = json.dumps({"ops": {"trained_model": {"config": {"trials": 1}}}})
 #: The two queries that the scenario publishes.
 OVERALL_DRIFT = """traces
 | where message has 'credit-card-default' and message has 'OverallDriftMetrics'
@@ -101,6 +103,12 @@ class World:
     ) -> subprocess.CompletedProcess[str]:
         """Run a job to its end."""
         return self._run(self.job_command(job, first, last, *more))
+
+    def make_a_model_live(self) -> None:
+        """Train on what has landed, with one trial, and deploy."""
+        for job, more in (("train_model", ("--config", ONE_TRIAL)), ("deploy_model", ())):
+            done = self.run_job(job, None, None, *more)
+            assert done.returncode == 0, done.stderr[-6000:]
 
     @contextmanager
     def job_under_way(self, job: str, first: str, last: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
@@ -177,6 +185,10 @@ class World:
     def made_days(self, asset: str) -> dict[str, dg.AssetMaterialization]:
         """The newest materialisation of each day."""
         return {event.partition: event for event in self.made(asset)}
+
+    def promotions(self) -> list[dict[str, Any]]:
+        """Lines of the ledger, oldest first."""
+        return [json.loads(line) for line in (self.lake / "models" / "ledger.jsonl").read_text().splitlines()]
 
     def predictions(self, day: str) -> pa.Table:
         """A day's predictions; the folder holds them and nothing else."""

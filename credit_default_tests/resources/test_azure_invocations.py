@@ -33,8 +33,7 @@ DAYS = ("2026-03-01", "2026-03-02")
 def workspace(emulator) -> Iterator[Workspace]:
     """A workspace for the module, at which this process's environment points."""
     made = emulator.workspace()
-    environment = {**emulator.environment, **made.settings, "CREDIT_DEFAULT_ENV": "development"}
-    with patch.dict(os.environ, {**environment, "AZUREML_CURRENT_CLOUD": "AzureCloud"}):
+    with patch.dict(os.environ, emulator.environment_in(made)):
         yield made
     assert emulator.unknown() == []
     assert emulator.refused_hosts() == []

@@ -45,8 +45,7 @@ def key() -> str:
 def workspace(emulator, key) -> Iterator[Any]:
     """A workspace for the module, at which this process's environment points."""
     made = emulator.workspace()
-    environment = {**emulator.environment, **made.settings, "CREDIT_DEFAULT_ENV": "development"}
-    with patch.dict(os.environ, {**environment, "AZUREML_CURRENT_CLOUD": "AzureCloud", COLLECTION_KEY_VARIABLE: key}):
+    with patch.dict(os.environ, {**emulator.environment_in(made), COLLECTION_KEY_VARIABLE: key}):
         yield made
     assert emulator.unknown() == []
 

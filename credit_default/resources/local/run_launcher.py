@@ -26,7 +26,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         """Say whether the process that executes the run still lives."""
         if not self.has_instance:
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, "The launcher has no instance yet.")
-        announced = _announced_process(self._instance, run.run_id)
+        announced = announced_process(self._instance, run.run_id)
         if announced is None:
             # Just launched: the process has not spoken yet. The start timeout covers it.
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -36,7 +36,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, f"The run's process {number} is gone.")
 
 
-def _announced_process(instance: DagsterInstance, run_id: str) -> tuple[int, float] | None:
+def announced_process(instance: DagsterInstance, run_id: str) -> tuple[int, float] | None:
     """Return the process id that a run announced last, and when (seconds since the epoch)."""
     found = None
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
