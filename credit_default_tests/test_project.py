@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_the_lock_holds_versions_and_hashes_and_no_address():
 def test_the_lock_satisfies_every_dependency():
     project = PYPROJECT["project"]
     packages = locked()
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for text in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
         requirement = Requirement(text)
         version, _ = packages[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, text

@@ -1,8 +1,9 @@
 """Files with the settings of Azure environments, for a shell that is not set up for one, or is for another.
 
 A file has lines ``NAME=value``, as GitHub shows the variables of an environment and `docker --env-file` reads them. It
-names ``CREDIT_DEFAULT_ENV`` and everything else that the README lists, but for secrets: the collection key, the
-connection string if one takes it for a secret, and who we are stay in the environment of the process.
+names ``CREDIT_DEFAULT_ENV`` and everything else that the README lists, but for secrets: the collection key, and the
+connection string if one takes it for a secret, stay in the environment of the process. So does who we are: the identity
+that the settings of an orchestrator name is not that of the laptop or workflow that reads them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from credit_default.settings import (
 )
 
 _OURS = ("CREDIT_DEFAULT_", "AZURE_ML_", "AZURE_STORAGE_", "AZURE_RESOURCE_GROUP", "AZURE_SUBSCRIPTION_ID")
+_WHO_WE_ARE = ("AZURE_CLIENT_", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_USERNAME", "AZURE_PASSWORD")
 _SECRETS = (COLLECTION_KEY_VARIABLE, CONNECTION_STRING_VARIABLE)
 
 
@@ -47,7 +49,8 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     if wrong:
         raise SettingsError(f"{path} holds lines that are no settings: {', '.join(wrong)}; expected NAME=value")
     kept = {name: value for name, value in environ.items() if not name.startswith(_OURS) or name in _SECRETS}
-    environment = {**kept, **{name: value or "" for name, value in told.items()}}
+    named = {name: value or "" for name, value in told.items() if not name.startswith(_WHO_WE_ARE)}
+    environment = {**kept, **named}
     if settings_of.read(environment).environment is Environment.LOCAL:
         raise SettingsError(f"{path} does not set {ENVIRONMENT_VARIABLE}; set it to development, staging or production")
     return environment

@@ -6,8 +6,6 @@ import io
 import json
 import os
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -18,7 +16,7 @@ from credit_default.deploy.status_table import status_table
 from credit_default.resources import ledger as ledgers
 from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.deploy.delivery import Thrice
-from credit_default_tests.resources.served_models import model_files
+from credit_default_tests.resources.served_models import model_files, other_golden_rows
 from credit_default_tests.strategies import clients, csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -37,15 +35,6 @@ def versions(delivery, tmp_path_factory) -> dict[str, str]:
         "broken": delivery.register("staging", {**files, "golden.parquet": other_golden_rows(files)}, "x", "promote"),
     }
     return {what: model.version for what, model in made.items()}
-
-
-def other_golden_rows(files) -> bytes:
-    table = pq.read_table(io.BytesIO(files["golden.parquet"]))
-    name = "probability_of_default"
-    shifted = pc.add(table[name], pa.scalar(1e-6))
-    stream = io.BytesIO()
-    pq.write_table(table.set_column(table.schema.get_field_index(name), name, shifted), stream)
-    return stream.getvalue()
 
 
 def lines_of_ledger(delivery, environment: str) -> list[tuple]:

@@ -29,7 +29,9 @@ def put(tmp_path, text: str):
 
 def test_nothing_of_another_environment_gets_through_but_secrets_and_who_we_are(tmp_path):
     path = put(
-        tmp_path, "# staging\nCREDIT_DEFAULT_ENV=staging\nAZURE_RESOURCE_GROUP='rg-$HOME'\nCREDIT_DEFAULT_SPOT=\n"
+        tmp_path,
+        "# staging\nCREDIT_DEFAULT_ENV=staging\nAZURE_RESOURCE_GROUP='rg-$HOME'\nCREDIT_DEFAULT_SPOT=\n"
+        "AZURE_CLIENT_ID=the orchestrator\n",
     )
     assert read(path, SHELL) == {
         "PATH": "/bin",

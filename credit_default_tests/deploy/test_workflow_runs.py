@@ -6,12 +6,13 @@ import os
 
 import pytest
 
+from credit_default.resources import ledger as ledgers
 from credit_default_tests.deploy.delivery import Delivery
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import ago, new_clients
-from credit_default_tests.resources.served_models import model_files, other_golden_rows
+from credit_default_tests.resources.served_models import model_files, other_golden_rows, put_day
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -60,6 +61,10 @@ def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(de
         "Invoke the endpoint and read the predictions back",
     ]
     for environment in ("staging", "production"):
+        with delivery.inside(environment) as place:
+            (entry,) = ledgers.read(place.storage).entries
+        assert (entry.action, entry.to_version) == ("promote", "1")
+        assert entry.reason == "https://github.com/bank/credit-default/actions/runs/4711, started by ada"
         told, _ = delivery.told(environment, "deployment", "--dry-run")
         assert told["live_version"] == "1"
         told, _ = delivery.told(environment, "invoke", DAY, "--dry-run")
@@ -86,7 +91,33 @@ def test_a_version_that_does_not_score_as_in_training_stops_before_production(de
             assert place.endpoint.state().default == "1"
 
 
-def test_nothing_is_deployed_when_nothing_may_go_live(delivered):
+def test_environments_and_data_assets_are_made_in_every_environment_and_once(delivered, delivery, tmp_path):
+    with delivery.inside("development") as place:
+        table = put_day(place.storage, DAY, tmp_path)
+        place.storage.write("curated_data/curated_data.parquet", table.read_bytes())
+    commands = {
+        "create-environments.yml": [("environments",), ("environments", "--registry")],
+        "create-data-assets.yml": [("data-assets",)],
+    }
+    for workflow, told_by in commands.items():
+        delivered.ran.clear()
+        before = len(delivery.emulator.journal())
+        delivered.run(workflow, {})
+        assert {environment for environment, _ in delivered.ran} == {"development", "staging", "production"}
+        assert requests_that_write(delivery.emulator.journal()[before:])
+        for environment in ("development", "staging", "production"):
+            for command in told_by:
+                delivery.told(environment, *command, "--dry-run")
+
+        before = len(delivery.emulator.journal())
+        delivered.run(workflow, {})
+        assert requests_that_write(delivery.emulator.journal()[before:]) == []
+
+
+def test_a_second_training_on_the_same_data_goes_nowhere(delivered, delivery):
     delivered.ran.clear()
-    delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": ""}})
-    assert delivered.ran == [("", "Choose the day")]
+    delivered.run("deploy-model.yml", INPUTS)
+    assert [name for _, name in delivered.ran][-2:] == ["Share the model", "Choose the day"]
+    with delivery.inside("staging") as place:
+        newest = place.registry.versions()[0]
+    assert newest.tags["verdict"] == "hold"

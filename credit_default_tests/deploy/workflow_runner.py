@@ -21,6 +21,13 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
 SKIPPED = {"actions/checkout", "azure/login", "./.github/actions/environment"}
+#: What GitHub tells every workflow of itself.
+GITHUB = {
+    "server_url": "https://github.com",
+    "repository": "bank/credit-default",
+    "run_id": "4711",
+    "actor": "ada",
+}
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _COMPARISON = re.compile(r"(\S+) (==|!=) '([^']*)'")
 
@@ -69,13 +76,17 @@ class Repository:
                 needs[name] = {"result": "success", "outputs": dict(done[name])}
                 continue
             contexts: Contexts = {
+                "github": GITHUB,
                 "inputs": dict(inputs),
                 "needs": {one: needs[one] for one in _listed(job.get("needs"))},
             }
             if any(needs[one]["result"] == "skipped" for one in _listed(job.get("needs"))) or not _holds(job, contexts):
                 needs[name] = {"result": "skipped", "outputs": {}}
                 continue
-            needs[name] = {"result": "success", "outputs": self._job(job, contexts)}
+            outputs: dict[str, str] = {}
+            for cell in _cells(job):
+                outputs |= self._job(job, {**contexts, "matrix": cell})
+            needs[name] = {"result": "success", "outputs": outputs}
         called = content[True].get("workflow_call") or {}  # YAML reads the key `on` as true
         outputs = called.get("outputs", {})
         return {name: _filled(one["value"], {"jobs": needs}) for name, one in outputs.items()}
@@ -142,6 +153,13 @@ class Repository:
 
 def _listed(needs: str | list[str] | None) -> list[str]:
     return [needs] if isinstance(needs, str) else list(needs or [])
+
+
+def _cells(job: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what a job's matrix, of one row, has it run with; one empty cell without a matrix."""
+    rows = job.get("strategy", {}).get("matrix", {})
+    assert len(rows) <= 1, rows
+    return [{name: value} for name, values in rows.items() for value in values] or [{}]
 
 
 def _holds(step: Mapping[str, Any], contexts: Contexts) -> bool:
