@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -37,10 +38,21 @@ _json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a 
 
 
 @click.group(invoke_without_command=True)
+@click.option(
+    "--settings",
+    "file",
+    type=click.Path(path_type=Path),
+    help="File of lines NAME=value with the settings of an Azure environment, as `deploy --settings` takes it; by "
+    "default this process says which environment is meant.",
+)
 @_json
 @click.pass_context
-def models(context: click.Context, *, as_json: bool) -> None:
+def models(context: click.Context, file: Path | None, *, as_json: bool) -> None:
     """List the registered versions, their verdicts and which one is live; or look up and change that."""
+    if file is not None:
+        from credit_default.deploy import settings_file
+
+        context.with_resource(settings_file.entered(settings_file.read(file)))
     if context.invoked_subcommand is None:
         from credit_default.shown import show_models
 

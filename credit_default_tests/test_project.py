@@ -94,22 +94,24 @@ def test_core_knows_neither_dagster_nor_azure_nor_the_layers_above_it(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_pin_their_actions_and_may_only_read(path):
+def test_workflows_pin_their_actions_and_may_do_little(path):
     text = path.read_text("utf-8")
     used = re.findall(r"^\s*-?\s*uses:\s*(.*)$", text, re.MULTILINE)
     assert used
     for action in used:
-        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        ours = action.startswith("./.github/") and (ROOT / action).exists()
+        assert ours or re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {}
     for job in workflow["jobs"].values():
-        assert job["permissions"] == {"contents": "read"}
-        checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
-        assert [step["with"]["persist-credentials"] for step in checkouts] == [False]
+        written = {name for name, access in job["permissions"].items() if access != "read"}
+        assert written <= {"id-token", "security-events"}
+        checkouts = [step for step in job.get("steps", []) if "actions/checkout" in step.get("uses", "")]
+        assert not any(step["with"]["persist-credentials"] for step in checkouts)
 
 
 def test_ci_runs_every_supported_python_through_the_same_targets_as_a_person():
-    (job,) = yaml.safe_load((ROOT / ".github" / "workflows" / "code-quality.yml").read_text("utf-8"))["jobs"].values()
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "code-quality.yml").read_text("utf-8"))["jobs"]["check"]
     supported = SpecifierSet(PYPROJECT["project"]["requires-python"])
     assert job["strategy"]["matrix"]["python"] == [
         version for version in (f"3.{minor}" for minor in range(8, 20)) if Version(version) in supported

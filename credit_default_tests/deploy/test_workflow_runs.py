@@ -7,6 +7,7 @@ import os
 import pytest
 
 from credit_default.resources import ledger as ledgers
+from credit_default.settings import CONNECTION_STRING_VARIABLE
 from credit_default_tests.deploy.delivery import Delivery
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
@@ -25,13 +26,16 @@ INPUTS = {"day": DAY, "trials": "1"}
 def repository(delivery: Delivery, tmp_path_factory) -> Repository:
     """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes."""
     folder = tmp_path_factory.mktemp("runners")
-    variables, machine = {}, {}
+    variables, secrets, machine = {}, {}, {}
     for name, path in delivery.files.items():
+        lines = path.read_text().splitlines()
+        (told,) = [line for line in lines if line.startswith(CONNECTION_STRING_VARIABLE)]
+        secrets[name] = {CONNECTION_STRING_VARIABLE: told.partition("=")[2]}
         variables[name] = {
             "AZURE_CLIENT_ID": "c",
             "AZURE_TENANT_ID": "t",
             "AZURE_SUBSCRIPTION_ID": "s",
-            "SETTINGS": path.read_text(),
+            "SETTINGS": "\n".join(line for line in lines if line != told),
         }
         machine[name] = dict(os.environ)
     with delivery.inside("staging") as place:
@@ -41,7 +45,7 @@ def repository(delivery: Delivery, tmp_path_factory) -> Repository:
         with delivery.inside(name) as place:
             arrived = csv_text(new_clients(40, start=ROWS)).encode()
             place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", arrived)
-    return Repository(folder, variables, machine)
+    return Repository(folder, variables, secrets, machine)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(de
 
 def test_deploying_a_second_time_changes_nothing(delivered, delivery):
     before = len(delivery.emulator.journal())
-    delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": "1"}})
+    delivered.run("deploy-model.yml", {**INPUTS, "version": "1"})
     assert requests_that_write(delivery.emulator.journal()[before:]) == []
 
 
@@ -84,11 +88,18 @@ def test_a_version_that_does_not_score_as_in_training_stops_before_production(de
     delivery.told("staging", "model", "share", "--version", made.version)
     delivered.ran.clear()
     with pytest.raises(StepFailed, match=r"(?i)golden rows"):
-        delivered.run("deploy-model.yml", INPUTS, done={"build": {"version": made.version}})
+        delivered.run("deploy-model.yml", {**INPUTS, "version": made.version})
     assert {environment for environment, _ in delivered.ran} == {"", "staging"}
     for environment in ("staging", "production"):
         with delivery.inside(environment) as place:
             assert place.endpoint.state().default == "1"
+
+
+def test_what_cannot_be_taken_from_the_registry_is_not_deployed_by_its_number(delivered):
+    delivered.ran.clear()
+    with pytest.raises(StepFailed, match="99"):
+        delivered.run("deploy-version.yml", {"environment": "production", "version": "99", "day": DAY})
+    assert delivered.ran[-1] == ("production", "Take the model from the registry")
 
 
 def test_environments_and_data_assets_are_made_in_every_environment_and_once(delivered, delivery, tmp_path):
@@ -109,15 +120,11 @@ def test_environments_and_data_assets_are_made_in_every_environment_and_once(del
             for command in told_by:
                 delivery.told(environment, *command, "--dry-run")
 
-        before = len(delivery.emulator.journal())
-        delivered.run(workflow, {})
-        assert requests_that_write(delivery.emulator.journal()[before:]) == []
-
 
 def test_a_second_training_on_the_same_data_goes_nowhere(delivered, delivery):
     delivered.ran.clear()
     delivered.run("deploy-model.yml", INPUTS)
-    assert [name for _, name in delivered.ran][-2:] == ["Share the model", "Choose the day"]
+    assert [name for _, name in delivered.ran][-2:] == ["Share the model", "Choose"]
     with delivery.inside("staging") as place:
         newest = place.registry.versions()[0]
     assert newest.tags["verdict"] == "hold"

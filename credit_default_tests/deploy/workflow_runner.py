@@ -1,5 +1,7 @@
 """Runs the `run:` steps of our workflows as GitHub does: in order, job after job, with their inputs and outputs.
 
+A shell is what GitHub makes of it: `bash -e` where nothing is said, and with pipefail where it says `bash`.
+
 What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
 sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of
 expressions it knows what ours say, and no more: anything else is an error, not an empty string.
@@ -27,7 +29,12 @@ GITHUB = {
     "repository": "bank/credit-default",
     "run_id": "4711",
     "actor": "ada",
+    "workflow": "of no matter",
 }
+#: By the names that GitHub gives them.
+_SHELLS = {"": ["bash", "-e"], "bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"]}
+#: A job that says these runs whatever was skipped before it; one that failed ends the run here.
+_WHATEVER_WAS_SKIPPED = ("!failure()", "!cancelled()")
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _COMPARISON = re.compile(r"(\S+) (==|!=) '([^']*)'")
 
@@ -44,8 +51,8 @@ class Repository:
 
     Attributes
     ----------
-    variables
-        Name of a GitHub environment to its variables.
+    variables, secrets
+        Name of a GitHub environment to its variables, and to its secrets.
     machine
         Environment variables of a runner, per GitHub environment.
     ran
@@ -54,49 +61,48 @@ class Repository:
 
     folder: Path
     variables: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Mapping[str, str]]
     machine: Mapping[str, Mapping[str, str]]
     ran: list[tuple[str, str]] = field(default_factory=list)
 
-    def run(
-        self, workflow: str, inputs: Mapping[str, str], *, done: Mapping[str, Mapping[str, str]] | None = None
-    ) -> dict[str, str]:
+    def run(self, workflow: str, inputs: Mapping[str, str]) -> dict[str, str]:
         """Run a workflow to its end; returns its outputs.
 
         Raises `StepFailed` as soon as a step fails; what follows it is not run, as on GitHub.
-
-        Parameters
-        ----------
-        done
-            Jobs that are not run again, with their outputs, as when somebody runs the others once more.
         """
         content = yaml.safe_load((WORKFLOWS / workflow).read_text())
+        shell = content.get("defaults", {}).get("run", {}).get("shell", "")
         needs: Contexts = {}
+        after_skipped: set[str] = set()
         for name, job in content["jobs"].items():
-            if name in (done or {}):
-                needs[name] = {"result": "success", "outputs": dict(done[name])}
-                continue
             contexts: Contexts = {
                 "github": GITHUB,
                 "inputs": dict(inputs),
                 "needs": {one: needs[one] for one in _listed(job.get("needs"))},
+                "shell": shell,
             }
-            if any(needs[one]["result"] == "skipped" for one in _listed(job.get("needs"))) or not _holds(job, contexts):
+            anyway = any(said in str(job.get("if", "")) for said in _WHATEVER_WAS_SKIPPED)
+            skipped = any(one in after_skipped for one in _listed(job.get("needs")))
+            if skipped:
+                after_skipped.add(name)
+            if (skipped and not anyway) or not _holds(job, contexts):
                 needs[name] = {"result": "skipped", "outputs": {}}
+                after_skipped.add(name)
                 continue
             outputs: dict[str, str] = {}
             for cell in _cells(job):
                 outputs |= self._job(job, {**contexts, "matrix": cell})
             needs[name] = {"result": "success", "outputs": outputs}
         called = content[True].get("workflow_call") or {}  # YAML reads the key `on` as true
-        outputs = called.get("outputs", {})
-        return {name: _filled(one["value"], {"jobs": needs}) for name, one in outputs.items()}
+        return {name: _filled(one["value"], {"jobs": needs}) for name, one in called.get("outputs", {}).items()}
 
     def _job(self, job: Mapping[str, Any], contexts: Contexts) -> dict[str, str]:
         if "uses" in job:
             given = {name: _filled(value, contexts) for name, value in job.get("with", {}).items()}
             return self.run(job["uses"].removeprefix("./.github/workflows/"), given)
         environment = _filled(job.get("environment", ""), contexts)
-        contexts = {**contexts, "vars": self.variables.get(environment, {}), "steps": {}}
+        its_own = {"vars": self.variables.get(environment, {}), "secrets": self.secrets.get(environment, {})}
+        contexts = {**contexts, **its_own, "steps": {}}
         folder = self._runner(environment or "none")
         for step in job["steps"]:
             if _holds(step, contexts):
@@ -130,7 +136,7 @@ class Repository:
         own = {name: _filled(value, contexts) for name, value in step.get("env", {}).items()}
         assert not _EXPRESSION.search(step["run"]), "nothing is pasted into a shell"
         done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            [*_SHELLS[step.get("shell", contexts["shell"])], "-c", step["run"]],
             cwd=folder,
             env={**self.machine.get(environment, os.environ), **own, "GITHUB_OUTPUT": str(told)},
             capture_output=True,
@@ -163,11 +169,20 @@ def _cells(job: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _holds(step: Mapping[str, Any], contexts: Contexts) -> bool:
-    if "if" not in step:
+    return all(_is_true(one, contexts) for one in _bare(str(step.get("if", ""))).split(" && "))
+
+
+def _is_true(condition: str, contexts: Contexts) -> bool:
+    if condition in {"", *_WHATEVER_WAS_SKIPPED}:
         return True
-    found = _COMPARISON.fullmatch(step["if"])
-    assert found, step["if"]
+    found = _COMPARISON.fullmatch(condition)
+    assert found, condition
     return (_value(found[1], contexts) == found[3]) == (found[2] == "==")
+
+
+def _bare(expression: str) -> str:
+    whole = _EXPRESSION.fullmatch(expression)
+    return whole[1] if whole else expression
 
 
 def _filled(text: str, contexts: Contexts) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from credit_default.core import quiet_mlflow
+
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
@@ -141,6 +143,8 @@ class AzureWorkspace(dg.ConfigurableResource[Any]):
             logging.getLogger(logger).setLevel(logging.WARNING)
         # It names classes of the SDK's own that are "experimental", used or not.
         logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+        # To look at a workspace, the SDK loads MLflow with its plugin if it can, for an address that nobody asks for.
+        quiet_mlflow.settle(os.environ.get("MLFLOW_TRACKING_URI", ""))
         from azure.ai.ml import MLClient
 
         with _cloud_kept():
