@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import credit_default
-from credit_default_tests.deploy.delivery import Delivery
+from credit_default.cli import main
+from credit_default_tests.deploy.delivery import ENVIRONMENTS, Delivery
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import new_clients
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-GUIDE = Path(credit_default.__file__).parent / "deploy" / "README.md"
+CHECKOUT = Path(credit_default.__file__).parents[1]
+GUIDE = CHECKOUT / "credit_default" / "deploy" / "README.md"
 DAY = "2026-01-31"
 #: Programs whose lines were never run; the guide says so of each of them.
 NEVER_RUN = {"az", "gh", "docker"}
@@ -65,6 +70,23 @@ def test_a_model_is_live_in_production_at_the_end(followed):
     told, _ = followed.told("production", "invoke", DAY, "--verify")
     assert (told["rows"], told["model_version"]) == (40, "1")
     assert {one["action"] for one in told["changes"]} == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "credit_default/deploy/README.md", "credit_default/deploy/hosting/README.md"]
+)
+def test_every_command_that_a_document_speaks_of_is_there_with_its_options(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ENVIRONMENTS:
+        told = {"CREDIT_DEFAULT_ENV": name, **AZURE_SETTINGS}
+        Path(f"{name}.env").write_text("".join(f"{variable}={value}\n" for variable, value in told.items()))
+    text = re.sub(r"```.*?```", "", (CHECKOUT / document).read_text(), flags=re.DOTALL)
+    commands = re.findall(r"`(?:[^`]*[ /])?credit-default ([^`]+)`", " ".join(text.split()))
+    assert commands
+    for command in commands:
+        words = shlex.split(command.replace("\\|", "|"))
+        asked = CliRunner().invoke(main, [*words, "--help"])
+        assert asked.exit_code == 0, f"{command}: {asked.output}"
 
 
 def test_the_guide_says_of_every_program_that_was_never_run_that_it_was_not():
