@@ -23,7 +23,7 @@ from credit_default_tests.resources.served_models import MODEL_FILE, another_fil
 
 ENVIRONMENTS = ("development", "staging", "production")
 #: Answers at once, so that tests need not wait.
-_IMPATIENT = {"CREDIT_DEFAULT_POLL_SECONDS": "0.2", "CREDIT_DEFAULT_UNREACHABLE_LIMIT": "30"}
+_IMPATIENT = {"CREDIT_DEFAULT_POLL_SECONDS": "0.5", "CREDIT_DEFAULT_UNREACHABLE_LIMIT": "30"}
 
 
 @dataclass(frozen=True)

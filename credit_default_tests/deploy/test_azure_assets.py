@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from credit_default.resources.azure import job_environments
@@ -81,6 +84,14 @@ def test_the_batch_endpoint_is_made_once(delivery):
     thrice = delivery.thrice("development", "endpoint")
     thrice.must_be_exact()
     assert names(thrice.done, "create") == ["credit-card-default-be"]
+
+
+def test_a_command_that_tracks_nothing_does_not_wait_for_mlflow_to_be_imported(delivery):
+    program = "import sys; from credit_default.cli import main; main(sys.argv[1:], standalone_mode=False); "
+    program += "sys.exit(bool({'mlflow', 'pandas', 'sklearn'} & set(sys.modules)))"
+    command = [sys.executable, "-c", program, "deploy", "--settings", str(delivery.files["staging"]), "endpoint"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(delivery):

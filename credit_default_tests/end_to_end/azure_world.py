@@ -29,7 +29,7 @@ ROWS = 3_000
 #: What ends: Azure ML's own words.
 ENDED = {"Completed", "Failed", "Canceled"}
 #: Answers at once, so that tests need not wait.
-IMPATIENT = {"CREDIT_DEFAULT_POLL_SECONDS": "0.2"}
+IMPATIENT = {"CREDIT_DEFAULT_POLL_SECONDS": "0.5"}
 
 _GO_ON = """
 import sys, dagster as dg
