@@ -32,10 +32,10 @@ def keep(storage: Storage, asset: str, day: str, taken_in: TakenIn) -> None:
 
 
 def of(storage: Storage, asset: str, day: str) -> TakenIn | None:
-    """Return what is remembered of a day, or None."""
+    """Return what is remembered of a day, or None when that is nothing, or nothing that we wrote."""
     try:
         return TakenIn(**json.loads(storage.read(_key(asset, day))))
-    except NotThere:
+    except (NotThere, ValueError, TypeError):
         return None
 
 

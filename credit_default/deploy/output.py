@@ -24,7 +24,7 @@ def tell(report: Report, *, as_json: bool) -> None:
         for name, value in report.about.items():
             if value is not None:
                 click.echo(f"{name.replace('_', ' ')}: {value}")
-        click.echo(_conclusion(report))
+        click.echo(conclusion(report))
     if report.pending:
         sys.exit(PENDING)
 
@@ -41,7 +41,8 @@ def line(change: Change) -> str:
     return f"{action:<9}  {change.kind:<17}  {name}  ({change.where}): {change.why}"
 
 
-def _conclusion(report: Report) -> str:
+def conclusion(report: Report) -> str:
+    """Return how many changes there are, in a line."""
     pending = [change for change in report.changes if change.pending]
     if not pending:
         return f"{report.environment}: nothing to do."

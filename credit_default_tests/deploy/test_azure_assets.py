@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from credit_default.resources.azure import job_environments
+from credit_default.resources.azure import catalogue, job_environments
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.resources.served_models import put_day
 
 pytestmark = pytest.mark.slow
 
+NEXT_DAY = "2026-02-01"
 KINDS = ["train", "score", "drift", "online"]
 
 
@@ -77,6 +78,26 @@ def test_a_table_becomes_a_version_when_its_content_is_new(delivery, tmp_path):
     assert names(again.done, "create") == ["inference_data:2026-01-30-input-2026-01-31"]
 
 
+def test_a_version_holds_what_was_read_though_a_run_publishes_another_table_meanwhile(delivery, tmp_path, monkeypatch):
+    key, is_there = f"inference_data/{NEXT_DAY}/inference_data.parquet", catalogue.is_there
+    with delivery.inside("production") as place:
+        put_day(place.storage, NEXT_DAY, tmp_path)
+        read = place.storage.read(key)
+
+    def published_meanwhile(*arguments):
+        place.storage.write(key, b"the table of another run")
+        return is_there(*arguments)
+
+    monkeypatch.setattr(catalogue, "is_there", published_meanwhile)
+    report, _ = delivery.told("production", "data-assets")
+    name, _, version = names(report, "create")[-1].partition(":")
+    with delivery.inside("production") as place:
+        found = place.storage.workspace.client().data.get(name, version)
+        kept = found.path.partition("/paths/")[2]
+        assert place.storage.read(kept) == read
+        assert place.storage.read(key) != read
+
+
 def test_the_batch_endpoint_is_made_once(delivery):
     thrice = delivery.thrice("development", "endpoint")
     thrice.must_be_exact()
@@ -95,7 +116,7 @@ def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(deliv
 
 def test_what_is_looked_for_in_a_workspace_that_is_not_there_is_not_taken_for_missing(delivery):
     path = delivery.write_settings("development", AZURE_ML_WORKSPACE="no-such-workspace")
-    for command in (("endpoint",), ("environments",), ("deployment",), ("online",), ("data-assets",)):
+    for command in (("endpoint",), ("environments",), ("train",), ("deployment",), ("online",), ("data-assets",)):
         refused = delivery.call("development", *command, "--dry-run")
         assert refused.exit_code == 1, path
         assert "DeployError: Azure refused looking" in refused.stderr
