@@ -82,13 +82,16 @@ def _key(request: Mapping[str, Any]) -> Key | None:
         if kind == "model" and request["status"] != 201:
             return None  # a tag that shows an alias
         told = match.groupdict()
-        return kind, ":".join(filter(None, (told.get("name"), told.get("version"))))
+        name = ":".join(filter(None, (told.get("name"), told.get("version"))))
+        return (f"no {kind}" if request["method"] == "DELETE" else kind), name
     assert blobs or _PARTS.search(path), f"a write that nobody has a word for: {request['method']} {path}"
     return None
 
 
 def _announced(change: Mapping[str, Any]) -> Key:
     kind, name = change["kind"], change["name"]
+    if change["action"] == "delete":
+        return f"no {kind}", name
     if kind in {"ledger", "alias"}:
         return kind, ""
     if kind in {"smoke test", "predictions"}:

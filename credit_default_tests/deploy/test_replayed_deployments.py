@@ -66,7 +66,7 @@ def drawn() -> dict[str, World]:
         return len(found) == len(CASES)
 
     once = settings(max_examples=10_000, phases=[Phase.generate], database=None, deadline=None)
-    find(worlds().map(possible), enough, settings=once, random=random.Random(6))
+    find(worlds().map(possible), enough, settings=once, random=random.Random(7))
     return found
 
 
