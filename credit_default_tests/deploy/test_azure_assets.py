@@ -114,6 +114,41 @@ def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(deliv
     assert "https://" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("environment", "command", "told"),
+    [
+        ("staging", ("deployment",), "No version of the model is registered; run the job train_model to make one"),
+        (
+            "staging",
+            ("deployment", "--version", "99"),
+            "The registry has no version '99' of the model; versions there:",
+        ),
+        ("staging", ("model", "share", "--version", "99"), "The registry has no version '99' of the model; versions "),
+        ("staging", ("online",), "Nothing is live at the batch endpoint; run `credit-default deploy deployment` first"),
+        ("staging", ("invoke", "2026-01-31"), "Nothing is live at the batch endpoint; run `credit-default deploy dep"),
+        ("production", ("model", "promote", "99"), "has no version 99 of the model; share it from the workspace that"),
+        ("production", ("model", "promote", "latest"), "has no version latest of the model; share it from the works"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_not_there_is_told_in_a_line_with_what_to_do(delivery, environment, command, told):
+    for dry_run in ((), ("--dry-run",)):
+        refused = delivery.call(environment, *command, *dry_run, "--json")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("Error: NotThere: ")
+        assert refused.stderr.count("\n") == 1
+        assert told in refused.stderr
+
+
+def test_a_registry_that_is_not_there_is_told(delivery):
+    delivery.write_settings("staging", AZURE_ML_REGISTRY="no-such-registry")
+    for command in (("environments", "--registry"), ("environments", "--registry", "--dry-run")):
+        refused = delivery.call("staging", *command, "--json")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "DeployError: Azure refused looking at the environments in no-such-registry (404 " in refused.stderr
+    delivery.write_settings("staging")
+
+
 def test_what_is_looked_for_in_a_workspace_that_is_not_there_is_not_taken_for_missing(delivery):
     path = delivery.write_settings("development", AZURE_ML_WORKSPACE="no-such-workspace")
     for command in (("endpoint",), ("environments",), ("train",), ("deployment",), ("online",), ("data-assets",)):
