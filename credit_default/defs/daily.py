@@ -8,7 +8,7 @@ import dagster as dg
 
 from credit_default.code_version import code_version
 from credit_default.core.telemetry import measurements
-from credit_default.defs import metadata
+from credit_default.defs import metadata, taken_in
 from credit_default.defs.history import data_version
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
@@ -81,7 +81,7 @@ def take_in(
     A table that another one replaces is kept in ``superseded_<asset>/<day>/``: what was made of it can be traced.
     With `in_catalogue`, each table becomes a version in the platform's data catalogue too.
     The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
-    changed and is made again.
+    changed and is made again. It is kept with the table's data version in ``taken_in/<asset>/<day>.json`` too.
     """
     fingerprints = {day: storage.fingerprint(f"{landing}/{day}") for day in days.going_on}
     versions = [fingerprints[day] for day in days.going_on]
@@ -96,6 +96,7 @@ def take_in(
         if data_version(context.instance, asset, day) != stored.data_version:
             storage.preserve(table, into=f"superseded_{asset}/{day}")
         storage.publish(stored.files["table"], table)
+        taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
         told = {f"rows_{name}": stored.result.get(name) for name in ("accepted", "rejected")}
         telemetry.emit(measurements(told, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))

@@ -29,6 +29,9 @@ class Change:
         The workspace, registry or lake that it is in.
     to
         What an updated thing says or points at afterwards.
+    certain
+        Whether it is done in any case. What is not depends on what a run makes, and `why` says on what; its name may
+        be only how the whole name begins.
     """
 
     action: Action
@@ -37,6 +40,7 @@ class Change:
     where: str
     why: str = ""
     to: str = ""
+    certain: bool = True
 
     @property
     def pending(self) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from credit_default.deploy.changes import Report
+from credit_default.deploy.changes import Change, Report
 from credit_default.deploy.place import Place, told_by_azure
 from credit_default.deploy.plan_assets import plan
 from credit_default.resources.azure import job_environments
@@ -54,6 +54,13 @@ def there(place: Place, client: MLClient, wanted: Mapping[str, str]) -> list[str
         for name, kind in wanted.items()
         if patience.ask(f"looking for {name}", partial(job_environments.is_there, client, kind))
     ]
+
+
+def missing(place: Place, kinds: Iterable[str]) -> list[Change]:
+    """Return the environments of the workspace that jobs of these kinds run in and that are still to be made."""
+    wanted = {job_environments.reference(kind): kind for kind in kinds}
+    found = there(place, place.registry.workspace.client(), wanted)
+    return plan("environment", place.workspace, [name for name in wanted if name not in found], ())
 
 
 def _client(place: Place, *, in_registry: bool) -> MLClient:

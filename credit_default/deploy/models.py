@@ -7,11 +7,9 @@ from typing import Any
 from credit_default import promotion
 from credit_default.deploy.changes import Report, any_pending
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_assets import plan_one
 from credit_default.deploy.plan_deployment import choose
 from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
 from credit_default.resources import ledger as ledgers
-from credit_default.resources.azure import datastore
 from credit_default.settings import Environment
 
 
@@ -41,7 +39,6 @@ def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) 
     """
     place.must_be(Environment.PRODUCTION, "Versions are promoted to production")
     registry, storage = place.registry, place.storage
-    lake = {"account": storage.account, "container": storage.container}
     with told_by_azure(f"looking at version {version} of registry {registry.registry}"):
         place.must_be_there()
         shared = must_be_there(_shared(place, version), registry.registry, version)
@@ -54,11 +51,7 @@ def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) 
             approval=approval,
         )
         if any(change.kind == "model" and change.pending for change in changes):
-            client = registry.workspace.client()
-            there = place.patience().ask(
-                "looking for the datastore", lambda: datastore.is_there(client, storage.datastore, **lake)
-            )
-            changes.insert(0, plan_one("datastore", place.workspace, storage.datastore, is_there=there))
+            changes = [*place.missing_datastore(), *changes]
     about: dict[str, Any] = {"shared_id": registry.shared_id(version), "sha256": shared.sha256}
     number = next(change.name.partition(":")[2] for change in changes if change.kind == "model")
     if any_pending(changes) and not dry_run:

@@ -24,7 +24,7 @@ def tell(report: Report, *, as_json: bool) -> None:
         for name, value in report.about.items():
             if value is not None:
                 click.echo(f"{name.replace('_', ' ')}: {value}")
-        click.echo(_conclusion(report))
+        click.echo(conclusion(report))
     if report.pending:
         sys.exit(PENDING)
 
@@ -37,13 +37,17 @@ def tell_json(document: dict[str, Any]) -> None:
 def line(change: Change) -> str:
     """Return a change in one line."""
     name = f"{change.name} -> {change.to}" if change.to else change.name
-    return f"{change.action:<9}  {change.kind:<17}  {name}  ({change.where}): {change.why}"
+    action = change.action if change.certain else f"{change.action}?"
+    return f"{action:<9}  {change.kind:<17}  {name}  ({change.where}): {change.why}"
 
 
-def _conclusion(report: Report) -> str:
-    count = sum(change.pending for change in report.changes)
-    if not count:
+def conclusion(report: Report) -> str:
+    """Return how many changes there are, in a line."""
+    pending = [change for change in report.changes if change.pending]
+    if not pending:
         return f"{report.environment}: nothing to do."
+    count = sum(change.certain for change in pending)
+    more = f", and at most {len(pending) - count} more" if count < len(pending) else ""
     if report.dry_run:
-        return f"{report.environment}: {count} change(s) to make; this was a dry run, and nothing was changed."
-    return f"{report.environment}: {count} change(s) made."
+        return f"{report.environment}: {count} change(s) to make{more}; this was a dry run, and nothing was changed."
+    return f"{report.environment}: {count} change(s) made{more}."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from credit_default import settings as settings_of
+from credit_default.deploy.changes import Action, Change
 from credit_default.errors import CreditDefaultError, DeployError, SettingsError
 from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from credit_default.resources.azure.patience import Patience
     from credit_default.resources.azure.registry import AzureModelRegistry
     from credit_default.resources.azure.storage import AzureStorage
+
+_Answer = TypeVar("_Answer")
 
 _PAUSE_SECONDS = 2.0
 
@@ -52,6 +55,31 @@ class Place:
         """Ask for the workspace: what is looked for in one that is not there would only seem to be missing in it."""
         client = self.registry.workspace.client()
         self.patience().ask("looking for the workspace", lambda: client.workspaces.get(self.workspace))
+
+    def missing_datastore(self) -> list[Change]:
+        """Return the change that lets jobs of the workspace reach the lake, if they do not yet.
+
+        Raises
+        ------
+        SettingsError
+            The name is taken by another container.
+        """
+        from credit_default.resources.azure import datastore
+
+        if self._of_datastore("looking for the datastore", datastore.is_there):
+            return []
+        return [Change(Action.CREATE, "datastore", self.storage.datastore, self.workspace, "there is none yet")]
+
+    def make_datastore(self) -> None:
+        """Let jobs of the workspace reach the lake."""
+        from credit_default.resources.azure import datastore
+
+        self._of_datastore("making the datastore", datastore.ensure)
+
+    def _of_datastore(self, what: str, question: Callable[..., _Answer]) -> _Answer:
+        client, storage = self.registry.workspace.client(), self.storage
+        lake = {"account": storage.account, "container": storage.container}
+        return self.patience().ask(what, lambda: question(client, storage.datastore, **lake))
 
     def must_be(self, environment: Environment, what: str) -> None:
         """Refuse what belongs to another environment.

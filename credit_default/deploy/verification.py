@@ -48,7 +48,7 @@ class Read:
 def read(predictions: pa.Table) -> Read:
     """Return the figures of a table of predictions; several versions are told side by side."""
     mean = pc.mean(predictions[PROBABILITY]).as_py() if predictions.num_rows else None
-    return Read(predictions.num_rows, mean, _only(predictions, "model_version"), _only(predictions, "model_sha256"))
+    return Read(predictions.num_rows, mean, only(predictions, "model_version"), only(predictions, "model_sha256"))
 
 
 def problems(predictions: pa.Table, expected: Expected) -> list[str]:
@@ -65,7 +65,7 @@ def problems(predictions: pa.Table, expected: Expected) -> list[str]:
         "input_data_version": expected.input_data_version,
     }
     for name, value in wanted.items():
-        got = _only(predictions, name)
+        got = only(predictions, name)
         if got != value:
             found.append(f"{name} is {got}; expected {value}")
     probabilities = predictions[PROBABILITY]
@@ -79,5 +79,6 @@ def problems(predictions: pa.Table, expected: Expected) -> list[str]:
     return found
 
 
-def _only(predictions: pa.Table, name: str) -> str:
+def only(predictions: pa.Table, name: str) -> str:
+    """Return the one value of a column; several are told side by side."""
     return ", ".join(sorted(map(str, pc.unique(predictions[name]).to_pylist())))

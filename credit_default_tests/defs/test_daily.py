@@ -12,7 +12,7 @@ from pydantic import Field
 
 from credit_default.core.check_names import CURATED_CHECKS
 from credit_default.core.kql import run as kql
-from credit_default.defs import data, monitoring, scoring
+from credit_default.defs import data, monitoring, scoring, taken_in
 from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import RANGE_END, RANGE_START
 from credit_default.resources.local.telemetry import LocalTelemetry
@@ -242,6 +242,21 @@ def test_the_record_holds_the_fingerprint_of_the_files_it_was_made_from(play, in
     play()
     records = made(instance, "inference_data")
     assert records[DAYS[0]].metadata["landing_fingerprint"].value == storage.fingerprint(f"{scoring.LANDING}/{DAYS[0]}")
+
+
+@pytest.mark.parametrize(("job", "asset"), [(score_batch, "inference_data"), (judge_predictions, "outcomes")])
+def test_the_lake_says_which_files_gave_which_table_and_of_a_refused_day_still_the_last_one(play, storage, job, asset):
+    folder = {"inference_data": scoring.LANDING, "outcomes": monitoring.LANDING}[asset]
+    storage.write(f"{folder}/{DAYS[0]}/clients.csv", b"client_id")
+    play(job=job)
+    made_of = taken_in.TakenIn(
+        storage.fingerprint(f"{folder}/{DAYS[0]}"), hashlib.sha256(f"{asset} {DAYS[0]} 1".encode()).hexdigest()
+    )
+    assert taken_in.of(storage, asset, DAYS[0]) == made_of
+    storage.write(f"{folder}/{DAYS[0]}/more.csv", b"client_id")
+    play(job=job, edition=2, refused={f"{asset}/{DAYS[0]}": "not text"})
+    assert taken_in.of(storage, asset, DAYS[0]) == made_of
+    assert taken_in.of(storage, asset, "2026-02-28") is None
 
 
 def test_rejected_rows_are_published_for_the_days_that_have_some(play, storage, instance):

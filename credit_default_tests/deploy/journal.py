@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Key = tuple[str, str]
@@ -53,9 +53,24 @@ def written(journal: Iterable[Mapping[str, Any]]) -> Counter[Key]:
     return found
 
 
-def announced(changes: Iterable[Mapping[str, str]]) -> Counter[Key]:
+def announced(changes: Iterable[Mapping[str, Any]]) -> Counter[Key]:
     """What a dry run announced, as `written` tells it."""
-    return Counter(_announced(one) for one in changes if one["action"] != "unchanged")
+    return Counter(_announced(one) for one in changes if one["action"] != "unchanged" and one["certain"])
+
+
+def left_open(changes: Iterable[Mapping[str, Any]]) -> list[Key]:
+    """What a dry run announced that may be written, once at most, under a name that begins so."""
+    return [_announced(one) for one in changes if one["action"] != "unchanged" and not one["certain"]]
+
+
+def not_announced(writes: Counter[Key], changes: Sequence[Mapping[str, Any]]) -> tuple[Counter[Key], Counter[Key]]:
+    """Hold what was written to what was announced: returns what was not announced, and what was not written."""
+    told = announced(changes)
+    surplus, missing = writes - told, told - writes
+    for kind, name in left_open(changes):
+        found = next((key for key in surplus if key[0] == kind and key[1].startswith(name)), None)
+        surplus -= Counter([found] if found is not None else [])
+    return surplus, missing
 
 
 def _key(request: Mapping[str, Any]) -> Key | None:
@@ -67,13 +82,16 @@ def _key(request: Mapping[str, Any]) -> Key | None:
         if kind == "model" and request["status"] != 201:
             return None  # a tag that shows an alias
         told = match.groupdict()
-        return kind, ":".join(filter(None, (told.get("name"), told.get("version"))))
+        name = ":".join(filter(None, (told.get("name"), told.get("version"))))
+        return (f"no {kind}" if request["method"] == "DELETE" else kind), name
     assert blobs or _PARTS.search(path), f"a write that nobody has a word for: {request['method']} {path}"
     return None
 
 
-def _announced(change: Mapping[str, str]) -> Key:
+def _announced(change: Mapping[str, Any]) -> Key:
     kind, name = change["kind"], change["name"]
+    if change["action"] == "delete":
+        return f"no {kind}", name
     if kind in {"ledger", "alias"}:
         return kind, ""
     if kind in {"smoke test", "predictions"}:

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from credit_default.resources.azure import job_environments
+from credit_default.resources.azure import catalogue, job_environments
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.resources.served_models import put_day
 
 pytestmark = pytest.mark.slow
 
+NEXT_DAY = "2026-02-01"
 KINDS = ["train", "score", "drift", "online"]
 
 
@@ -80,6 +81,26 @@ def test_a_table_becomes_a_version_when_its_content_is_new(delivery, tmp_path):
     assert names(again.done, "create") == ["inference_data:2026-01-30-input-2026-01-31"]
 
 
+def test_a_version_holds_what_was_read_though_a_run_publishes_another_table_meanwhile(delivery, tmp_path, monkeypatch):
+    key, is_there = f"inference_data/{NEXT_DAY}/inference_data.parquet", catalogue.is_there
+    with delivery.inside("production") as place:
+        put_day(place.storage, NEXT_DAY, tmp_path)
+        read = place.storage.read(key)
+
+    def published_meanwhile(*arguments):
+        place.storage.write(key, b"the table of another run")
+        return is_there(*arguments)
+
+    monkeypatch.setattr(catalogue, "is_there", published_meanwhile)
+    report, _ = delivery.told("production", "data-assets")
+    name, _, version = names(report, "create")[-1].partition(":")
+    with delivery.inside("production") as place:
+        found = place.storage.workspace.client().data.get(name, version)
+        kept = found.path.partition("/paths/")[2]
+        assert place.storage.read(kept) == read
+        assert place.storage.read(key) != read
+
+
 def test_the_batch_endpoint_is_made_once(delivery):
     thrice = delivery.thrice("development", "endpoint")
     thrice.must_be_exact()
@@ -104,9 +125,44 @@ def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(deliv
     assert "https://" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("environment", "command", "told"),
+    [
+        ("staging", ("deployment",), "No version of the model is registered; run the job train_model to make one"),
+        (
+            "staging",
+            ("deployment", "--version", "99"),
+            "The registry has no version '99' of the model; versions there:",
+        ),
+        ("staging", ("model", "share", "--version", "99"), "The registry has no version '99' of the model; versions "),
+        ("staging", ("online",), "Nothing is live at the batch endpoint; run `credit-default deploy deployment` first"),
+        ("staging", ("invoke", "2026-01-31"), "Nothing is live at the batch endpoint; run `credit-default deploy dep"),
+        ("production", ("model", "promote", "99"), "has no version 99 of the model; share it from the workspace that"),
+        ("production", ("model", "promote", "latest"), "has no version latest of the model; share it from the works"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_not_there_is_told_in_a_line_with_what_to_do(delivery, environment, command, told):
+    for dry_run in ((), ("--dry-run",)):
+        refused = delivery.call(environment, *command, *dry_run, "--json")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("Error: NotThere: ")
+        assert refused.stderr.count("\n") == 1
+        assert told in refused.stderr
+
+
+def test_a_registry_that_is_not_there_is_told(delivery):
+    delivery.write_settings("staging", AZURE_ML_REGISTRY="no-such-registry")
+    for command in (("environments", "--registry"), ("environments", "--registry", "--dry-run")):
+        refused = delivery.call("staging", *command, "--json")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "DeployError: Azure refused looking at the environments in no-such-registry (404 " in refused.stderr
+    delivery.write_settings("staging")
+
+
 def test_what_is_looked_for_in_a_workspace_that_is_not_there_is_not_taken_for_missing(delivery):
     path = delivery.write_settings("development", AZURE_ML_WORKSPACE="no-such-workspace")
-    for command in (("endpoint",), ("environments",), ("deployment",), ("online",), ("data-assets",)):
+    for command in (("endpoint",), ("environments",), ("train",), ("deployment",), ("online",), ("data-assets",)):
         refused = delivery.call("development", *command, "--dry-run")
         assert refused.exit_code == 1, path
         assert "DeployError: Azure refused looking" in refused.stderr

@@ -6,16 +6,17 @@ import io
 import json
 import os
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from credit_default.cli import main
+from credit_default.core import tables
 from credit_default.deploy.status_table import status_table
 from credit_default.resources import ledger as ledgers
 from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.deploy.delivery import Thrice
+from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.resources.served_models import model_files, other_golden_rows
 from credit_default_tests.strategies import clients, csv_text
 
@@ -115,7 +116,13 @@ def test_a_version_that_does_not_score_as_in_training_does_not_go_live(staged, v
     ]
 
 
-def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged, delivery):
+def changed(delivery, kind: str) -> list[dict]:
+    """What scoring the day would change, of a kind."""
+    told, _ = delivery.told("staging", "invoke", DAY, "--dry-run", exits=3)
+    return [one for one in told["changes"] if one["kind"] == kind]
+
+
+def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged, delivery, tmp_path):
     missing = delivery.call("staging", "invoke", DAY)
     assert missing.exit_code == 1
     assert f"NotThere: No file landed for {DAY}; put one into landing/inference/batch/{DAY}/" in missing.stderr
@@ -125,23 +132,43 @@ def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged,
     thrice = delivery.thrice("staging", "invoke", DAY, "--verify")
     # Scoring a day is taking it in, an invocation, and measuring its drift.
     assert {kind for kind, _ in thrice.writes} >= {"job", "data asset", "invocation"}
-    thrice.must_be_exact(besides={"job", "data asset"})
+    thrice.must_be_exact(besides={"job"})
     done = thrice.done
     assert (done["rows"], done["model_version"], done["model_sha256"]) == (40, live.version, live.sha256)
     assert 0 < done["mean_pd"] < 1
     assert done["predictions"].endswith(f"/predictions/{DAY}/predictions.parquet")
     assert thrice.again == {**done, "run_id": None, "changes": thrice.again["changes"]}
 
-    key = f"predictions/{DAY}/predictions.parquet"
-    with delivery.inside("staging") as place, place.storage.on_disk(key) as path:
-        changed = pq.read_table(path).slice(1)
-        stream = io.BytesIO()
-        pq.write_table(changed, stream)
-        place.storage.write(key, stream.getvalue())
+    # What was done is in the lake: a Dagster instance that knows nothing of it, a new runner's, has nothing to do.
+    delivery.write_settings("staging", CREDIT_DEFAULT_HOME=str(tmp_path))
+    elsewhere, requests = delivery.told("staging", "invoke", DAY, "--verify")
+    assert elsewhere == thrice.again
+    assert requests_that_write(requests) == []
+    drift = f"drift/{DAY}/drift.json"
+    with delivery.inside("staging") as place:
+        measured = place.storage.read(drift)
+        place.storage.remove(drift)
+        (unmeasured,) = changed(delivery, "predictions")
+        place.storage.write(drift, measured)
+        place.storage.write(f"landing/inference/batch/{DAY}/more.csv", csv_text(clients(2)).encode())
+        (more,) = changed(delivery, "predictions")
+        place.storage.remove(f"landing/inference/batch/{DAY}/more.csv")
+    assert unmeasured["why"] == "the drift of these predictions was not measured"
+    assert more["why"] == "nothing says that its clients were taken in from the files that are there now"
+
+    key, fewer = f"predictions/{DAY}/predictions.parquet", tmp_path / "fewer.parquet"
+    with delivery.inside("staging") as place:
+        with place.storage.on_disk(key) as path:
+            tables.write(tables.read(path).slice(1), fewer, data_version=tables.data_version_of(path))
+        place.storage.write(key, fewer.read_bytes())
     off = delivery.call("staging", "invoke", DAY, "--verify")
     assert off.exit_code == 1
     assert "DeployError: The predictions of 2026-01-31 are not what version 1 makes" in off.stderr
     assert "there are 39 predictions; expected 40" in off.stderr
+    with delivery.inside("staging") as place:
+        place.storage.write(key, b"of somebody else")
+    (unreadable,) = changed(delivery, "predictions")
+    assert unreadable["action"] == "create"
 
 
 def test_what_is_live_goes_online_as_announced(staged, delivery):

@@ -16,7 +16,7 @@ from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 NESTED = [(name, below) for name, group in deploy.commands.items() for below in getattr(group, "commands", {})]
 CHANGE_SOMETHING = [
-    *(("environments",), ("data-assets",), ("endpoint",), ("deployment",), ("online",)),
+    *(("environments",), ("data-assets",), ("endpoint",), ("train",), ("deployment",), ("online",)),
     *(("model", "share"), ("model", "promote", "1"), ("invoke", "2026-01-31")),
 ]
 
@@ -38,7 +38,7 @@ def staging(tmp_path):
 
 
 def test_the_promised_commands_are_there():
-    promised = {"environments", "data-assets", "endpoint", "deployment", "online", "model", "status", "invoke"}
+    promised = {"environments", "data-assets", "endpoint", "train", "deployment", "online", "model", "status", "invoke"}
     assert set(deploy.commands) == promised
     assert {below for _, below in NESTED} == {"share", "promote"}
 

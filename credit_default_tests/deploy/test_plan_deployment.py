@@ -1,7 +1,8 @@
 """What is planned for a deployment is enough, is needed, and is allowed: whatever is there, and however it came so.
 
 `carried_out` is the meaning of an announcement, on a plain model of what is there. That Azure and the platform's own
-jobs do the same is held by `test_deploy_endpoints.py`, against the emulator.
+jobs do the same is held by `test_replayed_deployments.py`, which brings such worlds about in the emulator and lets the
+command carry out what it announced.
 """
 
 from __future__ import annotations

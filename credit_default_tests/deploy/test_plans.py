@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from credit_default.core.ledger import Ledger
+from credit_default.core.predictions import data_version, origin_key
 from credit_default.defs.deployment import why_not_live
+from credit_default.defs.taken_in import TakenIn
 from credit_default.deploy.changes import Action, Change, Report, any_pending
-from credit_default.deploy.output import line
+from credit_default.deploy.output import conclusion, line
 from credit_default.deploy.plan_assets import plan
 from credit_default.deploy.plan_deployment import choose
-from credit_default.deploy.plan_invocation import Predicted, plan_invocation
+from credit_default.deploy.plan_invocation import Day, Predicted, plan_invocation
 from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.resources.ports import ModelVersion
@@ -119,19 +124,58 @@ def test_what_was_not_shared_is_told_with_what_to_do():
 LIVE = ModelVersion("m", "2", "k", "sha2")
 
 
-def planned_day(**changed) -> Change:
-    usual = {"landed": True, "dealt_with": True, "predicted": Predicted("2", "sha2")}
-    return plan_invocation("lake", "2026-01-31", changed.pop("live", LIVE), **{**usual, **changed})
+SCORED = Day("files", TakenIn("files", "clients"), "clients", Predicted(3, "2", "sha2", "clients", "p"), ("p", "2"))
+DAY = date(2026, 1, 31)
 
 
-def test_a_day_is_scored_when_it_never_was_when_its_files_changed_and_when_another_version_is_live():
-    assert planned_day().action is Action.UNCHANGED
-    assert planned_day(predicted=None).action is Action.CREATE
-    assert "does not know of a run that took in these files" in planned_day(dealt_with=False).why
-    for other in (Predicted("1", "sha1"), Predicted("2", "another file"), Predicted("1, 2", "sha1, sha2")):
-        change = planned_day(predicted=other)
-        assert (change.action, change.to) == (Action.UPDATE, "2")
-        assert change.why == f"version {other.model_version} scored the day, and version 2 is live"
+def planned_day(live: ModelVersion | None = LIVE, **changed) -> Change:
+    return plan_invocation("lake", DAY, live, replace(SCORED, **changed))
+
+
+def test_a_day_that_was_taken_in_scored_by_what_is_live_and_measured_is_left_alone():
+    change = planned_day()
+    assert (change.action, change.why) == (Action.UNCHANGED, "version 2 scored these very files")
+
+
+def test_a_day_that_was_never_scored_is():
+    assert planned_day(predicted=None, measured=None).action is Action.CREATE
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"landed": "other files"}, {"taken_in": None}, {"clients": None}, {"clients": "published by another run"}],
+)
+def test_a_day_whose_clients_are_not_of_the_files_that_are_there_is_scored_again(changed):
+    change = planned_day(**changed)
+    assert (change.action, change.to) == (Action.UPDATE, "2")
+    assert change.why == "nothing says that its clients were taken in from the files that are there now"
+
+
+@pytest.mark.parametrize("other", [("1", "sha1"), ("2", "another file"), ("1, 2", "sha1, sha2")])
+def test_a_day_that_another_version_scored_is_scored_again(other):
+    change = planned_day(predicted=Predicted(3, *other, "clients", "p"))
+    assert (change.action, change.to) == (Action.UPDATE, "2")
+    assert change.why == f"version {other[0]} scored the day, and version 2 is live"
+
+
+def test_a_day_that_was_broken_off_half_way_is_scored_again():
+    older = planned_day(predicted=Predicted(3, "2", "sha2", "older clients", "p"))
+    assert (older.action, older.why) == (
+        Action.UPDATE,
+        "its predictions are not those of the clients that were taken in",
+    )
+    for measured in (None, ("older", "2"), ("p", "1")):
+        change = planned_day(measured=measured)
+        assert (change.action, change.why) == (Action.UPDATE, "the drift of these predictions was not measured")
+
+
+def test_a_day_without_rows_is_scored_once_by_each_version():
+    key = origin_key(DAY, "sha2", "clients")
+    none = Predicted(0, "", "", "", data_version(key, np.empty(0)))
+    measured = (none.data_version, None)
+    assert planned_day(predicted=none, measured=measured).action is Action.UNCHANGED
+    other = ModelVersion("m", "3", "k", "sha3")
+    assert planned_day(other, predicted=none, measured=measured).action is Action.UPDATE
 
 
 def test_without_a_live_version_or_a_file_there_is_nothing_to_score():
@@ -140,7 +184,7 @@ def test_without_a_live_version_or_a_file_there_is_nothing_to_score():
     with pytest.raises(
         NotThere, match="No file landed for 2026-01-31; put one into landing/inference/batch/2026-01-31/"
     ):
-        planned_day(landed=False)
+        planned_day(landed="")
 
 
 def test_a_report_is_plain_json_and_each_change_a_line():
@@ -159,9 +203,19 @@ def test_a_report_is_plain_json_and_each_change_a_line():
                 "where": "ws",
                 "why": "version 1 was",
                 "to": "2",
+                "certain": True,
             }
         ],
         "live_version": "1",
     }
     assert line(change).split("  ")[0] == "update"
     assert line(change).endswith("champion -> 2  (ws): version 1 was")
+
+
+def test_what_is_not_certain_is_told_as_such():
+    certain = Change(Action.CREATE, "model", "m:1", "ws")
+    maybe = Change(Action.UPDATE, "alias", "challenger", "ws", "if its verdict is promote", "1", certain=False)
+    assert line(maybe).startswith("update?    alias")
+    told = [conclusion(Report("train", "staging", dry_run, [certain, maybe])) for dry_run in (True, False)]
+    assert told[0].startswith("staging: 1 change(s) to make, and at most 1 more; this was a dry run")
+    assert told[1] == "staging: 1 change(s) made, and at most 1 more."

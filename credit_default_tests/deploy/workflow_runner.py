@@ -47,7 +47,7 @@ class StepFailed(Exception):
 
 @dataclass
 class Repository:
-    """What GitHub keeps of a repository, and a folder for each environment's runner.
+    """What GitHub keeps of a repository, and where the runner of each job works.
 
     Attributes
     ----------
@@ -149,11 +149,11 @@ class Repository:
         return dict(line.split("=", 1) for line in told.read_text().splitlines())
 
     def _runner(self, environment: str) -> Path:
-        """Return a folder with our programs, for what steps write."""
-        folder = self.folder / environment
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            (folder / ".venv").symlink_to(sys.prefix)
+        """Return a folder with our programs and nothing of any job before, for what steps write."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder / f"{environment}-{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        (folder / ".venv").symlink_to(sys.prefix)
         return folder
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -93,12 +93,16 @@ class AzureStorage(Storage):
     def write(self, key: str, content: bytes) -> None:  # noqa: D102 - see the port
         self.blobs.ask(key, lambda client: client.upload_blob(key, content, overwrite=True))
 
-    def upload(self, path: Path, key: str) -> None:
-        """Write a file of this machine, whole or not at all, a part at a time: it may be larger than the memory."""
+    def upload(self, path: Path, key: str, *, replace: bool = True) -> None:
+        """Write a file of this machine, whole or not at all, a part at a time: it may be larger than the memory.
+
+        Without `replace`, what is there stays.
+        """
+        from azure.core.exceptions import ResourceExistsError
 
         def put(client: "ContainerClient") -> None:
-            with path.open("rb") as file:
-                client.upload_blob(key, file, overwrite=True)
+            with path.open("rb") as file, nullcontext() if replace else suppress(ResourceExistsError):
+                client.upload_blob(key, file, overwrite=replace)
 
         self.blobs.ask(key, put)
 
@@ -155,18 +159,25 @@ class AzureStorage(Storage):
             yield root / key
 
     def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: D102 - see the port
+        self._catalogue(name, PurePosixPath(key).name, version, lambda kept: self.blobs.copy(key, kept))
+        return version
+
+    def catalogue_file(self, name: str, path: Path, *, version: str) -> None:
+        """Enter a file of this machine into the catalogue, like :meth:`catalogue`."""
+        self._catalogue(name, path.name, version, lambda kept: self.upload(path, kept, replace=False))
+
+    def _catalogue(self, name: str, file_name: str, version: str, keep: Callable[[str], None]) -> None:
         from credit_default.resources.azure.catalogue import register
 
-        kept = f"data_assets/{name}/{version}/{PurePosixPath(key).name}"
+        kept = f"data_assets/{name}/{version}/{file_name}"
         register(
             self.workspace.client(),
             Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS),
             name,
             version,
             path=self.datastore_uri(kept),
-            keep=lambda: self.blobs.copy(key, kept),
+            keep=lambda: keep(kept),
         )
-        return version
 
     def _publish_folder(self, staged: str, key: str) -> None:
         if not self.holds_anything(staged):

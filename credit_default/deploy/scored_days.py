@@ -1,0 +1,61 @@
+"""What the lake holds of a day, whichever Dagster instance scored it. What cannot be read counts as not there."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+from credit_default.core import tables
+from credit_default.defs import scoring, taken_in
+from credit_default.deploy.plan_invocation import Day, Predicted
+from credit_default.deploy.verification import only
+from credit_default.errors import InputError, NotThere
+from credit_default.resources.ports import Storage
+
+
+def look(storage: Storage, day: date) -> Day:
+    """Return what there is of a day, from what landed to its drift."""
+    predicted = _predicted(storage, day)
+    return Day(
+        landed=storage.fingerprint(f"{scoring.LANDING}/{day}"),
+        taken_in=taken_in.of(storage, "inference_data", str(day)),
+        clients=_clients(storage, day),
+        predicted=predicted,
+        measured=_measured(storage, day) if predicted is not None else None,
+    )
+
+
+def predictions_key(day: date) -> str:
+    """Return where the predictions of a day are."""
+    return f"predictions/{day}/predictions.parquet"
+
+
+def clients_key(day: date) -> str:
+    """Return where the clients are that were taken in for a day."""
+    return f"inference_data/{day}/inference_data.parquet"
+
+
+def _clients(storage: Storage, day: date) -> str | None:
+    try:
+        with storage.on_disk(clients_key(day)) as path:
+            return tables.data_version_of(path)
+    except (NotThere, InputError):
+        return None
+
+
+def _predicted(storage: Storage, day: date) -> Predicted | None:
+    try:
+        with storage.on_disk(predictions_key(day)) as path:
+            table, version = tables.read(path), tables.data_version_of(path)
+    except (NotThere, InputError):
+        return None
+    told = {name: only(table, name) for name in ("model_version", "model_sha256", "input_data_version")}
+    return Predicted(rows=table.num_rows, data_version=version, **told)
+
+
+def _measured(storage: Storage, day: date) -> tuple[str, str | None] | None:
+    try:
+        drift = json.loads(storage.read(f"drift/{day}/drift.json"))
+        return drift["predictions_data_version"], drift["model_version"]
+    except (NotThere, ValueError, KeyError):
+        return None
