@@ -6,6 +6,7 @@ from credit_default import settings
 from credit_default.defs import (
     alerting,
     data,
+    deployed_elsewhere,
     deployment,
     failures,
     jobs,
@@ -33,7 +34,13 @@ defs = dg.Definitions(
     asset_checks=monitoring.CHECKS,
     jobs=jobs.JOBS,
     schedules=schedules.SCHEDULES,
-    sensors=[*sensors.SENSORS, *retraining.SENSORS, *alerting.SENSORS, *failures.SENSORS],
+    sensors=[
+        *sensors.SENSORS,
+        *deployed_elsewhere.SENSORS,
+        *retraining.SENSORS,
+        *alerting.SENSORS,
+        *failures.SENSORS,
+    ],
     resources=resources_for(settings.read()),
     # Steps are processes of their own already; one more for each would only cost time.
     executor=dg.in_process_executor,

@@ -124,9 +124,14 @@ class Ledger:
         return self.entries[-1].sha256 if self.entries else BEGINNING
 
     @property
+    def last_deployment(self) -> Entry | None:
+        """The entry by which the version that is live became so; None when nothing ever was."""
+        return next((entry for entry in reversed(self.entries) if entry.action in DEPLOYING), None)
+
+    @property
     def live(self) -> str | None:
         """The version that was made live last."""
-        return next((entry.to_version for entry in reversed(self.entries) if entry.action in DEPLOYING), None)
+        return self.last_deployment.to_version if self.last_deployment is not None else None
 
     def champion_at(self, moment: datetime) -> Entry | None:
         """Return the entry by which a version became live that still was at a moment; None when nothing was."""

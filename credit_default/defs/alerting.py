@@ -1,12 +1,18 @@
-"""An alert of Azure Monitor as a reason to train the model again.
+"""What Azure Monitor's alert on violations looks for, as a reason to train the model again.
+
+The sensor runs the query of the alert rule by itself and asks for no fired alerts (azure-monitor-query runs KQL, and
+lists none): a rule that is disabled, suppressed or was never made changes nothing here.
 
 Off by default: `drift_sensor` reads the same results in the event log, sooner and without asking anybody. Switch this
 one on where days are measured by others than this Dagster instance, or where what was alerted of is what has to count.
 """
 
+from __future__ import annotations
+
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -15,12 +21,48 @@ import dagster as dg
 from credit_default.core.decisions import Answer, Window, when_to_retrain
 from credit_default.defs import loop
 from credit_default.defs.jobs import retrain
-from credit_default.defs.retraining import request
+from credit_default.defs.retraining import ask
 from credit_default.resources.ports import Telemetry
 
 #: The query of the alert on violations: what raises it is what is asked here.
 _QUERY = files("credit_default.deploy") / "queries" / "overall_violation.kql"
+#: Rows come late and out of order: what could not be sent waits on disk, and is sent within so many days.
+_LOOK_BACK = timedelta(days=7)
+#: Rows that a cursor remembers at most.
+_MOST_ROWS = 500
 _Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """From when on a look asks, and the rows from then on that were dealt with: when, which day, which version."""
+
+    since: datetime
+    rows: frozenset[tuple[str, str, str]] = frozenset()
+
+    @staticmethod
+    def read(cursor: str | None) -> _Looked | None:
+        """Read a cursor; None when there is none, or none that can be read."""
+        try:
+            told = json.loads(cursor or "")
+            since = datetime.fromisoformat(told["since"])
+            rows = frozenset((str(at), str(day), str(version)) for at, day, version in told["rows"])
+        except (ValueError, TypeError, KeyError):
+            return None
+        return _Looked(since, rows) if since.tzinfo is not None else None
+
+    def written(self) -> str:
+        return json.dumps({"since": self.since.isoformat(), "rows": sorted(self.rows)})
+
+    def after(self, found: Iterable[_Row], now: datetime) -> _Looked:
+        """Return what is to be remembered once these rows are dealt with."""
+        since = max(self.since, now - _LOOK_BACK)
+        kept = sorted(row for row in self.rows | set(map(_row, found)) if datetime.fromisoformat(row[0]) >= since)
+        if len(kept) > _MOST_ROWS:
+            kept = kept[-_MOST_ROWS:]
+            # What came before them is not remembered, and must not look new.
+            since = datetime.fromisoformat(kept[0][0])
+        return _Looked(since, frozenset(kept))
 
 
 @dg.sensor(
@@ -28,36 +70,34 @@ _Row = Mapping[str, Any]
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.STOPPED,
     description=(
-        "Asks for a retraining when Azure Monitor says that days of the live version violate, by the query of the "
-        "alert, and the rule of drift_sensor holds. Off, since drift_sensor does it sooner."
+        "Asks for a retraining when the query of the alert on violations returns days of the live version, and the "
+        "rule of drift_sensor holds. It runs the query itself: whether the alert rule is enabled makes no difference. "
+        "Off, since drift_sensor does it sooner."
     ),
 )
 def alert_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> dg.SensorResult:
-    """Ask what the alert has found since the last look, and apply the rule to it."""
-    instance, since = context.instance, _moment(context.cursor)
-    if since is None:
-        now = datetime.now(UTC).isoformat()
-        return dg.SensorResult(skip_reason="The first look: what is alerted of from now on counts.", cursor=now)
-    found = telemetry.query(_QUERY.read_text("utf-8"), since=since)
-    new = [row for row in found if row["timestamp"] > since]
+    """Ask by the alert's query what came since the last look, however late, and apply the rule to it."""
+    instance, looked, now = context.instance, _Looked.read(context.cursor), datetime.now(UTC)
+    if looked is None:
+        told = "The first look: what is alerted of from now on counts."
+        return dg.SensorResult(skip_reason=told, cursor=_Looked(now).written())
+    found = telemetry.query(_QUERY.read_text("utf-8"), since=looked.since)
+    new = [row for row in found if _row(row) not in looked.rows]
+    cursor = looked.after(new, now).written()
     if not new:
-        told = f"The query of the alert returns nothing since {since.isoformat(timespec='seconds')}."
-        return dg.SensorResult(skip_reason=told, cursor=context.cursor)
-    read_to = max(row["timestamp"] for row in new).isoformat()
+        told = f"The query of the alert returns nothing new since {looked.since.isoformat(timespec='seconds')}."
+        return dg.SensorResult(skip_reason=told, cursor=cursor)
     live = loop.live_version(instance)
-    ours = [row for row in new if row["model_version"] == live]
-    if live is None or not ours:
+    if live is None or all(row["model_version"] != live for row in new):
         days = ", ".join(sorted(row["day"] for row in new))
         told = f"{days} violate(s), scored by another version than {live}." if live else "No version is live."
-        return dg.SensorResult(skip_reason=told, cursor=read_to)
-    answer = _answer(instance, live, ours)
+        return dg.SensorResult(skip_reason=told, cursor=cursor)
+    answer = _answer(instance, live, [row for row in found if row["model_version"] == live])
     if not answer.retrain:
         # Outcomes may come without another alert: then the same rows are looked at again.
-        cursor = context.cursor if answer.waits_for_labels else read_to
-        return dg.SensorResult(skip_reason=answer.words, cursor=cursor)
-    context.log.info(answer.words)
-    asked = request(f"alert_sensor-{live}-{read_to}", "alert_sensor", answer)
-    return dg.SensorResult(run_requests=[asked], cursor=read_to)
+        return dg.SensorResult(skip_reason=answer.words, cursor=context.cursor if answer.waits_for_labels else cursor)
+    read_to = max(row["timestamp"] for row in new).isoformat()
+    return ask(context, telemetry, f"alert_sensor-{live}-{read_to}", answer, cursor=cursor)
 
 
 def _answer(instance: dg.DagsterInstance, live: str, alerted: Iterable[_Row]) -> Answer:
@@ -80,13 +120,8 @@ def _window(row: _Row) -> Window:
     return Window(row["day"], violation=True, features=tuple(name for name in row["features"].split(", ") if name))
 
 
-def _moment(cursor: str | None) -> datetime | None:
-    """Read a cursor; None when there is none, or none that can be read."""
-    try:
-        moment = datetime.fromisoformat(cursor or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
+def _row(row: _Row) -> tuple[str, str, str]:
+    return row["timestamp"].astimezone(UTC).isoformat(timespec="microseconds"), row["day"], row["model_version"]
 
 
 SENSORS: list[Any] = [alert_sensor]

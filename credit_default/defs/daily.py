@@ -9,7 +9,7 @@ import dagster as dg
 from credit_default.code_version import code_version
 from credit_default.core.telemetry import measurements
 from credit_default.defs import metadata, taken_in
-from credit_default.defs.history import data_version
+from credit_default.defs.history import DATA_VERSION, data_version
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 
@@ -119,7 +119,7 @@ def recorded_day(asset: str, day: str, data_version: str, metadata: Metadata) ->
         partition=day,
         metadata=metadata,
         tags={
-            "dagster/data_version": data_version,
+            DATA_VERSION: data_version,
             "dagster/data_version_is_user_provided": "true",
             "dagster/code_version": code_version(),
         },

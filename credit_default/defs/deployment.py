@@ -84,7 +84,7 @@ def batch_deployment(
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(champion.sha256[:16]),
         metadata={
-            **metadata.deployed(champion, before, state, smoke, wish.reason),
+            **metadata.deployed(champion, before, state, smoke, wish.reason, who=wish.who),
             **metadata.promotions(ledger),
         },
     )

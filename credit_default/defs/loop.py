@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
 from credit_default.core.decisions import Window, falls_short
-from credit_default.defs.history import newest
+from credit_default.core.ledger import Entry
+from credit_default.defs.history import figure, newest
 
 #: Events of one asset that a look takes in at most.
 MOST_EVENTS = 500
@@ -30,7 +30,28 @@ _WILL_RETRY, _RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
 def live_version(instance: dg.DagsterInstance) -> str | None:
     """Return the version that is live, or None when nothing was deployed yet."""
     record = newest(instance, "batch_deployment")
-    return None if record is None else _figure(record, "live_version")
+    return None if record is None else figure(record, "live_version")
+
+
+def trained_at(instance: dg.DagsterInstance, version: str) -> datetime | None:
+    """Return when the live version was trained, or this instance trained one after it; None when neither is on record.
+
+    A training whose model did not go live counts: another one on the same data would not, either.
+    """
+    deployed, trained = newest(instance, "batch_deployment"), newest(instance, "trained_model")
+    known = [trained.timestamp] if trained is not None else []
+    if deployed is not None and figure(deployed, "live_version") == version:
+        known += filter(None, [figure(deployed, "trained_at")])
+    return datetime.fromtimestamp(max(known), UTC) if known else None
+
+
+def knows_of(instance: dg.DagsterInstance, entry: Entry) -> bool:
+    """Whether the newest `batch_deployment` tells what the entry by which a version became live says."""
+    record = newest(instance, "batch_deployment")
+    if record is None or figure(record, "live_version") != entry.to_version:
+        return False
+    lines = figure(record, "ledger_lines")
+    return lines is None or bool(lines >= entry.number)
 
 
 def records(
@@ -48,28 +69,36 @@ def records(
 
 def drift_window(record: dg.EventLogRecord) -> Window:
     """Return what a materialisation of `drift_metrics` says of its day."""
-    features = str(_figure(record, "violating_features") or "")
+    features = str(figure(record, "violating_features") or "")
     named = tuple(name for name in features.split(", ") if name and name != "none")
-    return Window(_day(record), bool(_figure(record, "violation")), named)
+    return Window(_day(record), bool(figure(record, "violation")), named)
 
 
 def performance_window(record: dg.EventLogRecord, reference_auc: float) -> Window:
     """Return what a materialisation of `model_performance` says of its day."""
-    figures = {name: _figure(record, name) for name in ("n_joined", "bad_rate", "roc_auc", "mean_pd")}
+    figures = {name: figure(record, name) for name in ("n_joined", "bad_rate", "roc_auc", "mean_pd")}
     short = falls_short(figures, reference_auc)
     return Window(_day(record), bool(short), short)
 
 
 def is_of(record: dg.EventLogRecord, version: str | None) -> bool:
     """Whether the day was scored by a version."""
-    return bool(_figure(record, "model_version") == version)
+    return bool(figure(record, "model_version") == version)
 
 
 def promised_auc(instance: dg.DagsterInstance, version: str) -> float | None:
-    """Return the ROC AUC of a version on its test part, as it was registered; None when that is not on record."""
+    """Return the ROC AUC of a version on its test part; None when that is not on record.
+
+    The event by which it is known to be live says so, or else the one by which it was registered, if that was here.
+    """
+    deployed = newest(instance, "batch_deployment")
+    if deployed is not None and figure(deployed, "live_version") == version:
+        found = figure(deployed, "roc_auc")
+        if found is not None:
+            return float(found)
     for record in reversed(records(instance, "registered_model", until=_NEWEST)):
-        if _figure(record, "version") == version:
-            found = _figure(record, "roc_auc")
+        if figure(record, "version") == version:
+            found = figure(record, "roc_auc")
             return None if found is None else float(found)
     return None
 
@@ -81,15 +110,15 @@ def labelled_rows(instance: dg.DagsterInstance, days: Iterable[str]) -> dict[str
     if wanted:
         filtered = dg.AssetRecordsFilter(asset_key=dg.AssetKey("outcomes"), asset_partitions=wanted)
         made = instance.fetch_materializations(filtered, limit=MOST_EVENTS, ascending=True).records
-        found = {_day(record): int(_figure(record, "dagster/row_count") or 0) for record in made}
+        found = {_day(record): int(figure(record, "dagster/row_count") or 0) for record in made}
     return found
 
 
-def is_under_way(instance: dg.DagsterInstance) -> bool:
-    """Whether a retraining is queued or runs, or failed and is about to be tried again."""
-    if instance.get_runs_count(dg.RunsFilter(job_name=RETRAIN, statuses=list(_AT_WORK))):
+def is_under_way(instance: dg.DagsterInstance, job: str = RETRAIN) -> bool:
+    """Whether a run of a job, a retraining by default, is queued or runs, or failed and is about to be tried again."""
+    if instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=list(_AT_WORK))):
         return True
-    failed = dg.RunsFilter(job_name=RETRAIN, statuses=[dg.DagsterRunStatus.FAILURE], tags={_WILL_RETRY: "true"})
+    failed = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.FAILURE], tags={_WILL_RETRY: "true"})
     return any(_RETRIED_BY not in run.tags for run in instance.get_runs(failed, limit=5))
 
 
@@ -107,9 +136,3 @@ _NEWEST = 2**62
 def _day(record: dg.EventLogRecord) -> str:
     assert record.partition_key is not None
     return record.partition_key
-
-
-def _figure(record: dg.EventLogRecord, name: str) -> Any:
-    made = record.asset_materialization
-    value = made.metadata.get(name) if made is not None else None
-    return None if value is None else value.value

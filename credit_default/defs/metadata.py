@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -17,6 +19,8 @@ from credit_default.resources.ports import EndpointState, ModelVersion, Storage
 Result = Mapping[str, Any]
 Shown = dict[str, Any]
 
+#: Tag of a registered version: when it was trained.
+TRAINED_AT = "trained_at"
 #: How many lines of the ledger a page shows.
 _LINES = 50
 
@@ -195,9 +199,15 @@ def _interval(found: Result | None) -> Result:
 
 
 def deployed(
-    champion: ModelVersion, before: EndpointState, after: EndpointState, smoke: Result | None, reason: str
+    champion: ModelVersion,
+    before: EndpointState,
+    after: EndpointState,
+    smoke: Result | None,
+    reason: str,
+    *,
+    who: str | None = None,
 ) -> Shown:
-    """Show which version is live, which one was, and how its golden rows scored."""
+    """Show which version is live, which one was, what it promised, and how its golden rows scored."""
     return {
         "live_version": after.default or "none",
         "previous_version": after.previous or "none",
@@ -205,8 +215,26 @@ def deployed(
         "deployed_side_by_side": ", ".join(after.deployments),
         "model_sha256": champion.sha256,
         "reason": reason,
+        **({"who": who} if who else {}),
+        **_promised(champion.tags),
         **({"golden_rows_largest_difference": smoke["largest_difference"]} if smoke else {}),
     }
+
+
+def _promised(tags: Mapping[str, str]) -> Shown:
+    """Show what a version did on its test part and when it was trained, as far as its tags say so."""
+    shown: Shown = {}
+    # Anybody may change a tag in the studio: one that cannot be read is not on record.
+    with suppress(KeyError, ValueError):
+        shown["roc_auc"] = float(tags["roc_auc"])
+    with suppress(KeyError, ValueError):
+        shown["trained_at"] = dg.MetadataValue.timestamp(_utc(tags[TRAINED_AT]))
+    return shown
+
+
+def _utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def promotions(ledger: Ledger) -> Shown:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from credit_default.code_version import code_version
 from credit_default.core.gates import Verdict
 from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
+from credit_default.defs.history import figure, newest
 from credit_default.defs.judging import Judged, judge
 from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, materialised
@@ -113,7 +115,9 @@ def registered_model(
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
         judged = judge(context, compute, storage, key=key, champion=champion)
-        version = registry.register(key, sha256=manifest["model_sha256"], tags=_tags(content, judged.verdict))
+        trained_at = _trained_at(context.instance, manifest["model_sha256"])
+        tags = {**_tags(content, judged.verdict), metadata.TRAINED_AT: trained_at}
+        version = registry.register(key, sha256=manifest["model_sha256"], tags=tags)
         storage.write(f"verdicts/{version.version}.json", judged.stored())
     if judged.verdict.decision == "promote":
         registry.set_alias("challenger", version.version)
@@ -141,6 +145,14 @@ def _tags(content: bytes, verdict: Verdict) -> dict[str, str]:
         **{name: f"{test[name]:.6f}" for name in ("roc_auc", "gini", "ks", "brier") if test[name] is not None},
         VERDICT: verdict.decision,
     }
+
+
+def _trained_at(instance: dg.DagsterInstance, sha256: str) -> str:
+    """Return when a model was trained: right before it is registered, unless this instance has recorded it."""
+    record, moment = newest(instance, "trained_model"), datetime.now(UTC)
+    if record is not None and figure(record, "model_sha256") == sha256:
+        moment = datetime.fromtimestamp(record.timestamp, UTC)
+    return moment.isoformat(timespec="seconds")
 
 
 ASSETS: list[Any] = [trained_model, registered_model]

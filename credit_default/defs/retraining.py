@@ -1,6 +1,7 @@
 """When the model is trained again: its days drift, it does worse than it promised, or it is old.
 
-Each sensor says on its tick, in words, why it did or did not ask. The rule is `credit_default.core.decisions`.
+Each sensor says on its tick, in words, why it did or did not ask. The rule is `credit_default.core.decisions`. In
+production it says so, too, and asks for nothing: `ask` is where a retraining is asked for.
 """
 
 import json
@@ -11,8 +12,9 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default import settings
 from credit_default.core.decisions import Answer, Window, when_to_retrain
-from credit_default.core.telemetry import Failure
+from credit_default.core.telemetry import EVENT_KEY, Failure
 from credit_default.defs import loop
 from credit_default.defs.deployment import WHY
 from credit_default.defs.history import newest
@@ -20,9 +22,14 @@ from credit_default.defs.jobs import retrain
 from credit_default.defs.policies import FRESHNESS, MODEL_TABLES
 from credit_default.errors import NotThere
 from credit_default.resources.ports import Telemetry
+from credit_default.settings import Environment
 
 #: Tag of a run with what spoke for it, as data.
 EVIDENCE = "credit_default/evidence"
+_FROM_STAGING = (
+    "A retraining is due, and production trains nothing: train in staging, and bring the version here by the workflow "
+    "`Deploy model` or by `credit-default deploy model promote` and `credit-default deploy deployment`."
+)
 #: From this hour (UTC) on, yesterday is expected to be scored and measured.
 _DUE_HOUR = 12
 _WindowOf = Callable[[dg.EventLogRecord], Window]
@@ -60,7 +67,7 @@ def _sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> dg.SensorResult:
         instance, seen = context.instance, _Seen.read(context.cursor)
         if seen is None:
             record = newest(instance, asset)
@@ -81,10 +88,9 @@ def _sensor(
         at, answer = _first_yes(instance, judge, known, [one for one in new if loop.is_of(one, live)])
         if not answer.retrain:
             return dg.SensorResult(skip_reason=answer.words, cursor=_Seen(read_to, answer.waits_for_labels).written())
-        context.log.info(answer.words)
         # What came after that event is read at the next tick. The key is made of it: one event asks once.
-        asked = request(f"{name}-{live}-{at}", name, answer)
-        return dg.SensorResult(run_requests=[asked], cursor=_Seen(max(at, seen.storage_id)).written())
+        cursor = _Seen(max(at, seen.storage_id)).written()
+        return ask(context, telemetry, f"{name}-{live}-{at}", answer, cursor=cursor)
 
     return sensor
 
@@ -115,10 +121,26 @@ def _first_yes(
     return at, answer
 
 
-def request(run_key: str, why: str, answer: Answer) -> dg.RunRequest:
-    """Ask for a retraining, with the reason in words and as data."""
-    told = {WHY: f"{why}: {answer.words}", EVIDENCE: json.dumps(answer.evidence)}
-    return dg.RunRequest(run_key=run_key, tags={**MODEL_TABLES, **told})
+def ask(
+    context: dg.SensorEvaluationContext,
+    telemetry: Telemetry,
+    run_key: str,
+    answer: Answer,
+    *,
+    cursor: str | None = None,
+) -> dg.SensorResult:
+    """Ask for a retraining, with the reason in words and as data.
+
+    Production asks for none: it may read the shared registry and not write it, so what it trained could not be deployed
+    there. It says that a retraining is due, and tells telemetry once for each run key.
+    """
+    why = f"{context.sensor_name}: {answer.words}"
+    if settings.read().environment is Environment.PRODUCTION:
+        telemetry.emit([Failure("RetrainingDue", why, {"sensor": context.sensor_name, EVENT_KEY: run_key})])
+        return dg.SensorResult(skip_reason=f"{why.rstrip('.')}. {_FROM_STAGING}", cursor=cursor)
+    context.log.info(answer.words)
+    tags = {**MODEL_TABLES, WHY: why, EVIDENCE: json.dumps(answer.evidence)}
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key, tags=tags)], cursor=cursor)
 
 
 def _of_performance(instance: dg.DagsterInstance, live: str) -> _WindowOf | None:
@@ -152,14 +174,9 @@ def freshness_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) 
     live = loop.live_version(instance)
     if live is None:
         return dg.SensorResult(skip_reason="No version is live.")
-    trained = newest(instance, "trained_model")
-    oldest = FRESHNESS["trained_model"].fail_window.to_timedelta()
-    age = now - datetime.fromtimestamp(trained.timestamp, UTC) if trained is not None else oldest
-    if age >= oldest and not loop.is_under_way(instance):
-        answer = Answer(True, f"the model is {age.days} day(s) old, {oldest.days} are allowed", {"days": age.days})
-        # Asked for once a day as long as it stays old.
-        run_key = f"freshness_sensor-{live}-{now.date()}"
-        return dg.SensorResult(run_requests=[request(run_key, "freshness_sensor", answer)])
+    looked = _at_its_age(context, telemetry, live, now)
+    if looked.run_requests:
+        return looked
     missing = _missing_yesterday(instance, now)
     if missing:
         told = f"{' and '.join(missing)} of {(now - timedelta(days=1)).date()} are missing"
@@ -167,7 +184,21 @@ def freshness_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) 
         raise NotThere(
             f"{told}; look whether its files have landed and what the runs of score_batch say, and materialise the day"
         )
-    return dg.SensorResult(skip_reason=f"The model is {age.days} day(s) old, and yesterday is there.")
+    assert looked.skip_reason is not None
+    return dg.SensorResult(skip_reason=f"{looked.skip_reason.skip_message} Yesterday is there.")
+
+
+def _at_its_age(context: dg.SensorEvaluationContext, telemetry: Telemetry, live: str, now: datetime) -> dg.SensorResult:
+    """Ask for a retraining when the model is too old, or say in words why not."""
+    trained = loop.trained_at(context.instance, live)
+    if trained is None:
+        return dg.SensorResult(skip_reason=f"It is not on record when version {live} was trained.")
+    age, oldest = now - trained, FRESHNESS["trained_model"].fail_window.to_timedelta()
+    if age < oldest or loop.is_under_way(context.instance):
+        return dg.SensorResult(skip_reason=f"The model is {age.days} day(s) old.")
+    answer = Answer(True, f"the model is {age.days} day(s) old, {oldest.days} are allowed", {"days": age.days})
+    # Asked for once a day as long as it stays old.
+    return ask(context, telemetry, f"freshness_sensor-{live}-{now.date()}", answer)
 
 
 def _missing_yesterday(instance: dg.DagsterInstance, now: datetime) -> list[str]:

@@ -77,12 +77,14 @@ def _needs(place: Place, endpoint: ManagedEndpoint, look: Look, model: ModelVers
 
     Raises
     ------
+    NotAllowed
+        It has to come from the shared registry, and did not.
     SettingsError
         Nothing can be deployed with the present settings.
     """
     if model is None or not goes_live(look, model) or not is_missing(look, model):
         return None
-    endpoint.must_be_deployable()
+    endpoint.must_be_deployable(model)
     client = place.registry.workspace.client()
     reference = job_environments.reference(endpoint.environment)
     return Needs(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from credit_default.core.telemetry import drift_records
+from credit_default.defs import alerting
 from credit_default.defs.alerting import alert_sensor
 from credit_default.defs.deployment import WHY
 from credit_default.defs.retraining import EVIDENCE
 from credit_default.errors import QueryError
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default_tests.defs.conftest import day
-from credit_default_tests.defs.test_retraining import Loop, Status
+from credit_default_tests.defs.test_retraining import Loop, Status, exceptions
 from credit_default_tests.platforms import telemetry_of
+
+_NOTHING = "The query of the alert returns nothing new since "
 
 
 class Alerted(Loop):
@@ -31,6 +35,21 @@ class Alerted(Loop):
         }
         drift = {"partition": partition, "model_name": "credit-card-default", "model_version": version}
         self.telemetry.emit(drift_records({**drift, "overall": overall, "features": []}))
+
+    def told_late(self, partition: str, ago: timedelta, *, version: str = "1") -> None:
+        """A row that was made that long ago, and arrives now."""
+        file = Path(self.telemetry.folder) / "traces.jsonl"
+        before = file.read_text() if file.exists() else ""
+        self.told(partition, version=version)
+        made = (datetime.now(UTC) - ago).isoformat().replace("+00:00", "Z")
+        new = map(json.loads, file.read_text().removeprefix(before).splitlines())
+        file.write_text(before + "".join(json.dumps({**row, "timestamp": made}) + "\n" for row in new))
+
+    def looked_first(self, ago: timedelta) -> None:
+        """The first look of the sensor was that long ago, and nothing was told since."""
+        (Path(self.telemetry.folder) / "traces.jsonl").unlink(missing_ok=True)
+        since = datetime.now(UTC) - ago
+        self.cursors["alert_sensor"] = json.dumps({"since": since.isoformat(), "rows": []})
 
     def asks(self) -> tuple[str | None, list[dg.RunRequest]]:
         done, new = self.tick(alert_sensor)
@@ -63,7 +82,7 @@ def test_days_that_the_alert_tells_of_ask_once_with_the_reason_in_words_and_as_d
     assert request.tags["credit_default/tables"] == "model"
     told, new = alerted.asks()
     assert new == []
-    assert told.startswith("The query of the alert returns nothing since ")
+    assert told.startswith(_NOTHING)
 
 
 def test_what_was_alerted_of_before_the_first_look_counts_for_nothing(alerted):
@@ -77,7 +96,7 @@ def test_calm_days_ask_for_nothing(alerted):
         alerted.outcomes(day(ago))
     told, new = alerted.asks()
     assert new == []
-    assert told.startswith("The query of the alert returns nothing since ")
+    assert told.startswith(_NOTHING)
 
 
 def test_a_single_day_is_no_reason_and_a_second_one_is(alerted):
@@ -110,7 +129,7 @@ def test_days_that_another_version_scored_are_none_of_its_business(alerted):
     told, new = alerted.asks()
     assert new == []
     assert told == f"{day(3)}, {day(2)} violate(s), scored by another version than 1."
-    assert alerted.asks()[0].startswith("The query of the alert returns nothing since ")
+    assert alerted.asks()[0].startswith(_NOTHING)
 
 
 def test_outcomes_that_come_later_are_waited_for_without_another_alert(alerted):
@@ -178,12 +197,61 @@ def test_a_question_that_is_not_answered_fails_the_tick_and_loses_nothing(alerte
     assert len(alerted.asks()[1]) == 1
 
 
+def test_rows_that_come_late_and_out_of_order_are_seen_once(alerted):
+    alerted.looked_first(timedelta(days=2))
+    alerted.told(day(2))
+    alerted.outcomes(day(2), 600)
+    assert "1 of the last 1 day(s) violate" in alerted.asks()[0]
+    # Made before what was seen already: its telemetry waited on disk.
+    alerted.outcomes(day(3), 600)
+    alerted.told_late(day(3), timedelta(hours=20))
+    _, (request,) = alerted.asks()
+    assert json.loads(request.tags[EVIDENCE])["violating_windows"] == [day(3), day(2)]
+    for _ in range(2):
+        told, new = alerted.asks()
+        assert new == []
+        assert told.startswith(_NOTHING)
+
+
+def test_what_a_cursor_remembers_is_bounded_and_what_it_forgets_does_not_come_back(alerted, monkeypatch):
+    monkeypatch.setattr(alerting, "_MOST_ROWS", 2)
+    alerted.looked_first(timedelta(days=2))
+    for hours, ago in enumerate((6, 5, 4, 3)):
+        alerted.told_late(day(ago), timedelta(hours=20 - hours), version="7")
+    alerted.asks()
+    kept = json.loads(alerted.cursors["alert_sensor"])
+    assert [row[1] for row in kept["rows"]] == [day(4), day(3)]
+    assert kept["since"] == kept["rows"][0][0]
+    assert alerted.asks()[0].startswith(_NOTHING)
+
+
+def test_it_looks_back_a_week_and_no_further(alerted):
+    alerted.looked_first(timedelta(days=30))
+    alerted.told_late(day(9), timedelta(days=8), version="7")
+    alerted.asks()
+    kept = json.loads(alerted.cursors["alert_sensor"])
+    assert kept["rows"] == []
+    assert timedelta(days=6, hours=23) < datetime.now(UTC) - datetime.fromisoformat(kept["since"]) < timedelta(days=8)
+
+
+def test_production_says_that_a_retraining_is_due_and_asks_for_no_run(alerted, monkeypatch):
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
+    for ago in (3, 2):
+        alerted.told(day(ago))
+        alerted.outcomes(day(ago))
+    told, new = alerted.asks()
+    assert new == []
+    assert "A retraining is due, and production trains nothing" in told
+    assert [one["customDimensions"]["sensor"] for one in exceptions(alerted)] == ["alert_sensor"]
+    assert alerted.asks()[0].startswith(_NOTHING)
+
+
 @pytest.mark.slow
 def test_on_azure_it_asks_azure_monitor(azure, instance, tmp_path):
     alerted = Alerted(instance, telemetry_of("azure", tmp_path / "telemetry", "opencensus"))
     alerted.live()
-    alerted.cursors["alert_sensor"] = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    assert alerted.asks()[0].startswith("The query of the alert returns nothing since ")
+    alerted.looked_first(timedelta(hours=1))
+    assert alerted.asks()[0].startswith(_NOTHING)
     for ago in (3, 2):
         alerted.told(day(ago))
         alerted.outcomes(day(ago))
@@ -192,4 +260,4 @@ def test_on_azure_it_asks_azure_monitor(azure, instance, tmp_path):
         file.unlink()
     _, (request,) = alerted.asks()
     assert json.loads(request.tags[EVIDENCE])["violating_windows"] == [day(3), day(2)]
-    assert alerted.asks()[0].startswith("The query of the alert returns nothing since ")
+    assert alerted.asks()[0].startswith(_NOTHING)

@@ -179,6 +179,13 @@ def test_a_job_never_mixes_daily_assets_with_others():
             assert made <= set(DAILY) or not made & set(DAILY), job.name
 
 
+def test_nothing_is_made_just_because_something_else_was_recorded():
+    # `deployed_elsewhere` records a deployment that no run of this instance made: no paid run may follow from that.
+    assert {name for name, node in nodes.items() if node.automation_condition is not None} == set()
+    kinds = {sensor.name: sensor.sensor_type.name for sensor in repository.sensor_defs}
+    assert set(kinds.values()) <= {"STANDARD", "RUN_STATUS"}, kinds
+
+
 def test_every_resource_that_an_asset_asks_for_is_provided(tmp_path):
     provided = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path)}))
     assert set(provided) == {"compute", "storage", "registry", "endpoint", "online_endpoint", "telemetry"}

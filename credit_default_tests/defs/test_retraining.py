@@ -245,7 +245,7 @@ def test_a_yesterday_that_is_missing_fails_the_tick_and_is_told(loop, monkeypatc
     today = datetime.now(UTC).replace(hour=11)
     monkeypatch.setattr(retraining, "datetime", clock(today))
     # By that clock the model may be from the future: it is afternoon when this test runs.
-    assert loop.tick(freshness_sensor)[0].skip_message.endswith("day(s) old, and yesterday is there.")
+    assert loop.tick(freshness_sensor)[0].skip_message.endswith("day(s) old. Yesterday is there.")
     monkeypatch.setattr(retraining, "datetime", clock(today.replace(hour=12)))
     with pytest.raises(NotThere, match=rf"batch_predictions and drift_metrics of {day(1)} are missing; look whether"):
         loop.tick(freshness_sensor)
@@ -254,6 +254,89 @@ def test_a_yesterday_that_is_missing_fails_the_tick_and_is_told(loop, monkeypatc
     loop.made("batch_predictions", day(1))
     loop.drift(day(1), violation=False)
     assert loop.tick(freshness_sensor)[1] == []
+
+
+def test_a_host_that_never_trained_goes_by_what_the_deployment_tells_of_the_live_version(loop, monkeypatch):
+    now = datetime.now(UTC).replace(hour=11)
+    monkeypatch.setattr(retraining, "datetime", clock(now))
+    for ago, asks in ((44, 0), (46, 1)):
+        trained_at = dg.MetadataValue.timestamp(now - timedelta(days=ago))
+        loop.made("batch_deployment", live_version="7", roc_auc=0.78, trained_at=trained_at)
+        new = loop.tick(freshness_sensor)[1]
+        assert len(new) == asks
+    assert new[0].tags[WHY] == "freshness_sensor: the model is 46 day(s) old, 45 are allowed"
+    loop.tick(performance_sensor)
+    for ago in (3, 2):
+        loop.made("model_performance", day(ago), model_version="7", n_joined=500, bad_rate=0.22, roc_auc=0.64)
+        loop.outcomes(day(ago))
+    _, (request,) = loop.tick(performance_sensor)
+    assert json.loads(request.tags[EVIDENCE])["violating_features"] == ["roc_auc"]
+
+
+def test_a_training_whose_model_did_not_go_live_is_not_asked_for_again(loop):
+    trained_at = dg.MetadataValue.timestamp(datetime.now(UTC) - timedelta(days=60))
+    loop.made("batch_deployment", live_version="1", trained_at=trained_at)
+    loop.made("trained_model")
+    assert loop.tick(freshness_sensor)[0].skip_message.startswith("The model is 0 day(s) old.")
+
+
+def test_where_neither_age_nor_promise_is_on_record_nothing_is_asked_for(loop):
+    loop.made("batch_deployment", live_version="7")
+    done, new = loop.tick(freshness_sensor)
+    assert (new, done.skip_message) == ([], "It is not on record when version 7 was trained. Yesterday is there.")
+    loop.tick(performance_sensor)
+    loop.performance(day(2), 0.5)
+    done, new = loop.tick(performance_sensor)
+    assert (new, done.skip_message) == ([], "It is not on record what version 7 promised.")
+
+
+def exceptions(loop: Loop) -> list[dict]:
+    file = Path(loop.telemetry.folder) / "exceptions.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.fixture
+def production(monkeypatch) -> None:
+    monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
+
+
+def test_production_says_that_a_retraining_is_due_tells_telemetry_once_and_asks_for_no_run(drifting, production):
+    before = dict(drifting.cursors)
+    done, new = drifting.tick()
+    assert (new, done.run_requests) == ([], [])
+    assert "2 of the last 2 day(s) violate, the newest among them" in done.skip_message
+    assert "A retraining is due, and production trains nothing: train in staging" in done.skip_message
+    assert "`credit-default deploy model promote`" in done.skip_message
+    assert drifting.tick()[0].skip_message == "Nothing was measured since the last look."
+    drifting.cursors = before  # the daemon died before it kept the cursor
+    drifting.tick()
+    (told,) = exceptions(drifting)
+    assert (told["type"], told["customDimensions"]["sensor"]) == ("RetrainingDue", "drift_sensor")
+    assert told["outerMessage"].startswith("drift_sensor: 2 of the last 2 day(s) violate, the newest among them;")
+    # Another day that drifts is another event.
+    drifting.drift(day(1))
+    drifting.tick()
+    assert len(exceptions(drifting)) == 2
+
+
+def test_in_production_an_old_model_is_told_once_a_day_and_does_not_hide_a_missing_yesterday(
+    loop, production, monkeypatch
+):
+    noon = datetime.now(UTC).replace(hour=12)
+    trained_at = dg.MetadataValue.timestamp(noon - timedelta(days=45, hours=1))
+    loop.made("batch_deployment", live_version="1", trained_at=trained_at)
+    monkeypatch.setattr(retraining, "datetime", clock(noon))
+    for _ in range(2):
+        done, new = loop.tick(freshness_sensor)
+        assert (new, done.run_requests) == ([], [])
+        assert done.skip_message.startswith("freshness_sensor: the model is 45 day(s) old, 45 are allowed. A retrain")
+    loop.made("batch_predictions", day(3))
+    with pytest.raises(NotThere, match=f"batch_predictions and drift_metrics of {day(1)} are missing"):
+        loop.tick(freshness_sensor)
+    assert [told["type"] for told in exceptions(loop)] == ["RetrainingDue", "MissingDay"]
+    monkeypatch.setattr(retraining, "datetime", clock(noon.replace(hour=1) + timedelta(days=1)))
+    loop.tick(freshness_sensor)
+    assert [told["type"] for told in exceptions(loop)] == ["RetrainingDue", "MissingDay", "RetrainingDue"]
 
 
 def clock(moment: datetime) -> type[datetime]:

@@ -27,9 +27,13 @@ NAME = "credit-card-default"
 
 
 @pytest.fixture(scope="module")
-def versions(delivery, tmp_path_factory) -> dict[str, str]:
+def files(tmp_path_factory) -> dict[str, bytes]:
+    return model_files(tmp_path_factory.mktemp("model") / "m")
+
+
+@pytest.fixture(scope="module")
+def versions(delivery, files) -> dict[str, str]:
     """Three versions of staging: one that may go live, one that is held, one whose golden rows score otherwise."""
-    files = model_files(tmp_path_factory.mktemp("model") / "m")
     made = {
         "good": delivery.register("staging", files, "good", "promote"),
         "held": delivery.register("staging", files, "held", "hold"),
@@ -237,3 +241,14 @@ def test_an_environment_that_cannot_be_looked_at_says_so_and_the_others_are_show
     shown = CliRunner().invoke(main, ["deploy", *files, "status"]).output
     assert "no settings" in shown
     assert "DeployError" in shown
+
+
+def test_a_version_that_production_trained_itself_is_refused_before_anything_is_made(delivery, files):
+    own = delivery.register("production", files, "its own", "promote").version
+    before = len(delivery.emulator.journal())
+    for more in (["--dry-run"], [], ["--version", own]):
+        refused = delivery.call("production", "deployment", *more)
+        assert refused.exit_code == 1
+        assert f"NotAllowed: Version {own} was registered in workspace " in refused.stderr
+        assert "production deploys what came through the shared registry" in refused.stderr
+    assert requests_that_write(delivery.emulator.journal()[before:]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -21,7 +22,10 @@ TERMINATE = (
 
 @pytest.fixture(scope="module")
 def azure(emulator, tmp_path_factory) -> AzureWorld:
-    return with_a_live_model(tmp_path_factory.mktemp("daemon") / "home", emulator)
+    """A host that deployed nothing: another Dagster instance trained the model and made it live."""
+    folder = tmp_path_factory.mktemp("daemon")
+    elsewhere = with_a_live_model(folder / "elsewhere", emulator)
+    return AzureWorld(folder / "home", emulator, elsewhere.workspace)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,15 @@ def test_a_blob_that_lands_becomes_predictions_by_the_sensor_alone(azure, platfo
     assert run.tags["dagster/sensor_name"] == "inference_landing"
     azure.pull()
     assert azure.predictions(day).num_rows == ROWS
+
+
+def test_what_another_instance_made_live_was_recorded_once_and_started_nothing(azure, platform):
+    (recorded,) = azure.made("batch_deployment")
+    told = {name: value.value for name, value in recorded.metadata.items()}
+    assert (told["live_version"], told["reason"]) == ("1", "the newest version, if its verdict allows")
+    assert told["roc_auc"] > 0.6
+    assert time.time() - told["trained_at"] < 3600
+    assert {run.job_name for run in azure.runs()} == {"score_batch"}
 
 
 def test_what_a_step_printed_is_in_the_blob_store_for_the_runs_page(azure, platform):

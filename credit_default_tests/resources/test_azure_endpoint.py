@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from credit_default.errors import JobFailed, ModelError, SettingsError
+from credit_default.errors import JobFailed, ModelError, NotAllowed, SettingsError
 from credit_default.resources.azure import deployments
 from credit_default.resources.azure.targets import Target
 from credit_default.resources.ports import EndpointState, ModelVersion
@@ -58,12 +58,28 @@ def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refuse
         deploy(endpoint, dataclasses.replace(model, sha256="0" * 64))
 
 
-def test_staging_and_production_deploy_the_model_of_the_shared_registry(endpoint, register, azure):
+def test_staging_shares_what_it_deploys_and_production_deploys_what_came_from_there_and_nothing_else(
+    endpoint, register, azure
+):
     model = register()
-    shared = azure_endpoint(from_registry=True)
-    go_live(shared, model)
-    (deployed,) = deployments_of(shared)
-    assert deployed.model == f"azureml://registries/{shared.registry.registry}/models/{model.name}/versions/1"
+    production = azure_endpoint(name=f"p-{endpoint.name}"[:32], from_registry=True, may_share=False)
+    with pytest.raises(
+        NotAllowed, match=r"Version 1 was registered in workspace .* itself; production deploys what came"
+    ):
+        deploy(production, model)
+    assert not production.look().there
+    assert not production.registry.is_shared(model)
+
+    staging = azure_endpoint(from_registry=True)
+    go_live(staging, model)
+    shared = f"azureml://registries/{staging.registry.registry}/models/{model.name}/versions/1"
+    (deployed,) = deployments_of(staging)
+    assert deployed.model == shared
+
+    taken = dataclasses.replace(model, tags={**model.tags, "taken_from": shared})
+    go_live(production, taken)
+    (deployed,) = deployments_of(production)
+    assert deployed.model == shared
 
 
 def test_new_code_is_deployed_beside_the_old_and_takes_its_place(endpoint, register, monkeypatch):

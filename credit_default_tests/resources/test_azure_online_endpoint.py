@@ -20,7 +20,7 @@ import requests
 
 from credit_default.core.collected_inputs import open_message
 from credit_default.core.sealing import PrivateKeys, new_key
-from credit_default.errors import JobFailed, ModelError, SettingsError
+from credit_default.errors import JobFailed, ModelError, NotAllowed, SettingsError
 from credit_default.resources import resources_for
 from credit_default.resources.ports import ModelVersion
 from credit_default.settings import COLLECTION_KEY_VARIABLE, read
@@ -227,7 +227,13 @@ def test_a_smoke_test_bears_with_an_address_that_does_not_answer_yet(live, model
     emulator.clear_faults()
 
 
-def test_staging_and_production_deploy_the_model_of_the_shared_registry(ports, model):
+def test_staging_deploys_the_model_of_the_shared_registry_and_production_refuses_what_did_not_come_from_there(
+    ports, model
+):
+    production = azure_online_endpoint(name="shared", from_registry=True, may_share=False)
+    with pytest.raises(NotAllowed, match="Version 1 was registered in workspace"):
+        deploy(production, model)
+    assert not production.look().there
     endpoint = azure_online_endpoint(name="shared", from_registry=True)
     deploy(endpoint, model)
     (deployment,) = endpoint._deployments.list("shared")

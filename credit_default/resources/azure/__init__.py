@@ -20,6 +20,8 @@ from credit_default.settings import CONNECTION_STRING_VARIABLE, MODEL_NAME, Envi
 
 #: What these deploy has come through the shared registry, as what was verified in the one before did.
 _FROM_REGISTRY = (Environment.STAGING, Environment.PRODUCTION)
+#: What it lacks, staging brings into it. Production may only read it: it takes its models from there.
+_MAY_SHARE = (Environment.STAGING,)
 
 
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -65,7 +67,10 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         workspace=workspace,
         storage=storage,
     )
-    from_registry = settings.environment in _FROM_REGISTRY
+    source = {
+        "from_registry": settings.environment in _FROM_REGISTRY,
+        "may_share": settings.environment in _MAY_SHARE,
+    }
     # An EnvVar shows its name in the UI and not the instrumentation key in its value.
     connection_string = dg.EnvVar(CONNECTION_STRING_VARIABLE)
     return {
@@ -74,13 +79,13 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         "registry": registry,
         "endpoint": AzureBatchEndpoint(
             name=found.batch_endpoint,
-            from_registry=from_registry,
+            **source,
             compute=compute,
             registry=registry,
         ),
         "online_endpoint": AzureOnlineEndpoint(
             name=found.online_endpoint,
-            from_registry=from_registry,
+            **source,
             instance_type=found.online_instance_type,
             instance_count=found.online_instance_count,
             connection_string=connection_string,

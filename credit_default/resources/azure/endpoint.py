@@ -68,7 +68,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         if broken is not None:
             raise failure_of(broken)
 
-    def must_be_deployable(self) -> None:  # noqa: D102 - see ManagedEndpoint
+    def _must_be_set_up(self) -> None:
         if self.compute.targets[Kind.SCORE.value].compute == SERVERLESS:
             raise SettingsError(
                 "Steps of scoring run on serverless compute, and a batch endpoint needs a cluster; set "
@@ -124,7 +124,6 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, ModelBatchDeployment
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
-        self.must_be_deployable()
         target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
         asset = self.model_asset(model)
         environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))

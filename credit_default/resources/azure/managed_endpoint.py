@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import ModelError, NotThere
+from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.resources.azure import deployments
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.deployments import Deployed, Look
@@ -30,6 +30,9 @@ class ManagedEndpoint(Endpoint, ABC):
     name: str = Field(description="Name of the endpoint; a region of Azure has each name once.")
     from_registry: bool = Field(
         default=False, description="Deploy the shared registry's model instead of the workspace's."
+    )
+    may_share: bool = Field(
+        default=True, description="Share what that registry lacks; otherwise only what came from it is deployed."
     )
     deploy_limit: float = Field(default=3600.0, description="Seconds that a deployment may take to come up.")
     compute: dg.ResourceDependency[AzureCompute]
@@ -53,10 +56,11 @@ class ManagedEndpoint(Endpoint, ABC):
             self._put(f"making endpoint {self.name}", self._new_endpoint())
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
-        self.ensure()
         deployment = deployments.name_of(model.version, self._code)
         with self.compute.storage.held(self._key):
             if not self._is_deployed(deployment, model):
+                self.must_be_deployable(model)
+                self.ensure()
                 self._create(deployment, model, {"model_version": model.version, _SHA256: model.sha256})
                 context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
         return self._smoke_test(context, deployment, model)
@@ -78,8 +82,27 @@ class ManagedEndpoint(Endpoint, ABC):
                 self._remove(name)
         return self.state()
 
+    def must_be_deployable(self, model: ModelVersion) -> None:
+        """Look whether a deployment of a version can be made, before anything is.
+
+        Raises
+        ------
+        NotAllowed
+            It has to come from the shared registry, and did not.
+        SettingsError
+            Nothing can be deployed with the present settings.
+        """
+        if self.from_registry and not self.may_share and TAKEN_FROM not in model.tags:
+            raise NotAllowed(
+                f"Version {model.version} was registered in workspace {self.compute.workspace.name} itself; production "
+                f"deploys what came through the shared registry {self.registry.registry} and nothing else. Train in "
+                "staging, share the version there (`credit-default deploy model share`), bring it here by "
+                "`credit-default deploy model promote`, and deploy the version that this prints"
+            )
+        self._must_be_set_up()
+
     @abstractmethod
-    def must_be_deployable(self) -> None:
+    def _must_be_set_up(self) -> None:
         """Raise `SettingsError` when nothing can be deployed with the present settings."""
 
     @property

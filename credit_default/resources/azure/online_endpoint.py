@@ -41,7 +41,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         endpoint = self._found()
         return None if endpoint is None else str(endpoint.scoring_uri)
 
-    def must_be_deployable(self) -> None:  # noqa: D102 - see ManagedEndpoint
+    def _must_be_set_up(self) -> None:
         self._public_key()
 
     @property
