@@ -45,6 +45,11 @@ class IdTokenServer:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     @property
+    def proofs(self) -> list[str]:
+        """What jobs were given to ask with."""
+        return list(self._jobs)
+
+    @property
     def public_key(self) -> str:
         """What tokens are checked with."""
         encoded = self._key.public_key().public_bytes(

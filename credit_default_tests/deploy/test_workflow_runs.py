@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,7 @@ from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.id_token_server import id_token_server, subject_of
 from credit_default_tests.resources.served_models import model_files, other_golden_rows, put_day
 from credit_default_tests.strategies import csv_text
 
@@ -22,18 +24,18 @@ INPUTS = {"day": DAY, "trials": "1"}
 
 
 @pytest.fixture(scope="module")
-def repository(delivery: Delivery, tmp_path_factory) -> Repository:
-    """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes."""
+def repository(delivery: Delivery, tmp_path_factory) -> Iterator[Repository]:
+    """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes.
+
+    Its runners have no identity of their own, and no secret: Azure trusts the GitHub environments, by their names.
+    """
     folder = tmp_path_factory.mktemp("runners")
-    variables, machine = {}, {}
-    for name, path in delivery.files.items():
-        variables[name] = {
-            "AZURE_CLIENT_ID": "c",
-            "AZURE_TENANT_ID": "t",
-            "AZURE_SUBSCRIPTION_ID": "s",
-            "SETTINGS": path.read_text(),
-        }
-        machine[name] = dict(os.environ)
+    who_we_are = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+    runner = {name: value for name, value in os.environ.items() if name not in {*who_we_are, "AZURE_CLIENT_SECRET"}}
+    variables = {
+        name: {**{one: delivery.emulator.environment[one] for one in who_we_are}, "SETTINGS": path.read_text()}
+        for name, path in delivery.files.items()
+    }
     with delivery.inside("staging") as place:
         labelled = csv_text(new_clients(ROWS, target=True)).encode()
         place.storage.write("landing/curated/clients.csv", labelled)
@@ -41,7 +43,11 @@ def repository(delivery: Delivery, tmp_path_factory) -> Repository:
         with delivery.inside(name) as place:
             arrived = csv_text(new_clients(40, start=ROWS)).encode()
             place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", arrived)
-    return Repository(folder, variables, machine)
+    with id_token_server() as id_tokens:
+        id_tokens.lifetime = 5  # none outlives the step that it was asked for in
+        for name in delivery.files:
+            delivery.emulator.trust(id_tokens.issuer, subject_of(name), id_tokens.public_key)
+        yield Repository(folder, variables, dict.fromkeys(delivery.files, runner), id_tokens)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,7 @@ def delivered(repository: Repository) -> Repository:
 def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(delivered, delivery):
     names = [name for environment, name in delivered.ran if environment == "production"]
     assert names == [
+        "See who we are",
         "Write the settings",
         "Make sure that endpoint and environments are there",
         "Take the model from the registry",
@@ -63,12 +70,26 @@ def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(de
     for environment in ("staging", "production"):
         with delivery.inside(environment) as place:
             (entry,) = ledgers.read(place.storage).entries
-        assert (entry.action, entry.to_version) == ("promote", "1")
-        assert entry.reason == "https://github.com/bank/credit-default/actions/runs/4711, started by ada"
+        assert (entry.action, entry.to_version, entry.who) == ("promote", "1", "ada")
+        assert entry.reason == "https://github.com/bank/credit-default/actions/runs/4711"
         told, _ = delivery.told(environment, "deployment", "--dry-run")
         assert told["live_version"] == "1"
         told, _ = delivery.told(environment, "invoke", DAY, "--dry-run")
         assert {one["action"] for one in told["changes"]} == {"unchanged"}
+
+
+def test_what_a_job_of_github_proves_itself_by_stays_with_it(delivered, delivery):
+    """Neither jobs on Azure nor anything that is kept hold the tokens, and what the steps printed is in the lake."""
+    secrets = [*delivered.id_tokens.given, *delivered.id_tokens.proofs]
+    assert len(delivered.id_tokens.given) > 10, "one for each token of Azure"
+    for environment in ("staging", "production"):
+        with delivery.inside(environment) as place:
+            blobs = {blob.name: place.storage.read(blob.name) for blob in place.storage._list("")}
+        assert any(name.startswith("dagster/logs/") for name in blobs)
+        for name, content in blobs.items():
+            assert not any(secret.encode() in content for secret in secrets), name
+    for path in delivered.folder.parent.rglob("*.log"):
+        assert not any(secret in path.read_text("utf-8", "replace") for secret in secrets), path
 
 
 def test_deploying_a_second_time_changes_nothing(delivered, delivery):

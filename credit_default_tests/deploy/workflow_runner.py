@@ -1,8 +1,9 @@
 """Runs the `run:` steps of our workflows as GitHub does: in order, job after job, with their inputs and outputs.
 
-What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
-sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of
-expressions it knows what ours say, and no more: anything else is an error, not an empty string.
+What comes from elsewhere (`actions/checkout`) is skipped, and must be named in `SKIPPED`, as is what sets up the
+environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. A job that may
+ask who it is gets that from a stand-in for GitHub. Of expressions it knows what ours say, and no more: anything else is
+an error, not an empty string.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any
 
 import yaml
 
+from credit_default_tests.id_token_server import REPOSITORY, IdTokenServer
+
 CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
-SKIPPED = {"actions/checkout", "azure/login", "./.github/actions/environment"}
+SKIPPED = {"actions/checkout", "./.github/actions/environment"}
 #: What GitHub tells every workflow of itself.
 GITHUB = {
     "server_url": "https://github.com",
-    "repository": "bank/credit-default",
+    "repository": REPOSITORY,
     "run_id": "4711",
     "actor": "ada",
 }
@@ -48,6 +51,8 @@ class Repository:
         Name of a GitHub environment to its variables.
     machine
         Environment variables of a runner, per GitHub environment.
+    id_tokens
+        Who tells a job's commands which environment it belongs to.
     ran
         Every step that ran, as (environment, its name).
     """
@@ -55,6 +60,7 @@ class Repository:
     folder: Path
     variables: Mapping[str, Mapping[str, str]]
     machine: Mapping[str, Mapping[str, str]]
+    id_tokens: IdTokenServer
     ran: list[tuple[str, str]] = field(default_factory=list)
 
     def run(
@@ -97,6 +103,9 @@ class Repository:
             return self.run(job["uses"].removeprefix("./.github/workflows/"), given)
         environment = _filled(job.get("environment", ""), contexts)
         contexts = {**contexts, "vars": self.variables.get(environment, {}), "steps": {}}
+        contexts["env"] = {name: _filled(value, contexts) for name, value in job.get("env", {}).items()}
+        if job.get("permissions", {}).get("id-token") == "write":
+            contexts["env"] |= self.id_tokens.job(environment)
         folder = self._runner(environment or "none")
         for step in job["steps"]:
             if _holds(step, contexts):
@@ -132,7 +141,12 @@ class Repository:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
             cwd=folder,
-            env={**self.machine.get(environment, os.environ), **own, "GITHUB_OUTPUT": str(told)},
+            env={
+                **self.machine.get(environment, os.environ),
+                **{"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": GITHUB["actor"], "GITHUB_OUTPUT": str(told)},
+                **contexts["env"],
+                **own,
+            },
             capture_output=True,
             text=True,
             timeout=900,
