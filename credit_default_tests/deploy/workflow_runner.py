@@ -143,7 +143,9 @@ class Repository:
             cwd=folder,
             env={
                 **self.machine.get(environment, os.environ),
-                **{"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": GITHUB["actor"], "GITHUB_OUTPUT": str(told)},
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_ACTOR": GITHUB["actor"],
+                "GITHUB_OUTPUT": str(told),
                 **contexts["env"],
                 **own,
             },
