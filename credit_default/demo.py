@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,11 +27,10 @@ from credit_default.instance import prepare
 from credit_default.resources import resources_for
 from credit_default.resources.ports import Storage
 from credit_default.run_job import why_failed
+from credit_default.run_process import running
 from credit_default.settings import Environment, Settings
 from credit_default.shown import console
 
-#: A leading dot hides a tag from the UI.
-_TAG = ".credit_default/chapter"
 #: Written beside the sample, so that a demo on a later day goes on with the same days.
 _SAMPLE = "landing/.sample.json"
 SHIFT_FROM_DAY = 19
@@ -164,26 +161,19 @@ class Demo:
         ChapterFailed
             The job failed, which has been told.
         """
-        mark = uuid.uuid4().hex
-        command = [sys.executable, "-m", "credit_default.run_job", chapter.job, *chapter.arguments]
         log = self.settings.home / "demo.log"
         with (
-            log.open("ab") as stream,
-            subprocess.Popen(  # noqa: S603 - our own command
-                [*command, "--tag", f"{_TAG}={mark}"], env=self.environment, stdout=stream, stderr=stream
-            ) as process,
+            running(instance, chapter.job, chapter.arguments, log, self.environment) as process,
             self._progress() as progress,
         ):
             task = progress.add_task(chapter.title, total=chapter.events, what="starting")
-            run = None
-            while process.poll() is None:
-                time.sleep(0.5)
-                run = run or next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
+            ended = False
+            while not ended:
+                ended = process.ended(within=0.5)
+                run = process.run()
                 if run is not None:
                     self._advance(instance, run.run_id, progress, task)
-            if run is not None:
-                self._advance(instance, run.run_id, progress, task)
-        if process.returncode == 0:
+        if not process.failed:
             return
         self.console.print(f"[bold red]{chapter.job} failed.[/] {why_failed(instance, run)}\nThe whole log: {log}")
         raise ChapterFailed(chapter.job)

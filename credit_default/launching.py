@@ -9,21 +9,17 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import subprocess
-import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from credit_default import github_actions
 from credit_default.defs.deployment import ASKED_BY
 from credit_default.errors import JobFailed, SettingsError
 from credit_default.run_job import why_failed
-
-#: A leading dot hides a tag from the UI.
-_TAG = ".credit_default/launched"
+from credit_default.run_process import running
 
 
 def launch(job: str, log: Path, *, config: Mapping[str, Any] | None = None, day: str | None = None) -> str:
@@ -42,23 +38,26 @@ def launch(job: str, log: Path, *, config: Mapping[str, Any] | None = None, day:
     ------
     JobFailed
         The run failed, for the reason that is told.
+    SystemExit
+        This process was told to end; the run was, too, and has ended.
     """
-    mark = uuid.uuid4().hex
-    command = [sys.executable, "-m", "credit_default.run_job", job]
-    command += ["--config", json.dumps(config)] if config else []
-    command += ["--from", day] if day else []
-    command += ["--tag", f"{_TAG}={mark}", "--tag", f"{ASKED_BY}={login()}"]
-    with log.open("ab") as stream:
-        done = subprocess.run(command, stdout=stream, stderr=stream, check=False)  # noqa: S603 - our own program
+    arguments = ["--config", json.dumps(config)] if config else []
+    arguments += ["--from", day] if day else []
+    arguments += ["--tag", f"{ASKED_BY}={login()}"]
+    begins = log.stat().st_size if log.exists() else 0
     with dg.DagsterInstance.get() as instance:
-        run = next(iter(instance.get_runs(dg.RunsFilter(tags={_TAG: mark}), limit=1)), None)
-        if done.returncode != 0 or run is None:
+        with running(instance, job, arguments, log) as process:
+            pass  # its end is waited for
+        run = process.run()
+        if process.failed or run is None:
+            if github_actions.is_here():
+                github_actions.show(f"The log of {job}", log, since=begins)
             raise JobFailed(f"{job} failed: {why_failed(instance, run)} The whole log: {log}")
     return run.run_id
 
 
 def login() -> str:
-    """Return who runs this, as the machine tells it.
+    """Return who runs this, as the machine tells it; in a job of GitHub Actions, who started that.
 
     Raises
     ------
@@ -66,7 +65,7 @@ def login() -> str:
         The machine does not know.
     """
     try:
-        return getpass.getuser()
+        return github_actions.actor() or getpass.getuser()
     except (OSError, KeyError, ImportError) as error:
         raise SettingsError(
             f"User {os.getuid()} has no login name on this machine, and the ledger has to name somebody; set LOGNAME"

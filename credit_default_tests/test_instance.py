@@ -93,7 +93,7 @@ def test_an_azure_environment_gets_no_landing_folders_and_a_configuration_of_its
         monkeypatch.setenv(name, value)
     local.prepare(development)
     assert [path.name for path in development.home.iterdir()] == ["dagster"]
-    assert "AzureBlobComputeLogManager" in (development.dagster_home / "dagster.yaml").read_text()
+    assert "LakeComputeLogManager" in (development.dagster_home / "dagster.yaml").read_text()
 
 
 def test_logs_of_an_azure_environment_are_kept_in_its_own_folder_until_they_are_in_the_lake(development, monkeypatch):
@@ -119,7 +119,7 @@ def test_the_configurations_differ_only_where_azure_does():
         yaml.safe_load((Path(local.__file__).parent / f"resources/{name}/dagster.yaml").read_text())
         for name in ("local", "azure")
     )
-    assert azure.pop("compute_logs")["class"] == "AzureBlobComputeLogManager"
+    assert azure.pop("compute_logs")["class"] == "LakeComputeLogManager"
     assert azure["concurrency"]["runs"].pop("max_concurrent_runs") >= common["concurrency"]["runs"].pop(
         "max_concurrent_runs"
     )

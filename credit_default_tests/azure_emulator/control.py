@@ -51,6 +51,7 @@ def control(state: State) -> Starlette:
             command("/job-faults", state.faults.add_job),
             command("/clear-faults", lambda _: state.faults.clear()),
             command("/expire-tokens", lambda _: state.identity.expire()),
+            command("/trust", lambda body: state.identity.trust(**body)),
             command("/jobs", jobs),
             command("/journal", lambda _: state.journal),
             command("/refused-hosts", lambda _: state.refused_hosts),

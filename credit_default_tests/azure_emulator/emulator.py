@@ -158,6 +158,10 @@ class Emulator:
         """Accept none of the tokens that were handed out so far."""
         self._ask("expire-tokens")
 
+    def trust(self, issuer: str, subject: str, key: str) -> None:
+        """Let the orchestrator be whoever shows a token of an issuer; see `identity.Trust`."""
+        self._ask("trust", {"issuer": issuer, "subject": subject, "key": key})
+
     def jobs(self, workspace: str | None = None) -> list[dict[str, Any]]:
         """List jobs: name, status, type, parent, compute, and when each PUT of it came."""
         return self._ask("jobs", {"workspace": workspace})

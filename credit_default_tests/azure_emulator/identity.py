@@ -1,6 +1,7 @@
 """Microsoft Entra ID: tokens for the orchestrator and for jobs."""
 
 import base64
+import contextlib
 import secrets
 import time
 import uuid
@@ -17,8 +18,20 @@ from credit_default_tests.azure_emulator.store import State
 
 LOGIN_HOST = "login.microsoftonline.com"
 TOKEN_SECONDS = 3600
+#: What a token must be made out to so that an identity trusts whoever shows it.
+EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Asks for a token that is newer than some moment, as Azure does once it no longer accepts one before its time.
 _CLAIMS_CHALLENGE = base64.b64encode(b'{"access_token":{"nbf":{"essential":true,"value":"0"}}}').decode()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A federated credential: an issuer of tokens, its public key, and the subject that is trusted."""
+
+    issuer: str
+    subject: str
+    key: str
 
 
 @dataclass
@@ -30,6 +43,7 @@ class Identity:
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     managed_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     managed_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    trusts: list[Trust] = field(default_factory=list)
     generation: int = 0
     _key: str = field(default_factory=lambda: secrets.token_hex(32))
 
@@ -57,6 +71,31 @@ class Identity:
     def expire(self) -> None:
         """Accept none of the tokens that were handed out so far."""
         self.generation += 1
+
+    def trust(self, issuer: str, subject: str, key: str) -> None:
+        """Let the orchestrator be whoever shows a token of this issuer for this subject."""
+        self.trusts.append(Trust(issuer, subject, key))
+
+    def assertion_error(self, assertion: str) -> str | None:
+        """Return why somebody else's token proves nothing here; None when it does."""
+        told: dict[str, Any] = {}
+        with contextlib.suppress(jwt.InvalidTokenError):
+            told = jwt.decode(assertion, options={"verify_signature": False})
+        known = [one for one in self.trusts if one.issuer == told.get("iss")]
+        if not known:
+            return f"AADSTS700211: No matching federated identity record found for issuer '{told.get('iss')}'."
+        found = next((one for one in known if one.subject == told.get("sub")), None)
+        if found is None:
+            return f"AADSTS700213: No matching federated identity record found for subject '{told.get('sub')}'."
+        try:
+            jwt.decode(assertion, found.key, algorithms=["RS256"], audience=EXCHANGE_AUDIENCE)
+        except jwt.ExpiredSignatureError:
+            return "AADSTS700024: Client assertion is not within its valid time range."
+        except jwt.InvalidAudienceError:
+            return f"AADSTS700212: No matching federated identity record found for audience '{told.get('aud')}'."
+        except jwt.InvalidTokenError:
+            return "AADSTS700027: Client assertion failed signature validation."
+        return None
 
     def check(
         self, authorization: str | None, audiences: tuple[str, ...], *, continuous: bool = True
@@ -155,7 +194,11 @@ def _token(call: Call) -> Answer:
         )
     if form.get("client_id") != identity.client_id:
         return _refused("unauthorized_client", "AADSTS700016: Application was not found in the directory.")
-    if form.get("client_secret") != identity.client_secret:
+    if form.get("client_assertion_type") == _JWT_BEARER:
+        wrong = identity.assertion_error(form.get("client_assertion", ""))
+        if wrong is not None:
+            return _refused("invalid_client", wrong)
+    elif form.get("client_secret") != identity.client_secret:
         return _refused("invalid_client", "AADSTS7000215: Invalid client secret provided.")
     scope = form.get("scope", "").split(" ")[0]
     if not scope.endswith("/.default"):

@@ -13,6 +13,8 @@ from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 SHELL = {
     "PATH": "/bin",
     "AZURE_CLIENT_ID": "who we are",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "who tells it",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "what we ask with",
     "AZURE_ML_WORKSPACE": "ws-of-the-shell",
     "CREDIT_DEFAULT_BATCH_ENDPOINT": "be-of-the-shell",
     "CREDIT_DEFAULT_ENV": "production",
@@ -36,6 +38,8 @@ def test_nothing_of_another_environment_gets_through_but_secrets_and_who_we_are(
     assert read(path, SHELL) == {
         "PATH": "/bin",
         "AZURE_CLIENT_ID": "who we are",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "who tells it",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "what we ask with",
         "CREDIT_DEFAULT_ENV": "staging",
         "AZURE_RESOURCE_GROUP": "rg-$HOME",
         "CREDIT_DEFAULT_SPOT": "",

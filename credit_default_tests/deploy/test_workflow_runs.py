@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,7 @@ from credit_default_tests.deploy.journal import not_announced, requests_that_wri
 from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.id_token_server import id_token_server, subject_of
 from credit_default_tests.resources.served_models import model_files, other_golden_rows, put_day
 from credit_default_tests.strategies import csv_text
 
@@ -30,21 +32,23 @@ def without_home(settings: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def repository(delivery: Delivery, tmp_path_factory) -> Repository:
-    """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes."""
+def repository(delivery: Delivery, tmp_path_factory) -> Iterator[Repository]:
+    """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes.
+
+    Its runners have no identity of their own, and no secret: Azure trusts the GitHub environments, by their names.
+    """
     folder = tmp_path_factory.mktemp("runners")
-    variables, secrets, machine = {}, {}, {}
+    who_we_are = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+    runner = {name: value for name, value in os.environ.items() if name not in {*who_we_are, "AZURE_CLIENT_SECRET"}}
+    variables, secrets = {}, {}
     for name, path in delivery.files.items():
         lines = path.read_text().splitlines()
         (told,) = [line for line in lines if line.startswith(CONNECTION_STRING_VARIABLE)]
         secrets[name] = {CONNECTION_STRING_VARIABLE: told.partition("=")[2]}
         variables[name] = {
-            "AZURE_CLIENT_ID": "c",
-            "AZURE_TENANT_ID": "t",
-            "AZURE_SUBSCRIPTION_ID": "s",
+            **{one: delivery.emulator.environment[one] for one in who_we_are},
             "SETTINGS": without_home("\n".join(line for line in lines if line != told)),
         }
-        machine[name] = dict(os.environ)
     with delivery.inside("staging") as place:
         labelled = csv_text(new_clients(ROWS, target=True)).encode()
         place.storage.write("landing/curated/clients.csv", labelled)
@@ -52,7 +56,11 @@ def repository(delivery: Delivery, tmp_path_factory) -> Repository:
         with delivery.inside(name) as place:
             arrived = csv_text(new_clients(40, start=ROWS)).encode()
             place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", arrived)
-    return Repository(folder, variables, secrets, machine)
+    with id_token_server() as id_tokens:
+        id_tokens.lifetime = 5  # none outlives the step that it was asked for in
+        for name in delivery.files:
+            delivery.emulator.trust(id_tokens.issuer, subject_of(name), id_tokens.public_key)
+        yield Repository(folder, variables, secrets, dict.fromkeys(delivery.files, runner), id_tokens)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +81,7 @@ def delivered(repository: Repository, announced) -> Repository:
 def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(delivered, delivery):
     names = [name for environment, name in delivered.ran if environment == "production"]
     assert names == [
+        "See who we are",
         "Write the settings",
         "Make sure that endpoint and environments are there",
         "Take the model from the registry",
@@ -82,8 +91,8 @@ def test_a_model_is_built_shared_tried_in_staging_and_goes_live_in_production(de
     for environment in ("staging", "production"):
         with delivery.inside(environment) as place:
             (entry,) = ledgers.read(place.storage).entries
-        assert (entry.action, entry.to_version) == ("promote", "1")
-        assert entry.reason == "https://github.com/bank/credit-default/actions/runs/4711, started by ada"
+        assert (entry.action, entry.to_version, entry.who) == ("promote", "1", "ada")
+        assert entry.reason == "https://github.com/bank/credit-default/actions/runs/4711"
         told, _ = delivery.told(environment, "deployment", "--dry-run")
         assert told["live_version"] == "1"
         told, _ = delivery.told(environment, "invoke", DAY, "--dry-run")
@@ -99,6 +108,21 @@ def test_a_training_makes_what_was_announced(delivered, delivery, announced):
     certain = journal_keys(announced)
     assert ("model", "credit-card-default:1") in certain
     assert certain - made == Counter(), "announced as certain, and not made"
+
+
+def test_what_a_job_of_github_proves_itself_by_stays_with_it(delivered, delivery):
+    secrets = [*delivered.id_tokens.given, *delivered.id_tokens.proofs]
+    assert len(delivered.id_tokens.given) > 10, "one for each token of Azure"
+    for environment in ("staging", "production"):
+        with delivery.inside(environment) as place:
+            blobs = {blob.name: place.storage.read(blob.name) for blob in place.storage._list("")}
+        assert any(name.startswith("dagster/logs/") for name in blobs)
+        for name, content in blobs.items():
+            assert not any(secret.encode() in content for secret in secrets), name
+    logs = {path: path.read_text("utf-8", "replace") for path in delivery.files["staging"].parent.rglob("*.log")}
+    assert {path.name for path in logs} >= {"deploy.log"}
+    for path, text in logs.items():
+        assert not any(secret in text for secret in secrets), path
 
 
 def test_deploying_a_second_time_changes_nothing(delivered, delivery):

@@ -2,9 +2,10 @@
 
 A shell is what GitHub makes of it: `bash -e` where nothing is said, and with pipefail where it says `bash`.
 
-What comes from elsewhere (`actions/checkout`, `azure/login` ...) is skipped, and must be named in `SKIPPED`, as is what
-sets up the environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. Of
-expressions it knows what ours say, and no more: anything else is an error, not an empty string.
+What comes from elsewhere (`actions/checkout`) is skipped, and must be named in `SKIPPED`, as is what sets up the
+environment that the tests run in anyway; our own composite actions and reusable workflows are gone into. A job that may
+ask who it is gets that from a stand-in for GitHub. Of expressions it knows what ours say, and no more: anything else is
+an error, not an empty string.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from typing import Any
 
 import yaml
 
+from credit_default_tests.id_token_server import REPOSITORY, IdTokenServer
+
 CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
-SKIPPED = {"actions/checkout", "azure/login", "./.github/actions/environment"}
+SKIPPED = {"actions/checkout", "./.github/actions/environment"}
 #: What GitHub tells every workflow of itself.
 GITHUB = {
     "server_url": "https://github.com",
-    "repository": "bank/credit-default",
+    "repository": REPOSITORY,
     "run_id": "4711",
     "actor": "ada",
     "workflow": "of no matter",
@@ -55,6 +58,8 @@ class Repository:
         Name of a GitHub environment to its variables, and to its secrets.
     machine
         Environment variables of a runner, per GitHub environment.
+    id_tokens
+        Who tells a job's commands which environment it belongs to.
     ran
         Every step that ran, as (environment, its name).
     """
@@ -63,6 +68,7 @@ class Repository:
     variables: Mapping[str, Mapping[str, str]]
     secrets: Mapping[str, Mapping[str, str]]
     machine: Mapping[str, Mapping[str, str]]
+    id_tokens: IdTokenServer
     ran: list[tuple[str, str]] = field(default_factory=list)
 
     def run(self, workflow: str, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -103,6 +109,9 @@ class Repository:
         environment = _filled(job.get("environment", ""), contexts)
         its_own = {"vars": self.variables.get(environment, {}), "secrets": self.secrets.get(environment, {})}
         contexts = {**contexts, **its_own, "steps": {}}
+        contexts["env"] = {name: _filled(value, contexts) for name, value in job.get("env", {}).items()}
+        if job.get("permissions", {}).get("id-token") == "write":
+            contexts["env"] |= self.id_tokens.job(environment)
         folder = self._runner(environment or "none")
         for step in job["steps"]:
             if _holds(step, contexts):
@@ -138,7 +147,14 @@ class Repository:
         done = subprocess.run(
             [*_SHELLS[step.get("shell", contexts["shell"])], "-c", step["run"]],
             cwd=folder,
-            env={**self.machine.get(environment, os.environ), **own, "GITHUB_OUTPUT": str(told)},
+            env={
+                **self.machine.get(environment, os.environ),
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_ACTOR": GITHUB["actor"],
+                "GITHUB_OUTPUT": str(told),
+                **contexts["env"],
+                **own,
+            },
             capture_output=True,
             text=True,
             timeout=900,

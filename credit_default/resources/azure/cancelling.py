@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster._utils.interrupts import capture_interrupts
 
+from credit_default.errors import SettingsError
 from credit_default.resources.azure.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, status_of
 from credit_default.resources.azure.patience import Patience
 
@@ -85,7 +86,7 @@ class Cancelling:
         from azure.core.exceptions import AzureError
 
         # Whether that came to anything is seen when its end is waited for.
-        with suppress(AzureError):
+        with suppress(AzureError, SettingsError):
             if status_of(self.client.jobs.get(name)) not in ENDED:
                 self.client.jobs.begin_cancel(name)
 
@@ -105,6 +106,9 @@ class Cancelling:
                     self.log.warning(f"Cancelling job {name}.")
             except ResourceNotFoundError:
                 return None
+            except SettingsError as error:
+                # Whoever we are to Azure, we no longer are; that passes no sooner than the job that runs this.
+                return f"Azure was not asked whether job {name} has ended ({error}); look at it in the studio."
             except AzureError as error:
                 doubt = f"{type(error).__name__}, status {getattr(error, 'status_code', None) or 'none'}"
                 if getattr(error, "status_code", None) == _UNAUTHORISED:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
     from azure.identity import DefaultAzureCredential
 
+    from credit_default.resources.azure.github_identity import GitHubCredential
+
 _Token = TypeVar("_Token")
 
 #: Options of azure-core for every request: a call ends within about a minute, whoever polls decides what then.
@@ -50,7 +52,7 @@ def bound_pause(response: "PipelineResponse[Any, Any]") -> None:
 
 
 class Credential:
-    """DefaultAzureCredential that can be told to forget its tokens.
+    """DefaultAzureCredential that can be told to forget its tokens; in a job of GitHub Actions, the job's identity.
 
     It keeps a token until the moment that is written on it. When Azure refuses one earlier (a clock that is off, a
     role that was changed), asking again would only give the same token again.
@@ -61,7 +63,7 @@ class Credential:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._source: DefaultAzureCredential | None = None
+        self._source: DefaultAzureCredential | GitHubCredential | None = None
         self._proven = False
 
     def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
@@ -89,12 +91,16 @@ class Credential:
         self._proven = True
         return token
 
-    def _opened(self) -> "DefaultAzureCredential":
+    def _opened(self) -> "DefaultAzureCredential | GitHubCredential":
         with self._lock:
             if self._source is None:
                 from azure.identity import DefaultAzureCredential
 
-                self._source = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+                from credit_default.resources.azure.github_identity import found_in
+
+                self._source = found_in(os.environ) or DefaultAzureCredential(
+                    exclude_interactive_browser_credential=True
+                )
             return self._source
 
 
@@ -117,7 +123,7 @@ class AzureWorkspace(dg.ConfigurableResource[Any]):
         )
 
     def credential(self) -> Credential:
-        """Return who we are to Azure, by ``DefaultAzureCredential``; never asks a person."""
+        """Return who we are to Azure; never asks a person."""
         return self._credential
 
     def client(self) -> "MLClient":

@@ -49,18 +49,16 @@ class LocalCompute(Compute):
         channel = {PipesDefaultMessageWriter.FILE_PATH_KEY: str(job.messages)}
         messages = StepMessages(job.name, channel, lambda path: str(job.output / path))
         with open_session(context, messages) as session:
-            if fresh:
-                command = [
-                    *(sys.executable, "-m", f"{self.steps}.{step}", "--output", str(job.output)),
-                    *(part for option, key in inputs.items() for part in (f"--{option}", str(Path(self.lake) / key))),
-                    *(part for option, value in (options or {}).items() for part in (f"--{option}", value) if part),
-                    *(("--days", ",".join(days)) if days else ()),
-                ]
-                job.start(command, {**os.environ, **self._environment(job), **session})
-                context.log.info(f"Started job {job.name}.")
-            else:
-                context.log.info(f"Found job {job.name}, which an earlier attempt had started; going on with it.")
+            # Whoever waits is broken off where a signal finds him, also right after the process was started.
             try:
+                if fresh:
+                    job.start(
+                        self._command(job, step, inputs=inputs, options=options or {}, days=days),
+                        {**os.environ, **self._environment(job), **session},
+                    )
+                    context.log.info(f"Started job {job.name}.")
+                else:
+                    context.log.info(f"Found job {job.name}, which an earlier attempt had started; going on with it.")
                 yield from self._follow(job, messages)
             finally:
                 if job.alive():
@@ -73,6 +71,16 @@ class LocalCompute(Compute):
             raise JobFailed(messages.error)
         if not messages.closed:
             raise JobFailed(f"Job {job.name} did not finish: {job.how_it_ended()}.\n{job.last_words()}".strip())
+
+    def _command(
+        self, job: Job, step: str, *, inputs: Mapping[str, str], options: Mapping[str, str], days: Sequence[str]
+    ) -> list[str]:
+        return [
+            *(sys.executable, "-m", f"{self.steps}.{step}", "--output", str(job.output)),
+            *(part for option, key in inputs.items() for part in (f"--{option}", str(Path(self.lake) / key))),
+            *(part for option, value in options.items() for part in (f"--{option}", value) if part),
+            *(("--days", ",".join(days)) if days else ()),
+        ]
 
     def _find_or_name(self, name: str) -> tuple[Job, bool]:
         """Return the attempt to go on with, or a new one and True."""

@@ -1,0 +1,126 @@
+"""Who a job of GitHub Actions is to Azure: whom Azure trusts the job's own identity token to be, without a secret.
+
+GitHub gives a job that has ``permissions: id-token: write`` an address to ask for such tokens. Each lives for minutes
+and our jobs for hours. So a fresh one is asked for whenever Azure is asked for a token: the one that a step for logging
+in got at the beginning would be refused by then (AADSTS700024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from credit_default.errors import SettingsError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+
+#: Whom the identity token is made out to: Azure's side of it, by Microsoft's documentation of federated credentials.
+AUDIENCE = "api://AzureADTokenExchange"
+_NEEDED = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+_OK = 200
+#: Statuses that pass by themselves.
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def found_in(environ: Mapping[str, str]) -> GitHubCredential | None:
+    """Return the identity of the job that this process runs in, or None when it is in none that has one."""
+    address, proof, client, tenant = (environ.get(name, "").strip() for name in _NEEDED)
+    return GitHubCredential(IdTokens(address, proof), client, tenant) if all((address, proof, client, tenant)) else None
+
+
+@dataclass(frozen=True)
+class IdTokens:
+    """Where GitHub gives a job tokens that say which repository and environment it belongs to."""
+
+    address: str
+    proof: str = field(repr=False)
+
+    def fresh(self) -> str:
+        """Return a new token.
+
+        Raises
+        ------
+        SettingsError
+            GitHub gives this job none.
+        ServiceRequestError
+            GitHub cannot be reached, or is in trouble, which may pass.
+        """
+        from azure.core import PipelineClient
+        from azure.core.exceptions import ServiceRequestError
+        from azure.core.pipeline.policies import CustomHookPolicy, RetryPolicy
+        from azure.core.pipeline.transport import RequestsTransport
+        from azure.core.rest import HttpRequest
+
+        from credit_default.resources.azure.workspace import REQUEST_OPTIONS, bound_pause
+
+        address = f"{self.address}{'&' if '?' in self.address else '?'}{urlencode({'audience': AUDIENCE})}"
+        request = HttpRequest("GET", address, headers={"Authorization": f"Bearer {self.proof}"})
+        policies = [RetryPolicy(**REQUEST_OPTIONS), CustomHookPolicy(raw_response_hook=bound_pause)]
+        transport = RequestsTransport(**REQUEST_OPTIONS)
+        with PipelineClient[Any, Any]("", policies=policies, transport=transport) as client:
+            response = client.send_request(request)
+        status = response.status_code
+        if status in _PASSING:
+            raise ServiceRequestError(f"GitHub gave this job no identity token (status {status})")
+        if status != _OK:
+            raise SettingsError(
+                f"GitHub refused to say who this job is (status {status}); expected an identity token. Give the job "
+                "`permissions: id-token: write`; a job that has ended, or runs for a fork's pull request, gets none"
+            )
+        try:
+            token = response.json()["value"]
+        except (ValueError, TypeError, KeyError):
+            token = None
+        if not isinstance(token, str) or not token:
+            raise SettingsError(
+                "What GitHub answered holds no identity token; expected JSON with the key `value`. Look at what is "
+                "between this runner and ACTIONS_ID_TOKEN_REQUEST_URL, such as a proxy"
+            )
+        return token
+
+
+class GitHubCredential:
+    """Tokens of Azure for the identity that trusts this job, as `DefaultAzureCredential` has them for others.
+
+    A refusal is a `SettingsError`: asking again gives no other answer, as it may after an outage.
+    """
+
+    def __init__(self, id_tokens: IdTokens, client: str, tenant: str) -> None:
+        from azure.identity import ClientAssertionCredential
+
+        from credit_default.resources.azure.workspace import REQUEST_OPTIONS
+
+        self._source = ClientAssertionCredential(tenant, client, id_tokens.fresh, **REQUEST_OPTIONS)
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Return a token, as azure-core asks for it."""
+        with _refusals_told():
+            return self._source.get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """Return a token, as newer versions of azure-core ask for it."""
+        with _refusals_told():
+            return self._source.get_token_info(*scopes, options=options)
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        status = error.status_code
+        if status is None or status in _PASSING:
+            raise
+        code = re.search(r"AADSTS\d+", error.message)
+        raise SettingsError(
+            f"Microsoft Entra ID refused the identity of this GitHub job ({code[0] if code else f'status {status}'}); "
+            "expected AZURE_CLIENT_ID and AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the "
+            "federated credential of that identity to name this repository and this job's GitHub environment"
+        ) from error
