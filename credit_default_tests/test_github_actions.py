@@ -54,6 +54,7 @@ def test_a_log_without_end_is_shown_from_its_end(tmp_path):
     assert (lines[2], lines[3], lines[-3]) == ("... 1000 lines before", "1000", "5999")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("here", [True, False])
 def test_the_log_of_a_run_that_failed_is_shown_where_it_would_be_lost(tmp_path, monkeypatch, capfd, here):
     world = World(tmp_path / "home")
