@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
-from credit_default import launching
 from credit_default.core.sealing import new_key
 from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.conftest import _OF_AZURE, _OF_PROXIES
-from credit_default_tests.deploy import warm_runs
 from credit_default_tests.deploy.delivery import Delivery
 
 
@@ -26,8 +23,7 @@ def delivery(emulator, tmp_path_factory) -> Iterator[Delivery]:
         if not name.startswith(_OF_AZURE) and name.upper() not in _OF_PROXIES
     }
     shell = {**kept, **emulator.environment, COLLECTION_KEY_VARIABLE: new_key(), "AZUREML_CURRENT_CLOUD": "AzureCloud"}
-    warm = SimpleNamespace(run=warm_runs.run)
-    with patch.dict(os.environ, shell, clear=True), patch.object(launching, "subprocess", warm):
+    with patch.dict(os.environ, shell, clear=True):
         yield Delivery(emulator, tmp_path_factory.mktemp("delivery"))
     emulator.clear_faults()
     assert emulator.unknown() == []
