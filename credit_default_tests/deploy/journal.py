@@ -11,8 +11,8 @@ Key = tuple[str, str]
 
 #: Requests that only ask, although they are a POST.
 _ASKS = re.compile(r"/(listSecrets|listKeys|getLogs|rundata|oauth2/v2.0/token|batchGetResolvedUris)$|/datarefs/")
-#: Requests that are part of making something else: code and other files of it, locks, telemetry, tags of an alias.
-_PARTS = re.compile(r"/codes/|/tempdatarefs/|/track$")
+#: Requests that are part of making something else: code and other files of it, telemetry, what a job tells MLflow.
+_PARTS = re.compile(r"/codes/|/tempdatarefs/|/track$|^/mlflow/v2\.0/|/runs/[^/]+/artifacts")
 _ASSET = r"(?P<name>[^/]+)/versions/(?P<version>[^/]+)$"
 _KINDS = {
     "environment": rf"/(?:workspaces|registries)/[^/]+/environments/{_ASSET}",
