@@ -66,6 +66,7 @@ class ClosingTheLoop:
             cursor=self._cursor or start,
             repository_def=defs.get_repository_def(),
             sensor_name=drift_sensor.name,
+            resources={"telemetry": self._demo.ports["telemetry"]},
         )
         logging.disable(logging.INFO)  # its log would go between our lines, which say the same
         try:

@@ -8,14 +8,26 @@ from credit_default.defs.model import VERDICT
 from credit_default.deploy.changes import Action, Change, Report
 from credit_default.deploy.environments import missing
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.errors import NotThere
+from credit_default.errors import NotThere, SettingsError
 from credit_default.instance import enter
 from credit_default.launching import launch
 from credit_default.resources.azure.targets import Kind
+from credit_default.settings import Environment
 
 
 def train(place: Place, *, trials: int | None, dry_run: bool) -> Report:
-    """Train on all the data that has arrived, and register what comes of it with a verdict. Deploys nothing."""
+    """Train on all the data that has arrived, and register what comes of it with a verdict. Deploys nothing.
+
+    Raises
+    ------
+    SettingsError
+        This is production, where nothing that was trained there is deployed.
+    """
+    if place.settings.environment is Environment.PRODUCTION:
+        raise SettingsError(
+            "Production trains nothing: it takes its versions from the shared registry. Train in staging, and bring "
+            "the version on by `credit-default deploy model share` and `model promote`"
+        )
     with told_by_azure("looking at the registered versions"):
         place.must_be_there()
         changes = _planned(place)

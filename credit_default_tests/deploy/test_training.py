@@ -67,6 +67,12 @@ def test_it_tells_of_the_version_that_its_own_run_registered(delivery, run_that_
     assert told["run_id"]
 
 
+def test_production_trains_nothing(delivery):
+    refused = delivery.call("production", "train")
+    assert refused.exit_code == 1
+    assert "Production trains nothing" in refused.stderr
+
+
 def test_the_size_of_the_search_is_held_to_its_bounds(delivery):
     for trials in ("0", "501", "many"):
         assert delivery.call("staging", "train", "--trials", trials).exit_code == 2
