@@ -15,7 +15,8 @@ _OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "CURL_CA_BU
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that no worker sits over a long file when the others are done."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: ("end_to_end" not in item.path.parts, item.path not in slow))
+    long = {"deploy", "end_to_end"}
+    items.sort(key=lambda item: (long.isdisjoint(item.path.parts), item.path not in slow))
 
 
 @pytest.fixture(autouse=True)

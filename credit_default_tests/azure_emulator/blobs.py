@@ -1,8 +1,11 @@
 """The emulator's own way to the blob store: straight to Azurite, past the proxy."""
 
+import shutil
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -21,11 +24,15 @@ class Blobs:
         The storage account and its key.
     bundle
         The certificate authority that signed Azurite's certificate.
+    kept
+        Folder for what was brought once and does not change.
     """
 
-    def __init__(self, endpoint: str, account: str, key: str, bundle: Path) -> None:
+    def __init__(self, endpoint: str, account: str, key: str, bundle: Path, kept: Path) -> None:
         self.account = account
         self.key = key
+        self._kept = kept
+        self._keeping = threading.Lock()
         self._service = BlobServiceClient(
             f"{endpoint}/{account}",
             credential={"account_name": account, "account_key": key},
@@ -86,6 +93,17 @@ class Blobs:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(self.read(container, name))
         return found
+
+    def bring_code(self, container: str, path: str, target: Path) -> None:
+        """Bring a version of code, hundreds of files that never change: read once, and copied from then on."""
+        folder = self._kept / container / path.strip("/")
+        with self._keeping:
+            if not folder.exists():
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with TemporaryDirectory(dir=self._kept) as temporary:
+                    self.download(container, path, Path(temporary))
+                    shutil.copytree(temporary, folder)
+        shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def upload(self, source: Path, container: str, path: str) -> None:
         """Store a file as the blob `path`, or every file of a folder below it."""

@@ -77,7 +77,7 @@ class OnlineServer:
             raise NotReady(f"{PACKAGES.name} is missing: make .venv/inference-server/.installed")
         root, models, home = (self.folder / name for name in ("code", "azureml-models", "home"))
         home.mkdir()
-        blobs.download(code.container, code.path, root)
+        blobs.bring_code(code.container, code.path, root)
         # The registered folder keeps its name, and is not itself what the variable names.
         blobs.download(model.container, model.path, models / mounted / Path(model.path).name)
         driver = shlex.quote(str(Path(online_driver.__file__)))

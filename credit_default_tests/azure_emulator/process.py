@@ -117,7 +117,7 @@ async def _emulator(home: Path) -> AsyncIterator[State]:
             home=home,
             identity=identity.Identity(),
             faults=Faults(),
-            blobs=Blobs(azurite.url, ACCOUNT, key, certificates.bundle),
+            blobs=Blobs(azurite.url, ACCOUNT, key, certificates.bundle, home / "code"),
             tracking=Tracking(home / "mlflow", free_port()),
         )
         state.tracking.start()

@@ -53,7 +53,7 @@ class Staging:
         if code := self.job.properties.get("codeId"):
             uri = asset(self.job.workspace, code, "codes")["properties"]["codeUri"]
             location = locate(self.job.workspace, uri)
-            self.blobs.download(location.container, location.path, self.code)
+            self.blobs.bring_code(location.container, location.path, self.code)
         for name, given in (self.job.properties.get("inputs") or {}).items():
             self.values[f"inputs.{name}"] = self._input(name, given)
         for name, wanted in (self.job.properties.get("outputs") or {}).items():

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+#: What jobs do not run, `credit_default.deploy` among it.
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "deploy")
 
 
 @contextmanager
