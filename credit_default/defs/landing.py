@@ -96,7 +96,7 @@ def look(
             continue
         elif change.seconds_ago < settling_seconds:
             found.settling.append(day)
-        elif dealt_with(instance, asset, chain, day, fingerprint):
+        elif _dealt_with(instance, asset, chain, day, fingerprint):
             found.seen[day] = fingerprint
         else:
             found.pending[day] = fingerprint
@@ -214,7 +214,7 @@ def _some_of(days: list[str]) -> list[str]:
     return [*(older + older)[start : start + min(half, len(older))], *recent]
 
 
-def dealt_with(instance: dg.DagsterInstance, asset: str, chain: Chain, day: str, fingerprint: str) -> bool:
+def _dealt_with(instance: dg.DagsterInstance, asset: str, chain: Chain, day: str, fingerprint: str) -> bool:
     """Whether a day was made from these very files, and all that follows from it was made after that."""
     taken_in = newest(instance, asset, day)
     made = taken_in.asset_materialization if taken_in is not None else None
