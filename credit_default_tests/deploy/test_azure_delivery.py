@@ -54,9 +54,10 @@ def shared(delivery, versions) -> Thrice:
     refused = delivery.call("staging", "model", "share", "--version", versions["held"])
     assert refused.exit_code == 1
     assert "NotAllowed: Version 2 may not go live: its verdict is hold" in refused.stderr
-    with delivery.inside("staging"):
-        approved = CliRunner().invoke(main, ["models", "approve", versions["held"], "--reason", "the board wants it"])
+    approve = ["models", "--settings", str(delivery.files["staging"]), "approve", versions["held"]]
+    approved = CliRunner().invoke(main, [*approve, "--reason", "the board wants it"])
     assert approved.exit_code == 0, approved.stderr
+    assert "CREDIT_DEFAULT_ENV" not in os.environ, "the settings of a file are gone with their command"
     return delivery.thrice("staging", "model", "share", "--version", versions["held"])
 
 
