@@ -20,6 +20,8 @@ from credit_default_tests.azure_emulator.store import State
 
 #: A node is taken away, or a process killed, once the program has had this time to do something.
 FAULT_AFTER_SECONDS = 0.5
+#: How long a job whose node was taken away waits for another one; of Azure's minutes, what a poll cannot miss.
+REQUEUED_SECONDS = 1.5
 #: How long the emulator waits for the programs that it kills when it stops.
 STOP_SECONDS = 10.0
 SERVERLESS = "serverless"
@@ -94,9 +96,11 @@ class Runner:
             try:
                 return self._attempt(job)
             except Preempted:
-                continue
+                job.enter("Queued")
             finally:
                 node.release()
+            if job.cancel.wait(REQUEUED_SECONDS):
+                raise JobCanceled
 
     def _node(self, job: Job) -> threading.Semaphore:
         """Wait in the queue of the job's compute."""
