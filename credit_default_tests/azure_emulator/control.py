@@ -30,7 +30,7 @@ def control(state: State) -> Starlette:
         return JSONResponse(answer.body, answer.status)
 
     def make_workspace(body: dict[str, Any]) -> dict[str, str]:
-        return shown(workspaces.create(state, body.get("name")))
+        return shown(workspaces.create(state, **body))
 
     def jobs(body: dict[str, Any]) -> list[dict[str, Any]]:
         wanted = body.get("workspace")

@@ -106,9 +106,9 @@ class Emulator:
             finally:
                 process.stdout.close()
 
-    def workspace(self, name: str | None = None) -> Workspace:
-        """Make a workspace."""
-        return Workspace(**self._ask("workspaces", {"name": name}))
+    def workspace(self, name: str | None = None, *, with_code: bool = False) -> Workspace:
+        """Make a workspace, with or without the code of the others; see `workspaces.create`."""
+        return Workspace(**self._ask("workspaces", {"name": name, "with_code": with_code}))
 
     def environment_in(self, workspace: Workspace) -> dict[str, str]:
         """Return the environment variables of a process that works in a workspace.

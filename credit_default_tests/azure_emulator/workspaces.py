@@ -32,8 +32,15 @@ def routes(state: State) -> list[Route]:
     ]
 
 
-def create(state: State, name: str | None = None) -> Workspace:
-    """Make a workspace with a container for its lake, a default datastore, two clusters, and a registry."""
+def create(state: State, name: str | None = None, *, with_code: bool = False) -> Workspace:
+    """Make a workspace with a container for its lake, a default datastore, two clusters, and a registry.
+
+    Parameters
+    ----------
+    with_code
+        Whether it has every version of code that others have, as if its own jobs had run before: to upload hundreds
+        of files takes more than to run a small job.
+    """
     name = name or f"ws-{uuid.uuid4().hex[:8]}"
     workspace = Workspace(name, container=f"{name}-lake", artifacts=f"azureml-blobstore-{name}")
     for container in (workspace.container, workspace.artifacts):
@@ -61,6 +68,16 @@ def create(state: State, name: str | None = None) -> Workspace:
         workspace.tables["computes"][cluster] = workspace.resource(f"computes/{cluster}", _cluster(priority)) | {
             "location": REGION
         }
+    if with_code:
+        with state.lock:
+            for other in state.workspaces.values():
+                workspace.tables["codes"] |= {
+                    code: {
+                        version: workspace.resource(f"codes/{code}/versions/{version}", known["properties"])
+                        for version, known in versions.items()
+                    }
+                    for code, versions in other.tables["codes"].items()
+                }
     return workspace
 
 

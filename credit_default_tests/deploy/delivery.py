@@ -63,7 +63,7 @@ class Delivery:
 
     def __init__(self, emulator: Emulator, folder: Path) -> None:
         self.emulator = emulator
-        self.workspaces = {name: emulator.workspace() for name in ENVIRONMENTS}
+        self.workspaces = {name: emulator.workspace(with_code=True) for name in ENVIRONMENTS}
         self.registry = self.workspaces["staging"].settings["AZURE_ML_REGISTRY"]
         self.files = {name: folder / f"{name}.env" for name in ENVIRONMENTS}
         for name in ENVIRONMENTS:

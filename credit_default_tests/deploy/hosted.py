@@ -41,7 +41,7 @@ class Hosted(AzureWorld):
         super().__init__(
             home,
             emulator,
-            emulator.workspace(),
+            emulator.workspace(with_code=True),
             **postgres.settings,
             CREDIT_DEFAULT_CODE_SERVER="127.0.0.1",
             DAGSTER_GRPC_HOST="127.0.0.1",

@@ -128,7 +128,7 @@ class AzureWorld(World):
 
 def with_a_live_model(home: Path, emulator: Emulator) -> AzureWorld:
     """Make a home in a workspace of its own, with a live model: one trial on 3,000 clients."""
-    world = AzureWorld(home, emulator, emulator.workspace())
+    world = AzureWorld(home, emulator, emulator.workspace(with_code=True))
     world.land("", "clients.csv", csv_text(new_clients(ROWS, target=True)), under="curated")
     world.make_a_model_live()
     return world

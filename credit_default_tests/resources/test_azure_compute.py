@@ -14,7 +14,7 @@ from credit_default.resources.azure.command import Task, command_line
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
 from credit_default.resources.azure.targets import Target
-from credit_default_tests.platforms import azure_compute, azure_storage
+from credit_default_tests.platforms import EXAMPLE_STEPS, azure_compute, azure_storage
 from credit_default_tests.resources.running import DAYS, Running
 
 ONE_DAY = DAYS[:1]
@@ -59,8 +59,13 @@ def test_an_error_of_the_work_is_raised_and_its_result_returned():
 
 
 @pytest.mark.slow
-def test_code_and_environment_go_up_once_and_the_lake_is_reached_without_a_credential(azure, emulator, jobs):
-    running = Running(azure_compute())
+def test_code_and_environment_go_up_once_and_the_lake_is_reached_without_a_credential(
+    azure, emulator, jobs, tmp_path, monkeypatch
+):
+    (tmp_path / "code_that_is_new").mkdir()
+    (tmp_path / "code_that_is_new" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    running = Running(azure_compute(sources=["credit_default", EXAMPLE_STEPS, "code_that_is_new"]))
     outcomes = [running.run(days=ONE_DAY), running.run(days=DAYS[1:2])]
     assert all(outcome.success for outcome in outcomes), outcomes
     puts = Counter(

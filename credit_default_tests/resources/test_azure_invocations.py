@@ -32,7 +32,7 @@ DAYS = ("2026-03-01", "2026-03-02")
 @pytest.fixture(scope="module")
 def workspace(emulator) -> Iterator[Workspace]:
     """A workspace for the module, at which this process's environment points."""
-    made = emulator.workspace()
+    made = emulator.workspace(with_code=True)
     with patch.dict(os.environ, emulator.environment_in(made)):
         yield made
     assert emulator.unknown() == []

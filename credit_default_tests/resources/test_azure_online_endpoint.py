@@ -44,7 +44,7 @@ def key() -> str:
 @pytest.fixture(scope="module")
 def workspace(emulator, key) -> Iterator[Any]:
     """A workspace for the module, at which this process's environment points."""
-    made = emulator.workspace()
+    made = emulator.workspace(with_code=True)
     with patch.dict(os.environ, {**emulator.environment_in(made), COLLECTION_KEY_VARIABLE: key}):
         yield made
     assert emulator.unknown() == []

@@ -40,7 +40,7 @@ def ports(request, tmp_path_factory) -> Iterator[dict[str, Any]]:
     environment: dict[str, str] = {}
     emulator = request.getfixturevalue("emulator") if request.param == "azure" else None
     if emulator:
-        environment = emulator.environment_in(emulator.workspace())
+        environment = emulator.environment_in(emulator.workspace(with_code=True))
     with patch.dict(os.environ, environment):
         made = batch_platform(request.param, tmp_path_factory.mktemp("home"))
         yield {**made, "name": f"be-{uuid.uuid4().hex[:12]}"}
