@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from credit_default.cli import main
 from credit_default.core import kql
 from credit_default.core.bins import make_bins
+from credit_default.core.decisions import Answer
 from credit_default.core.drift import SCORE, Reference, measure
 from credit_default.core.performance import DECISION, PROBABILITY, judge
 from credit_default.core.sample import arrivals, development_clients
@@ -37,6 +38,7 @@ from credit_default_tests.deploy.deployed import QUERIES
 
 pytestmark = pytest.mark.slow
 
+DUE = "2 of the last 2 day(s) violate"
 CALM, VIOLATING, REFUSED = "2026-01-30", "2026-01-31", "2026-02-01"
 TEXTS = {path.stem: path.read_text("utf-8") for path in sorted(QUERIES.glob("*.kql"))}
 
@@ -109,6 +111,10 @@ def home(tmp_path_factory) -> Path:
                         dagster_run=result.dagster_run,
                     )
                     run_failures(context.for_run_failure(), telemetry=telemetry)
+    with pytest.MonkeyPatch.context() as production:
+        production.setenv("CREDIT_DEFAULT_ENV", "production")
+        context = dg.build_sensor_context(sensor_name="drift_sensor")
+        retraining.ask(context, telemetry, "drift_sensor-42", Answer(retrain=True, words=DUE, evidence={}))
     return root
 
 
@@ -157,6 +163,12 @@ def test_a_run_that_lost_a_day_raises_the_alert_with_its_error(home):
     assert REFUSED in row["told"]
     assert "columns age: missing" in row["told"]
     assert re.fullmatch(r"[0-9a-f-]{36}", row["run_id"])
+
+
+def test_a_retraining_that_production_does_not_start_raises_the_alert_with_its_reason(home):
+    assert without_moment(rows(TEXTS["retraining_due"], home)) == [
+        {"request": "drift_sensor-42", "sensor": "drift_sensor", "told": f"drift_sensor: {DUE}"}
+    ]
 
 
 def test_the_figures_of_each_day_are_drawn(home):

@@ -48,6 +48,15 @@ var rules = [
     window: 'P2D'
     query: loadTextContent('../../queries/stale_predictions.kql')
   }
+  {
+    name: 'retraining-due'
+    title: 'A retraining is due'
+    description: 'A sensor of production would have asked for one: the query says which and why. Run the workflow Deploy model, which trains in staging. Other environments retrain by themselves.'
+    severity: 2
+    per: 'request'
+    window: 'P1D'
+    query: loadTextContent('../../queries/retraining_due.kql')
+  }
 ]
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
