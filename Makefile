@@ -40,7 +40,9 @@ azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
-test: .venv/.project $(STAND_IN) .venv/checkov/.installed chromium servers  ## run every test
+# What the tests need besides the environment is fetched by twos: each waits for the network or keeps one core busy.
+test: .venv/.project  ## run every test
+	@$(MAKE) --no-print-directory -j 2 $(STAND_IN) .venv/checkov/.installed chromium servers
 	$(PYTEST)
 
 test-fast: .venv/.project $(STAND_IN)  ## run the tests that take no more than a few seconds each
@@ -103,7 +105,7 @@ chromium:  # a browser for the tests of the UI
 # Debian starts a service when it installs it, and PostgreSQL with a database of its own: nobody asked for either.
 NO_SERVICES := /usr/sbin/policy-rc.d
 NO_DATABASE := /etc/postgresql-common/createcluster.conf
-servers:  # PostgreSQL and nginx for the tests of hosting, which start them by themselves
+servers: | chromium  # PostgreSQL and nginx for the tests of hosting, which start them by themselves; apt installs one at a time
 	@if { command -v nginx || ls /usr/sbin/nginx; } >/dev/null 2>&1 && \
 		{ command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
