@@ -20,8 +20,8 @@ from credit_default_tests.azure_emulator.store import State
 
 #: A node is taken away, or a process killed, once the program has had this time to do something.
 FAULT_AFTER_SECONDS = 0.5
-#: How long a job whose node was taken away waits for another one; of Azure's minutes, what a poll cannot miss.
-REQUEUED_SECONDS = 1.5
+#: How long a job that loses its node stays as it is at most, for whoever follows it to see it.
+SHOWN_SECONDS = 10.0
 #: How long the emulator waits for the programs that it kills when it stops.
 STOP_SECONDS = 10.0
 SERVERLESS = "serverless"
@@ -99,8 +99,7 @@ class Runner:
                 job.enter("Queued")
             finally:
                 node.release()
-            if job.cancel.wait(REQUEUED_SECONDS):
-                raise JobCanceled
+            _wait_until_shown(job)
 
     def _node(self, job: Job) -> threading.Semaphore:
         """Wait in the queue of the job's compute."""
@@ -173,6 +172,7 @@ class Runner:
                 return
             fault.preempt -= 1
         if fault.requeue:
+            _wait_until_shown(job)
             raise Preempted
         raise JobError(
             "The node that the job ran on was preempted: low-priority capacity was taken back.",
@@ -215,6 +215,14 @@ class Runner:
             job.mlflow_experiment, job.mlflow_run = self.state.tracking.start_run(
                 job.experiment, job.properties.get("displayName") or job.name, parent=parent
             )
+
+
+def _wait_until_shown(job: Job) -> None:
+    """Wait until somebody was told the job's state: on Azure it lasts for minutes, and no poll misses it."""
+    end = time.monotonic() + SHOWN_SECONDS
+    while job.shown != job.status and time.monotonic() < end:
+        if job.cancel.wait(_POLL_SECONDS):
+            raise JobCanceled
 
 
 def is_low_priority(job: Job) -> bool:

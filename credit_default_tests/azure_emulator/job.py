@@ -66,6 +66,8 @@ class Job:
         Where each output goes, by its name.
     results
         Properties that came up while it ran, such as a sweep's best child.
+    shown
+        The state that was told to whoever asked last.
     cancel
         Set by whoever wants it to end.
     ended
@@ -86,6 +88,7 @@ class Job:
     outputs: dict[str, str] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     children: list[Job] = field(default_factory=list)
+    shown: str = ""
     mlflow_experiment: str | None = None
     mlflow_run: str | None = None
     cancel: threading.Event = field(default_factory=threading.Event)

@@ -76,6 +76,7 @@ class Jobs:
         """Show a job. What is inside a pipeline shows no properties: run history knows them."""
         job = find(call.workspace, call.params["name"])
         resource = job.resource()
+        job.shown = resource["properties"]["status"]
         if job.parent and job.root.kind == "Pipeline":
             resource["properties"] = None
         return Answer(resource)

@@ -292,7 +292,7 @@ def test_a_preempted_job_fails_on_spot_only(client, emulator):
 
 @pytest.mark.slow
 def test_a_preempted_job_may_start_again_by_itself(client, emulator, tmp_path):
-    submitted = job("echo begun; sleep 1; echo done", compute="cpu-spot")
+    submitted = job("echo begun; sleep 3; echo done", compute="cpu-spot")
     emulator.job_fault(submitted.name, preempt=1, requeue=True)
 
     ended = run(client, submitted)
