@@ -61,16 +61,17 @@ class ClosingTheLoop:
 
         deployed = loop.records(self._instance, "batch_deployment", after=0)
         start = json.dumps({"storage_id": deployed[0].storage_id, "waits_for_labels": True})
-        context = dg.build_sensor_context(
-            instance=self._instance,
-            cursor=self._cursor or start,
-            repository_def=defs.get_repository_def(),
-            sensor_name=drift_sensor.name,
-            resources={"telemetry": self._demo.ports["telemetry"]},
-        )
         logging.disable(logging.INFO)  # its log would go between our lines, which say the same
         try:
-            found = drift_sensor.evaluate_tick(context)
+            # Telemetry on Azure is a resource that has to be closed.
+            with dg.build_sensor_context(
+                instance=self._instance,
+                cursor=self._cursor or start,
+                repository_def=defs.get_repository_def(),
+                sensor_name=drift_sensor.name,
+                resources={"telemetry": self._demo.ports["telemetry"]},
+            ) as context:
+                found = drift_sensor.evaluate_tick(context)
         finally:
             logging.disable(logging.NOTSET)
         self._cursor = found.cursor
