@@ -18,6 +18,8 @@ HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
+STEP_TIMEOUT_VARIABLE = "CREDIT_DEFAULT_STEP_TIMEOUT"
+RETRY_DELAY_VARIABLE = "CREDIT_DEFAULT_RETRY_DELAY"
 #: The private key that opens what online requests held, and its public part, which is all that a deployment is given.
 COLLECTION_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_KEY"
 COLLECTION_PUBLIC_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY"
@@ -29,6 +31,10 @@ ENDPOINT_NAME = "credit-card-default-be"
 ONLINE_ENDPOINT_NAME = "credit-card-default-oe"
 #: The first day of every daily table, unless START_VARIABLE says otherwise.
 DEFAULT_START = "2025-01-01"
+#: Seconds that a step may run on this machine, and between a step that the system killed and the next attempt at it.
+DEFAULT_STEP_TIMEOUT = 7200.0
+DEFAULT_RETRY_DELAY = 60.0
+_MAX_SECONDS = 7 * 86_400
 
 
 class Environment(StrEnum):
@@ -63,12 +69,18 @@ class Settings:
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
         What sends telemetry, where it is sent at all.
+    step_timeout
+        Seconds that a step may run on this machine. On Azure, CREDIT_DEFAULT_RUN_LIMIT limits jobs.
+    retry_delay
+        Seconds until a step that the system killed is tried again.
     """
 
     environment: Environment
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+    step_timeout: float = DEFAULT_STEP_TIMEOUT
+    retry_delay: float = DEFAULT_RETRY_DELAY
 
     @property
     def dagster_home(self) -> Path:
@@ -147,6 +159,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
         start=_first_day(reader),
         home=_home(reader, environment),
+        step_timeout=reader.seconds(
+            STEP_TIMEOUT_VARIABLE, DEFAULT_STEP_TIMEOUT, "how long a step may run on this machine", maximum=_MAX_SECONDS
+        ),
+        retry_delay=reader.seconds(
+            RETRY_DELAY_VARIABLE,
+            DEFAULT_RETRY_DELAY,
+            "how long after the system killed a step it is tried again",
+            maximum=_MAX_SECONDS,
+        ),
     )
     if reader.problems:
         if environment is not Environment.LOCAL:
