@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.core.landing_names import is_data
+from credit_default.core.companions import is_companion, is_hidden
 from credit_default.core.printable import printable
 from credit_default.defs import refusals
 from credit_default.defs.history import figure, newest
@@ -127,7 +127,7 @@ def _days_in(storage: Storage, folder: str, start: date, found: Found) -> list[s
         problem = _problem(entry, start, today)
         if problem is None:
             days.append(entry.name)
-        elif is_data(entry.name):
+        elif not is_hidden(entry.name) and not is_companion(entry.name):
             found.unusable[printable(entry.name)] = problem
     return days
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from credit_default.core.landing_names import is_data
+from credit_default.core.companions import is_companion, is_hidden
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
 from credit_default.resources.azure.leases import held
@@ -224,7 +224,7 @@ def _fingerprint(prefix: str, blobs: "Iterable[BlobProperties]") -> str:
     for blob in sorted(blobs, key=lambda blob: blob.name):
         name = blob.name[len(prefix) :]
         # An empty name is the folder's own marker, such as the portal makes.
-        if name and all(map(is_data, name.split("/"))):
+        if name and not any(is_hidden(part) or is_companion(part) for part in name.split("/")):
             # Landed files are block blobs; of any other kind, the kind is a part of its state.
             kind = "" if blob.blob_type == _BLOCK_BLOB else f"\0{getattr(blob.blob_type, 'value', blob.blob_type)}"
             digest.update(f"{name}\0{blob.size}\0{blob.etag}{kind}\n".encode())

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from credit_default.core.landing_names import is_data
+from credit_default.core.companions import is_companion, is_hidden
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class FolderState:
         A change of owner or mode, and a copy or restored backup of the folder, show there too.
         """
         content, state = hashlib.sha256(), hashlib.sha256()
-        found = {name: status for name, status in self.entries.items() if is_data(name)}
+        found = {
+            name: status for name, status in self.entries.items() if not is_hidden(name) and not is_companion(name)
+        }
         for name, status in found.items():
             # Linux keeps names as bytes, and not all of them are UTF-8.
             content.update(os.fsencode(name) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
