@@ -31,7 +31,8 @@ def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Mes
 
     A step that is killed is tried again after a delay (`Settings.retry_delay`), then with each remaining day in a
     process of its own, and once more for the days that were killed again. A step that runs for too long goes on with
-    the remaining days in another process, without its first day if that is where it got stuck.
+    the remaining days in another process, or in one for each when it made none of them; a day that takes too long
+    alone is given up.
 
     Raises
     ------
@@ -77,9 +78,12 @@ class _Parts:
             yield from self._part(days, left, error)
         except JobTimedOut as error:
             self._log.warning(_first_line(error))
-            if len(left) == len(days):
-                yield GivenUp(left.pop(0), _first_line(error), JobTimedOut.__name__)
-            self.waiting += [left] if left else []
+            if len(left) < len(days):  # it was not stuck, there was much to do
+                self.waiting += [left] if left else []
+            elif len(days) > 1:
+                self.waiting += [[day] for day in left]
+            else:
+                yield from (GivenUp(day, _first_line(error), JobTimedOut.__name__) for day in left)
         except JobFailed as error:
             if days == self._all:
                 raise

@@ -154,7 +154,8 @@ class Walk:
         folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
         self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
         # By what is there, since a name in a table that was altered may lead anywhere.
-        is_there = any(entry.name == name and not entry.is_folder for entry in self._storage.entries(folder))
+        found = self._storage.entries(folder)
+        is_there = any(entry.name == name and not entry.is_folder and not entry.is_link for entry in found)
         with ExitStack() as held:
             path = held.enter_context(self._storage.on_disk(f"{folder}/{name}")) if is_there else None
             yield from lineage.of_landing(path, inputs, taken_in=taken_in, newest=newest)

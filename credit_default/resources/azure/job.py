@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from credit_default.errors import JobFailed, JobKilled
+from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.azure.command import SPOT_TAG
 from credit_default.resources.azure.history import RunDetails, RunHistory
 from credit_default.resources.azure.logs import TrialLogs, UserLogs
@@ -194,7 +194,8 @@ class JobWatch:
             "Paused": (self.limits.paused, _STUCK["Paused"], "was Paused"),
         }[phase]
         if seconds > limit:
-            raise JobFailed(
+            kind = JobTimedOut if phase == "run" else JobFailed
+            raise kind(
                 f"Job {self.name} {told} for more than {limit:g} s in all; look at the compute in the "
                 f"studio, or raise {setting}"
             )

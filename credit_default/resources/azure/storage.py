@@ -31,7 +31,6 @@ _LOCKS = ".locks"
 #: Length of YYYY-MM: folders whose names begin alike are listed by one request.
 _MONTH = 7
 _PAUSE_SECONDS = 2.0
-_BLOCK_BLOB = "BlockBlob"
 
 
 class AzureStorage(Storage):
@@ -219,15 +218,13 @@ class AzureStorage(Storage):
 
 
 def _fingerprint(prefix: str, blobs: "Iterable[BlobProperties]") -> str:
-    """Hash names, sizes and ETags; Azure gives a blob another ETag with every change."""
+    """Hash names, sizes and ETags; Azure gives a blob another ETag with every change, also of its kind."""
     digest, empty = hashlib.sha256(), True
     for blob in sorted(blobs, key=lambda blob: blob.name):
         name = blob.name[len(prefix) :]
         # An empty name is the folder's own marker, such as the portal makes.
         if name and not any(is_hidden(part) or is_companion(part) for part in name.split("/")):
-            # Landed files are block blobs; of any other kind, the kind is a part of its state.
-            kind = "" if blob.blob_type == _BLOCK_BLOB else f"\0{getattr(blob.blob_type, 'value', blob.blob_type)}"
-            digest.update(f"{name}\0{blob.size}\0{blob.etag}{kind}\n".encode())
+            digest.update(f"{name}\0{blob.size}\0{blob.etag}\n".encode())
             empty = False
     return "" if empty else digest.hexdigest()[:16]
 
