@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -59,8 +58,7 @@ class Killer(threading.Thread):
 def world(small_home, tmp_path_factory) -> Iterator[World]:
     """A home with a live model, whose scored days were archived: their landing folders are gone."""
     made = small_home.copy_to(tmp_path_factory.mktemp("landing") / "home")
-    for folder in ("inference/batch", "outcomes"):
-        shutil.rmtree(made.landing / folder)
+    made.archive_landing()
     made.environment["CREDIT_DEFAULT_RETRY_DELAY"] = "1"
     with Daemon(made).running():
         yield made
@@ -101,7 +99,6 @@ def test_days_come_change_go_and_kill_and_take_no_other_along(world):
     for day in (GOOD, CHANGING, EMPTIED, KILLER):
         (staged / day).mkdir(parents=True)
         (staged / day / "a.csv").write_text(csv_text(new_clients(ROWS)))
-    batch.mkdir(parents=True)
     (batch / LINK).symlink_to(batch / LINK)
     Path(os.fsdecode(os.fsencode(batch) + b"/caf\xe9")).mkdir()
     Path(os.fsdecode(os.fsencode(batch) + b"/caf\xe9/x.csv")).write_text("client_id\n")
