@@ -157,7 +157,7 @@ class Walk:
         is_there = any(entry.name == name and not entry.is_folder for entry in self._storage.entries(folder))
         with ExitStack() as held:
             path = held.enter_context(self._storage.on_disk(f"{folder}/{name}")) if is_there else None
-            yield from lineage.of_landing(path, inputs, taken_in=taken_in, newest=newest)
+            yield from lineage.of_landing(path, inputs, day=self._located.day, taken_in=taken_in, newest=newest)
 
     def _model(
         self, shared: Mapping[str, Any], prediction: Mapping[str, Any], inputs: pa.Table | None
