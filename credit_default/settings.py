@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from credit_default.errors import SettingsError
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
+#: Name of a group that may read the local state.
+GROUP_VARIABLE = "CREDIT_DEFAULT_FILE_GROUP"
+KEEP_REPORTS_VARIABLE = "CREDIT_DEFAULT_KEEP_REPORTS_DAYS"
+KEEP_JOBS_VARIABLE = "CREDIT_DEFAULT_KEEP_JOBS_DAYS"
+KEEP_SUPERSEDED_VARIABLE = "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
 #: The private key that opens what online requests held, and its public part, which is all that a deployment is given.
@@ -27,6 +33,11 @@ ENDPOINT_NAME = "credit-card-default-be"
 ONLINE_ENDPOINT_NAME = "credit-card-default-oe"
 #: The first day of every daily table, unless START_VARIABLE says otherwise.
 DEFAULT_START = "2025-01-01"
+
+#: For how many days things are kept, unless a setting says otherwise; None is for ever.
+DEFAULT_KEEP_REPORTS, DEFAULT_KEEP_JOBS, DEFAULT_KEEP_SUPERSEDED = 90, 30, None
+NEVER = "never"
+_MAX_KEEP_DAYS = 36_500
 
 
 class Environment(StrEnum):
@@ -61,12 +72,20 @@ class Settings:
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
         What sends telemetry, where it is sent at all.
+    file_group
+        Name of the group that may read the local state besides its owner; empty for nobody.
+    keep_reports, keep_jobs, keep_superseded
+        For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
     """
 
     environment: Environment
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+    file_group: str = ""
+    keep_reports: int | None = DEFAULT_KEEP_REPORTS
+    keep_jobs: int | None = DEFAULT_KEEP_JOBS
+    keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
 
     @property
     def dagster_home(self) -> Path:
@@ -167,9 +186,52 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get(HOME_VARIABLE, "").strip() or _default_home(environment)).expanduser().absolute()
     if home.exists() and not home.is_dir():
         problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
+    file_group = _file_group(environ, problems)
+    kept = {
+        "keep_reports": _days(environ, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS, problems),
+        "keep_jobs": _days(environ, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS, problems),
+        "keep_superseded": _days(environ, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED, problems),
+    }
     if problems:
         raise SettingsError("; ".join(problems))
-    return Settings(environment=environment, home=home, start=start, exporter=exporter)
+    return Settings(environment=environment, home=home, start=start, exporter=exporter, file_group=file_group, **kept)
+
+
+def _file_group(environ: Mapping[str, str], problems: list[str]) -> str:
+    """Read the group that may read the local state; whoever gives files to a group has to be in it."""
+    name = environ.get(GROUP_VARIABLE, "").strip()
+    if not name:
+        return ""
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        problems.append(
+            f"{GROUP_VARIABLE} is {name!r}, and this machine has no such group; set it to the name of a group that may "
+            "read the local state, or unset it for the owner only"
+        )
+    else:
+        if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
+            problems.append(
+                f"{GROUP_VARIABLE} is {name!r}, and this user is not in that group; add the user to it and log in "
+                "again, or name another group"
+            )
+    return name
+
+
+def _days(environ: Mapping[str, str], variable: str, default: int | None, problems: list[str]) -> int | None:
+    value = environ.get(variable, "").strip()
+    if not value:
+        return default
+    if value.lower() == NEVER:
+        return None
+    if value.isascii() and value.isdecimal() and 1 <= int(value) <= _MAX_KEEP_DAYS:
+        return int(value)
+    usual = NEVER if default is None else f"{default} days"
+    problems.append(
+        f"{variable} is {value!r}; expected a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove "
+        f"nothing; unset it for {usual}"
+    )
+    return default
 
 
 def _default_home(environment: Environment) -> str:
