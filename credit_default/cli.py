@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from credit_default import __version__
+from credit_default import __version__, permissions
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
 from credit_default.cli_models import models
@@ -31,6 +31,7 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Train, register, deploy, score with and watch a model of credit-card default."""
+    permissions.restrict_umask()
 
 
 main.add_command(deploy)
@@ -79,7 +80,8 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
         settings = settings_of.read()
         settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
         landing = settings.landing
-    made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
+    with permissions.as_given():
+        made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
         f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {landing}; "
         f"{made.outcomes:,} outcomes; amounts in NT$ on {len(made.shifted_days)} days"

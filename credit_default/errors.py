@@ -19,6 +19,9 @@
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
     ├── StorageError           storage cannot be reached, or refuses us
+    │   ├── DamagedFile        a file or database that we keep is torn, or no longer ours
+    │   ├── DatabaseLocked     another process does not let go of a database
+    │   └── DiskFull           there is no space left to write to
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
     │   │   ├── JobKilled      the system killed it, mostly because memory ran out
@@ -98,6 +101,18 @@ class DeployError(CreditDefaultError):
 
 class StorageError(CreditDefaultError):
     """Storage cannot be reached, refuses us, or did not finish in time."""
+
+
+class DamagedFile(StorageError):
+    """A file or database that this project keeps is torn, or holds something else than what it wrote."""
+
+
+class DatabaseLocked(StorageError):
+    """Another process held a database for as long as it was waited for."""
+
+
+class DiskFull(StorageError):
+    """There is no space left where something was to be written."""
 
 
 class JobError(CreditDefaultError):

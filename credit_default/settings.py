@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from credit_default.variables import VariableReader
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
+#: Name of a group that may read the local state.
+GROUP_VARIABLE = "CREDIT_DEFAULT_FILE_GROUP"
+KEEP_REPORTS_VARIABLE = "CREDIT_DEFAULT_KEEP_REPORTS_DAYS"
+KEEP_JOBS_VARIABLE = "CREDIT_DEFAULT_KEEP_JOBS_DAYS"
+KEEP_SUPERSEDED_VARIABLE = "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
 STEP_TIMEOUT_VARIABLE = "CREDIT_DEFAULT_STEP_TIMEOUT"
@@ -35,6 +41,11 @@ DEFAULT_START = "2025-01-01"
 DEFAULT_STEP_TIMEOUT = 7200.0
 DEFAULT_RETRY_DELAY = 60.0
 _MAX_SECONDS = 7 * 86_400
+
+#: For how many days things are kept, unless a setting says otherwise; None is for ever.
+DEFAULT_KEEP_REPORTS, DEFAULT_KEEP_JOBS, DEFAULT_KEEP_SUPERSEDED = 90, 30, None
+NEVER = "never"
+_MAX_KEEP_DAYS = 36_500
 
 
 class Environment(StrEnum):
@@ -73,6 +84,10 @@ class Settings:
         Seconds that a step may run on this machine. On Azure, CREDIT_DEFAULT_RUN_LIMIT limits jobs.
     retry_delay
         Seconds until a step that the system killed is tried again.
+    file_group
+        Name of the group that may read the local state besides its owner; empty for nobody.
+    keep_reports, keep_jobs, keep_superseded
+        For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
     """
 
     environment: Environment
@@ -81,6 +96,10 @@ class Settings:
     exporter: Exporter = Exporter.OPENCENSUS
     step_timeout: float = DEFAULT_STEP_TIMEOUT
     retry_delay: float = DEFAULT_RETRY_DELAY
+    file_group: str = ""
+    keep_reports: int | None = DEFAULT_KEEP_REPORTS
+    keep_jobs: int | None = DEFAULT_KEEP_JOBS
+    keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
 
     @property
     def dagster_home(self) -> Path:
@@ -168,6 +187,10 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
             "how long after the system killed a step it is tried again",
             maximum=_MAX_SECONDS,
         ),
+        file_group=_file_group(reader),
+        keep_reports=_days(reader, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS),
+        keep_jobs=_days(reader, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS),
+        keep_superseded=_days(reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED),
     )
     if reader.problems:
         if environment is not Environment.LOCAL:
@@ -201,6 +224,43 @@ def _home(reader: VariableReader, environment: Environment) -> Path:
     if home.exists() and not home.is_dir():
         reader.problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
     return home
+
+
+def _file_group(reader: VariableReader) -> str:
+    """Read the group that may read the local state; whoever gives files to a group has to be in it."""
+    name = reader.text(GROUP_VARIABLE)
+    if not name:
+        return ""
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        reader.problems.append(
+            f"{GROUP_VARIABLE} is {name!r}, and this machine has no such group; set it to the name of a group that may "
+            "read the local state, or unset it for the owner only"
+        )
+    else:
+        if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
+            reader.problems.append(
+                f"{GROUP_VARIABLE} is {name!r}, and this user is not in that group; add the user to it and log in "
+                "again, or name another group"
+            )
+    return name
+
+
+def _days(reader: VariableReader, variable: str, default: int | None) -> int | None:
+    value = reader.text(variable)
+    if not value:
+        return default
+    if value.lower() == NEVER:
+        return None
+    if value.isascii() and value.isdecimal() and 1 <= int(value) <= _MAX_KEEP_DAYS:
+        return int(value)
+    usual = NEVER if default is None else f"{default} days"
+    reader.problems.append(
+        f"{variable} is {value!r}; expected a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove "
+        f"nothing; unset it for {usual}"
+    )
+    return default
 
 
 def _default_home(environment: Environment) -> str:

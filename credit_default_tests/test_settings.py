@@ -58,6 +58,28 @@ def test_a_first_day_that_is_no_day_says_what_is_expected(written):
         read({"CREDIT_DEFAULT_START": written})
 
 
+def test_how_long_things_are_kept_has_defaults_and_can_be_for_ever():
+    names = ("CREDIT_DEFAULT_KEEP_REPORTS_DAYS", "CREDIT_DEFAULT_KEEP_JOBS_DAYS", "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS")
+    for told, expected in (("", (90, 30, None)), ("never", (None, None, None)), (" 7 ", (7, 7, 7))):
+        found = read(dict.fromkeys(names, told))
+        assert (found.keep_reports, found.keep_jobs, found.keep_superseded) == expected
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "1.5", "soon", "36501", "\u0663"])
+def test_what_is_no_number_of_days_is_said_with_every_other_problem(told):
+    environ = {
+        "CREDIT_DEFAULT_KEEP_REPORTS_DAYS": told,
+        "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS": told,
+        "CREDIT_DEFAULT_FILE_GROUP": "no-such-group",
+        "CREDIT_DEFAULT_ENV": "prod",
+    }
+    with pytest.raises(SettingsError) as refused:
+        read(environ)
+    assert all(name in str(refused.value) for name in environ)
+    assert "1 to 36,500, or 'never' to remove nothing; unset it for 90 days" in str(refused.value)
+    assert "'no-such-group', and this machine has no such group" in str(refused.value)
+
+
 def test_a_first_day_in_the_future_is_refused():
     # There would be no day at all, and nothing would ever be scored.
     with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_START is '2999-01-01'.*today"):

@@ -4,7 +4,11 @@ A *file* that is no table of ours (a column is missing, or of a type that cannot
 A *row* that breaks a rule is rejected with every rule it breaks and kept as it came; the others go on. Nothing
 is guessed: categories are spelled as in the schema, and of clients that occur twice with different values no
 row is taken. What does not change a value is forgiven: order of columns, columns of no use to us, white space
-round a value, ``1000`` for ``1000.0``.
+round a value, and other ways to write the same thing, whatever the format of the file and the other rows:
+
+- numbers: an optional sign, digits, an optional fraction and an optional exponent (`credit_default.core.numbers`);
+- missing values: an empty field and the words that programs export for one (`credit_default.core.missing`);
+- client ids: ``1001``, ``1001.0`` and ``1.001e3`` are one client (`credit_default.core.client_ids`).
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from credit_default.core import tables
-from credit_default.core.columns import Broken, Mask, client_ids, typed
+from credit_default.core import client_ids, made_ids, tables
+from credit_default.core.columns import typed
 from credit_default.core.files import RawFile, read_file
+from credit_default.core.printable import printable
 from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
+from credit_default.core.rules import Broken, Mask
 from credit_default.core.schema import (
     BY_NAME,
     CLIENT_ID,
@@ -40,6 +46,8 @@ CONTRADICTION = f"{CLIENT_ID}: occurs more than once with different values"
 NO_CLIENT_ID = f"{CLIENT_ID}: is missing"
 NO_FEATURE = "row: every feature is missing"
 _SEPARATOR = "; "
+#: Names of columns that a message or metadata repeats, of those that a file may have by the thousand.
+MAX_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,16 @@ class _Judged:
     reasons: pa.Array
     made_ids: Mask
     extra_columns: tuple[str, ...]
+    id_like_columns: tuple[str, ...]
 
 
-def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
+def accept(paths: Sequence[Path], *, dataset: Dataset, day: str | None = None) -> Accepted:
     """Read files that arrived together and judge every row by the contract.
 
     ``inference`` needs the features, ``curated`` the features and the target, ``outcomes`` an id column and the
-    target. In the first two a client id is made from file name and row number where there is none. A client
-    that occurs more than once among the files is taken once when the rows are equal, and not at all otherwise.
+    target. In the first two the rows of a file without an id column get ids that are made of ``day`` (of files that
+    have one), file name and row number. A client that occurs more than once among the files is taken once when the
+    rows are equal, and not at all otherwise.
 
     Raises
     ------
@@ -86,7 +96,7 @@ def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
     errors: list[InputError] = []
     for path in paths:
         try:
-            judged.append(_judge(read_file(path), dataset))
+            judged.append(_judge(read_file(path), dataset, day))
         except InputError as error:
             errors.append(error)
     if errors:
@@ -97,7 +107,7 @@ def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
     reasons = _joined([reasons, *_repeated(whole, reasons)])
     taken = pc.is_null(reasons)
     table = whole.filter(taken)
-    made_ids = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
+    without_id = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
     rejected = [REJECTED_SCHEMA.empty_table()]
     start = 0
     for file in judged:
@@ -105,7 +115,7 @@ def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
         start += file.table.num_rows
     kept = pa.concat_tables(rejected)
     counts = _counts(judged, table, kept)
-    counts["rows_without_client_id"] = int((made_ids & taken.to_numpy(zero_copy_only=False)).sum())
+    counts["rows_without_client_id"] = int((without_id & taken.to_numpy(zero_copy_only=False)).sum())
     return Accepted(table, kept, counts)
 
 
@@ -121,23 +131,23 @@ def _schema(dataset: Dataset) -> pa.Schema:
     return tables.schema(target=dataset == "curated", source=True)
 
 
-def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
+def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
     schema = _schema(dataset)
     names = raw.table.column_names
     id_column = next((name for name in ID_COLUMNS if name in names), None)
     needed = [name for name in schema.names if name in BY_NAME or name == TARGET]
-    _refuse_missing(raw.name, names, needed, id_needed=dataset == "outcomes" and id_column is None)
+    like_ids = () if id_column is not None else tuple(client_ids.look_like_ids(names))
+    _refuse_missing(raw.name, names, needed, id_needed=dataset == "outcomes" and id_column is None, like_ids=like_ids)
 
     broken: Broken = []
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
-    ids = pa.nulls(raw.table.num_rows, pa.string())
-    if id_column is not None:
-        ids = client_ids(raw.name, id_column, raw.table[id_column].combine_chunks())
-    made_ids = pc.is_null(ids).to_numpy(zero_copy_only=False)
-    if dataset == "outcomes":
-        broken.append((NO_CLIENT_ID, made_ids))
-    made = pa.array([f"{raw.name}:{row}" for row in raw.rows[made_ids]], pa.string())
-    columns[CLIENT_ID] = pc.replace_with_mask(ids, pa.array(made_ids), made)
+    if id_column is None:
+        columns[CLIENT_ID] = made_ids.make(raw.name, raw.rows, day)
+    else:
+        ids, broken = client_ids.normalise(raw.name, id_column, raw.table[id_column].combine_chunks())
+        if ids.null_count:
+            broken.append((NO_CLIENT_ID, pc.is_null(ids).to_numpy(zero_copy_only=False)))
+        columns[CLIENT_ID] = pc.fill_null(ids, "")
     for name in needed:
         column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
         columns[name] = column
@@ -149,15 +159,22 @@ def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
         broken.append((NO_FEATURE, all_missing(table, broken)))
     reasons = _joined([pa.nulls(table.num_rows, pa.string()), *(_where(*rule) for rule in broken)])
     known = {*needed, id_column}
-    return _Judged(raw, table, reasons, made_ids, tuple(name for name in names if name not in known))
+    extra = tuple(name for name in names if name not in known)
+    return _Judged(raw, table, reasons, np.full(table.num_rows, id_column is None), extra, like_ids)
 
 
-def _refuse_missing(file: str, names: Sequence[str], needed: Sequence[str], *, id_needed: bool) -> None:
+def _refuse_missing(
+    file: str, names: Sequence[str], needed: Sequence[str], *, id_needed: bool, like_ids: Sequence[str]
+) -> None:
     missing = [name for name in needed if name not in names]
     if id_needed:
         missing.insert(0, CLIENT_ID)
     if missing:
         hint = " (is the first line a header, and the delimiter a comma?)" if len(missing) > 1 else ""
+        if missing == [CLIENT_ID] and like_ids:
+            # All other columns are there, so these names are a header and no values of a row.
+            shown = ", ".join(map(printable, like_ids[:MAX_NAMES]))
+            hint = f" ({shown} {'looks' if len(like_ids) == 1 else 'look'} like one: name it {CLIENT_ID})"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
             f"{file}: missing column{'s'[: len(missing) > 1]} {', '.join(missing)}{hint}; "
@@ -236,6 +253,7 @@ def _counts(judged: Sequence[_Judged], table: pa.Table, rejected: pa.Table) -> d
             for name in FEATURE_NAMES
             if name in table.column_names and table[name].null_count
         },
+        "id_like_columns": sorted({name for file in judged for name in file.id_like_columns})[:MAX_NAMES],
         "extra_columns": sorted({name for file in judged for name in file.extra_columns}),
         "files": {name: {"rows": count, "rejected": refused.get(name, 0)} for name, count in rows.items()},
     }

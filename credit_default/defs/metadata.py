@@ -124,6 +124,7 @@ def trained(manifest: Result, storage: Storage, key: str) -> Shown:
         **_figures(test, figures),
         "threshold": manifest["threshold"],
         "model_sha256": manifest["model_sha256"],
+        **({"manifest_sha256": manifest["manifest_sha256"]} if "manifest_sha256" in manifest else {}),
         "content_hash": manifest["content_hash"],
         "prepared_data_version": manifest["prepared_data_version"],
         "mlflow_run_id": manifest.get("mlflow_run_id") or "not tracked",
@@ -269,9 +270,14 @@ def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
         **_rows(result["accepted"], uri),
         **_figures(result, ("rows", "rows_without_client_id", "target_rate")),
         "files": _table(files, {"file": "string", "rows": "int", "rejected": "int", "sha256": "string"}),
-        **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
+        **_names(result, "id_like_columns"),
+        **_names(result, "extra_columns"),
         **_refused(result, quarantine),
     }
+
+
+def _names(result: Result, of: str) -> Shown:
+    return {of: ", ".join(result[of])} if result.get(of) else {}
 
 
 def collected(counts: Mapping[str, int], landed: int, uri: str, outcome: str) -> Shown:
@@ -317,6 +323,7 @@ def performed(result: Result, uri: str) -> Shown:
     return {
         "dagster/uri": uri,
         **_figures(result["metrics"], ("roc_auc", "gini", "ks", "bad_rate", "brier", "mean_pd")),
-        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "model_version")),
+        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "joined_share", "model_version")),
+        **_figures(result, ("warning",)),
         "bands": _table(result["bands"], columns),
     }

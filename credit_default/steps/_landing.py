@@ -13,6 +13,8 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files, sha256_of
+from credit_default.core.printable import printable
+from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
 from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
@@ -69,7 +71,20 @@ def take_in(
         report.info(
             f"{day}: {result['accepted']} of {result['rows']} rows accepted, from {len(result['files'])} file(s)"
         )
+        if result["id_like_columns"]:
+            report.warning(f"{day}: {_without_ids(result)}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
+
+
+def _without_ids(result: Mapping[str, Any]) -> str:
+    names = result["id_like_columns"]
+    shown = ", ".join(map(printable, names))
+    return (
+        f"no id column in some files, and {shown} {'looks' if len(names) == 1 else 'look'} like one; expected "
+        f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {result['rows_without_client_id']} of {result['accepted']} "
+        "accepted rows have ids made of day, file and row, which no outcome has. Name the column as expected and land "
+        "the file again."
+    )
 
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
@@ -79,7 +94,7 @@ def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
     if not paths:
         state = "is empty" if folder.is_dir() else "is not there"
         raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
-    accepted = accept(paths, dataset=dataset)
+    accepted = accept(paths, dataset=dataset, day=day)
     # By which a file that is edited later is found, even where the row in question stayed the same.
     files = {path.name: {**accepted.counts["files"][path.name], "sha256": sha256_of(path)} for path in paths}
     return replace(accepted, counts={**accepted.counts, "files": files})

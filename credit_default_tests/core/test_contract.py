@@ -175,7 +175,7 @@ class TestParquet:
 
     @pytest.mark.parametrize(
         ("column", "values"),
-        [("age", [date(2026, 1, 1)]), ("age", [True]), ("sex", [1]), ("client_id", [b"1"]), ("credit_limit", [[1.0]])],
+        [("age", [date(2026, 1, 1)]), ("age", [True]), ("sex", [1]), ("client_id", [True]), ("credit_limit", [[1.0]])],
     )
     def test_a_column_of_a_type_that_cannot_hold_the_values_is_refused(self, tmp_path, column, values):
         path = write_parquet(tmp_path / "c.parquet", [client(**{column: values[0]})])
@@ -296,29 +296,56 @@ class TestClientIds:
         assert accepted.table[CLIENT_ID].to_pylist() == ["clients.csv:1", "clients.csv:2"]
         assert accepted.counts["rows_without_client_id"] == 2
 
-    def test_an_empty_id_is_made_from_file_and_row_and_counted(self, taken):
-        accepted = taken([client(0), client(1, client_id=" "), client(2, client_id=None)])
+    def test_made_ids_hold_the_day_so_that_a_file_of_one_name_every_day_brings_other_clients(self, tmp_path):
+        path = write_csv(tmp_path / "clients.csv", clients(2), FEATURE_NAMES)
 
-        assert accepted.table[CLIENT_ID].to_pylist() == ["1", "clients.csv:2", "clients.csv:3"]
-        assert accepted.counts["rows_without_client_id"] == 2
+        days = [accept([path], dataset="inference", day=f"2026-01-{day}").table for day in (30, 31)]
+
+        assert [table[CLIENT_ID].to_pylist() for table in days] == [
+            ["2026-01-30/clients.csv:1", "2026-01-30/clients.csv:2"],
+            ["2026-01-31/clients.csv:1", "2026-01-31/clients.csv:2"],
+        ]
 
     @pytest.mark.parametrize(
-        ("ids", "expected"),
-        [
-            (pa.array([17, 18], pa.int32()), ["17", "18"]),
-            (pa.array([17.0, None]), ["17", "c.parquet:2"]),
-            (pa.array([17.0, float("nan")]), ["17", "c.parquet:2"]),
-            (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
-            (pa.array(["017", "1.0"]), ["017", "1.0"]),
-        ],
-        ids=["int", "float with a null", "float with nan", "dictionary", "text"],
+        "word",
+        ["", " ", "NaN", "nan", "NA", "N/A", "#N/A", "null", "NULL", "None", r"\N", "<NA>", "-nan", "(null)", "."],
     )
-    def test_whole_numbers_from_parquet_are_written_without_a_point(self, tmp_path, ids, expected):
-        table = typed(clients(2)).set_column(0, CLIENT_ID, ids)
+    @pytest.mark.parametrize("dataset", ["inference", "outcomes"])
+    def test_a_word_for_nothing_is_no_client(self, taken, word, dataset):
+        rows = [client(number, target=True) for number in range(3)]
+        rows[1][CLIENT_ID] = rows[2][CLIENT_ID] = word
 
-        accepted = accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+        accepted = taken(rows, dataset=dataset)
 
-        assert accepted.table[CLIENT_ID].to_pylist() == expected
+        assert accepted.table[CLIENT_ID].to_pylist() == ["1"]
+        assert rejections(accepted) == [(2, "client_id: is missing"), (3, "client_id: is missing")]
+
+    @pytest.mark.parametrize("name", ["Client_ID", "customer_id", "CLIENTID", "Id", "client id", "customerNo"])
+    def test_a_column_that_looks_like_ids_and_is_none_is_pointed_out(self, taken, name):
+        rows = [{name if column == CLIENT_ID else column: value for column, value in client(4, target=True).items()}]
+
+        counts = taken(rows).counts
+
+        assert (counts["rows_without_client_id"], counts["id_like_columns"]) == (1, [name])
+        with pytest.raises(
+            ContractError, match=rf"missing column client_id \({name} looks like one: name it client_id"
+        ):
+            taken(rows, dataset="outcomes")
+
+    def test_where_there_are_ids_no_other_column_is_taken_for_them(self, taken):
+        accepted = taken([{**client(0), "customer_id": SECRET, "ID": SECRET}])
+
+        assert accepted.table[CLIENT_ID].to_pylist() == ["1"]
+        assert accepted.counts["id_like_columns"] == []
+
+    def test_a_row_that_is_no_header_is_not_pointed_out(self, tmp_path):
+        path = tmp_path / "outcomes.csv"
+        path.write_text(f"{SECRET}-id,1\n2,0\n")
+
+        with pytest.raises(ContractError) as caught:
+            accept([path], dataset="outcomes")
+
+        assert SECRET not in str(caught.value)
 
     def test_equal_rows_of_one_client_are_taken_once_across_files_and_spellings(self, tmp_path):
         first = write_csv(tmp_path / "a.csv", [client(0), client(1), client(0)])

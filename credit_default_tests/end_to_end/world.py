@@ -130,7 +130,13 @@ class World:
         """Start a process in a group of its own, which is killed at the end."""
         with (self.home / log).open("ab") as stream:
             process = subprocess.Popen(
-                command, env=self.environment, cwd=CHECKOUT, stdout=stream, stderr=stream, start_new_session=True
+                command,
+                env=self.environment,
+                cwd=CHECKOUT,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                umask=0,
             )
         try:
             yield process
@@ -275,7 +281,14 @@ class World:
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=900, check=False
+            command,
+            env=self.environment,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+            umask=0,  # what is private must be so whatever the umask
         )
 
 

@@ -163,10 +163,10 @@ def test_a_defect_of_ours_takes_no_other_day_along_and_quotes_no_cell(run, landi
     for day in (DAY, NEXT_DAY, LAST_DAY):
         write_csv(landing / day / "a.csv", clients(1))
 
-    def accept(paths, *, dataset):
+    def accept(paths, **how):
         if paths[0].parent.name == NEXT_DAY:
             raise ValueError(f"could not convert {SECRET}")
-        return accepted(paths, dataset=dataset)
+        return accepted(paths, **how)
 
     accepted = _landing.accept
     monkeypatch.setattr(_landing, "accept", accept)

@@ -14,11 +14,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import Field
 
+from credit_default import permissions
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.local import folders
 from credit_default.resources.ports import Change, Entry, Storage
 
 _LONGEST_WAIT_SECONDS = 300.0
+#: Folder in which files from outside arrive.
+_LANDING = "landing"
 
 
 class LocalStorage(Storage):
@@ -151,7 +154,11 @@ class LocalStorage(Storage):
         """
         staging = self.path(".staging")
         staging.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_relative_to(self.path(_LANDING)):
+            # Others deliver there, too: a day that we begin must not shut them out.
+            permissions.make_like_parent(target.parent)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
         return staging / uuid.uuid4().hex
 
 
