@@ -33,6 +33,21 @@ def given(variable: str) -> str:
     return value
 
 
+def model_folder() -> Path:
+    """Return the folder of the model, wherever Azure ML put it.
+
+    Raises
+    ------
+    NotThere
+        Azure ML put no model of ours there.
+    """
+    root = Path(given(MODEL_DIR))
+    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
+    if not manifests:
+        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
+    return manifests[0].parent
+
+
 def registered_model() -> LoadedModel:
     """Load the model, once it is known to be the registered one.
 
@@ -43,8 +58,4 @@ def registered_model() -> LoadedModel:
     ModelError
         The model is another one, or not to be trusted.
     """
-    root = Path(given(MODEL_DIR))
-    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
-    if not manifests:
-        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
-    return model_directory.load(manifests[0].parent, expected_sha256=given(MODEL_SHA256))
+    return model_directory.load(model_folder(), expected_sha256=given(MODEL_SHA256))
