@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -139,6 +140,8 @@ class _Server(uvicorn.Server):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until a signal ends it."""
+    # A shell that starts this in the background has it ignored, also while the model is loaded.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from credit_default.steps import online_scoring
     from credit_default.steps._deployed import MODEL_DIR
 
