@@ -32,7 +32,8 @@ class InBackground(Platform):
         started = time.monotonic()
         self.process.send_signal(how)
         code = self.process.wait(60)
-        until(lambda: not self.left(), seconds=15 - (time.monotonic() - started), what=f"none is left: {self.left()}")
+        until(lambda: not self.left(), seconds=15, what=f"none is left of {self.left()}")
+        assert time.monotonic() - started < 15
         return code
 
     def left(self) -> dict[int, str]:
