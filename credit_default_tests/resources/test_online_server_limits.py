@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 
@@ -18,7 +20,7 @@ from filelock import FileLock
 
 from credit_default.core.sealing import PrivateKeys, new_key
 from credit_default_tests import trained
-from credit_default_tests.end_to_end.world import until
+from credit_default_tests.end_to_end.world import processes_with, until
 from credit_default_tests.served import Served, script_of, served
 from credit_default_tests.strategies import clients
 
@@ -180,14 +182,12 @@ def test_it_ends_within_fifteen_seconds_whatever_its_clients_do(model, tmp_path)
 
 def test_a_server_that_tries_a_version_does_not_outlive_the_process_that_started_it(model):
     folder, sha256 = model
-    command = [sys.executable, "-c", DEPLOYING, str(folder), sha256]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ}) as process:
-        address = process.stdout.readline().decode().strip()
+    command, mark = [sys.executable, "-c", DEPLOYING, str(folder), sha256], uuid.uuid4().hex
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "MARK_OF_A_TEST": mark}) as process:
+        assert process.stdout.readline().startswith(b"http://127.0.0.1:")
         process.kill()
-    port = int(address.rpartition(":")[2])
-
-    def gone() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) != 0
-
-    until(gone, seconds=15, what="the server has ended")
+    try:
+        until(lambda: not processes_with(mark), seconds=15, what="the server has ended")
+    finally:
+        for pid in processes_with(mark):
+            os.kill(pid, signal.SIGKILL)
