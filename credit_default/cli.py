@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -56,12 +55,13 @@ def demo(trials: int, days: int, rows: int | None) -> None:
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
 def dev(port: int, more: tuple[str, ...]) -> None:
     """Open the UI with daemon, schedules and sensors (`dg dev`); further arguments go to it."""
+    from credit_default import dev_server
     from credit_default.instance import enter
 
     enter()
     dg = Path(sys.executable).with_name("dg")
     # No authentication in Dagster: it must not be reachable from other machines.
-    os.execv(dg, ["dg", "dev", "--host", "127.0.0.1", "--port", str(port), *more])  # noqa: S606 - our own command
+    sys.exit(dev_server.run([str(dg), "dev", "--host", "127.0.0.1", "--port", str(port), *more]))
 
 
 @main.command("sample-data")

@@ -42,9 +42,20 @@ def registered_model() -> LoadedModel:
     ModelError
         The model is another one, or not to be trusted.
     """
-    root = Path(given(MODEL_DIR))
     expectation = Expectation.of(given(MODEL_SHA256), given(MANIFEST_SHA256))
+    return model_directory.load(_model_folder(), expectation)
+
+
+def _model_folder() -> Path:
+    """Return the folder of the model, wherever Azure ML put it.
+
+    Raises
+    ------
+    NotThere
+        Azure ML put no model of ours there.
+    """
+    root = Path(given(MODEL_DIR))
     manifests = sorted(root.rglob(MANIFEST_FILE))
     if not manifests:
         raise NotThere(f"{root} holds no {MANIFEST_FILE}; deploy a model that the train step wrote")
-    return model_directory.load(manifests[0].parent, expectation)
+    return manifests[0].parent

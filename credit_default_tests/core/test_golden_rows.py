@@ -33,12 +33,12 @@ def held(told: bytes, golden: pa.Table):
     return golden_rows.held_to_answer(told, golden, version="3", where="deployment x")
 
 
-def test_a_request_is_one_that_the_scoring_script_takes_and_does_not_collect(golden):
+def test_a_request_is_one_that_the_scoring_script_takes_and_knows_again(golden):
     asked = online_requests.read(golden_rows.as_request(golden).decode())
-    assert asked.smoke_test
-    assert all(PROBABILITY not in client for client in asked.clients)
-    table, problems = json_rows.judge(asked.clients)
+    assert all(PROBABILITY not in client for client in asked)
+    table, problems = json_rows.judge(asked)
     assert problems == []
+    assert table.equals(json_rows.judge(golden_rows.as_clients(golden))[0])
     for name in set(table.column_names) - {"client_id"}:
         assert table[name].to_pylist() == golden[name].to_pylist(), name
 

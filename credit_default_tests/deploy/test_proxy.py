@@ -30,59 +30,34 @@ CHANGE = 'mutation { setConcurrencyLimit(concurrencyKey: "made_up", limit: 100) 
 QUERY = f"query={quote(CHANGE)}"
 BODY = json.dumps({"query": CHANGE})
 ELSEWHERE = {"Origin": "https://elsewhere.example"}
-#: What may stand behind the path, before it, and in the place of one of its letters.
-ENDS = (
-    *(
-        "",
-        "%0a",
-        "%0A",
-        "%0d",
-        "%0d%0a",
-        "%0a%0a",
-        "%09",
-        "%0b",
-        "%0c",
-        "%1c",
-        "%85",
-        "%c2%85",
-        "%e2%80%a8",
-        "%e2%80%a9",
-    ),
-    *(
-        "%00",
-        "%20",
-        "%a0",
-        "%250a",
-        "%25%30a",
-        "/",
-        "%0a/",
-        "/%0a",
-        "/.",
-        "/./%0a",
-        ";x",
-        "%3bx",
-        "%3b%0a",
-        "%3f",
-        "%23",
-        "%5c",
-    ),
-)
-STARTS = (
-    *(
-        "/",
-        "//",
-        "/./",
-        "/%2e/",
-        "/x/../",
-        "/x%2f..%2f",
-        "/x/%2e%2e/",
-        "/x;/../",
-        "/%0a/../",
-        "/oauth2/../",
-        "/oauth2/..%2f",
-    ),
-    *("/oauth2/%2e%2e/", "/server_info/../", "/report_asset_check/../", "/%5c", "/%252e%252e/", "/%0a", "\\", ""),
-)
+#: What may stand behind the path: control characters, spaces and separators, of which the router takes one for the end.
+CONTROLS = [f"%{number:02x}" for number in (*range(0x21), 0x7F, 0x85, 0xA0)]
+ENDS = ["", "%0a", "%0A", "%0d%0a", "%0a%0a", "%c2%85", "%e2%80%a8", "%e2%80%a9", "%250a", "%25%30a", "/", ";x", "%3bx"]
+MORE_ENDS = ["%0a/", "/%0a", "/.", "/./%0a", "%3b%0a", "%3f", "%23", "%5c", *CONTROLS]
+#: What may stand before it.
+STARTS = [
+    "",
+    "/",
+    "//",
+    "/./",
+    "/%2e/",
+    "/x/../",
+    "/x%2f..%2f",
+    "/x/%2e%2e/",
+    "/x;/../",
+    "/%0a/../",
+    "/%5c",
+    "/%0a",
+    "\\",
+]
+MORE_STARTS = [
+    "/oauth2/../",
+    "/oauth2/..%2f",
+    "/oauth2/%2e%2e/",
+    "/server_info/../",
+    "/report_asset_check/../",
+    "/%252e/",
+]
 #: What a browser sends for a page of another site without asking first, and what it never sends.
 SIMPLE = (
     "application/x-www-form-urlencoded",
@@ -91,6 +66,13 @@ SIMPLE = (
     "text/plain; application/json",
 )
 KINDS = ("materialization", "observation")
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Protocol": "graphql-ws",
+}
 OVERRIDES = {
     "X-HTTP-Method-Override": "POST",
     "X-HTTP-Method": "POST",
@@ -120,7 +102,8 @@ def spellings(path: str) -> list[str]:
     """Every spelling of a path that nginx, the web server or something between them might take for it."""
     encoded = f"%{ord(path[0]):02x}{path[1:]}"
     others = [path.upper(), path.capitalize(), encoded, encoded.replace("%", "%25"), f"{path[:-1]}%{ord(path[-1]):02x}"]
-    found = [f"/{path}{end}" for end in ENDS] + [f"{start}{path}{end}" for start in STARTS for end in ("", "%0a")]
+    found = [f"/{path}{end}" for end in (*ENDS, *MORE_ENDS)]
+    found += [f"{start}{path}{end}" for start in (*STARTS, *MORE_STARTS) for end in ("", "%0a")]
     found += [f"/{other}{end}" for other in others for end in ("", "%0a")]
     return list(
         dict.fromkeys([*found, f"https://HOST/{path}", f"https://HOST/{path}%0a", f"https://elsewhere.example/{path}"])
@@ -157,15 +140,8 @@ def reports() -> list[Sent]:
 
 def handshakes() -> list[Sent]:
     """Websockets that a page of another site opens."""
-    upgrade = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Protocol": "graphql-ws",
-    }
-    origins = (ELSEWHERE, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"})
-    return [Sent("GET", f"/graphql{end}", upgrade | origin) for end in ENDS for origin in origins]
+    origins = (ELSEWHERE, {"Origin": "null"})
+    return [Sent("GET", f"/graphql{end}", UPGRADE | origin) for end in ENDS for origin in origins]
 
 
 class Web:
@@ -253,3 +229,17 @@ def test_no_page_of_another_site_opens_a_websocket(web, sites):
             opened.add(sent.target)
         assert [status for site in sites if (status := site.send(sent.bytes_for(site))) in range(1, 400)] == [], sent
     assert {"/graphql", "/graphql%0a"} <= opened
+
+
+def test_pages_of_ours_change_things_and_open_websockets(web, sites):
+    for site in sites:
+        ours = {
+            "Origin": site.origin,
+            "Content-Type": "application/json; charset=utf-8",
+            "Sec-Fetch-Site": "same-origin",
+        }
+        assert site.send(Sent("POST", "/graphql", ours, BODY).bytes_for(site)) == 200
+        assert web.changed()
+        # A browser may say so of a page's own websockets, whose scheme is another.
+        opening = UPGRADE | {"Origin": site.origin, "Sec-Fetch-Site": "cross-site"}
+        assert site.send(Sent("GET", "/graphql", opening).bytes_for(site)) == 101

@@ -315,6 +315,18 @@ def group_lives(leader: int) -> bool:
     return any(group == leader and state != "Z" for state, group in found)
 
 
+def processes_with(text: str) -> dict[int, str]:
+    """The processes whose environment holds a text, whoever started them, with their commands."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            if os.fsencode(text) in (folder / "environ").read_bytes():
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if command:  # a zombie has none
+                    found[int(folder.name)] = command
+    return found
+
+
 def new_clients(count: int, *, start: int = 0, target: bool = False) -> list[dict[str, Any]]:
     """Clients that nobody has seen: real ones with other ids and amounts, written in whole numbers.
 

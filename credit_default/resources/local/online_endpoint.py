@@ -57,12 +57,14 @@ def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
     """Serve a model on this machine meanwhile; yields the server's address."""
     with tempfile.TemporaryDirectory(prefix="credit-default-") as scratch, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", _SERVER, "--model", str(folder), "--port", "0"],
+            # So that it does not outlive this process, even if that is killed.
+            [sys.executable, "-m", _SERVER, "--model", str(folder), "--port", "0", "--until-stdin-ends"],
             env=_variables(model, scratch),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
         )
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
             ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
@@ -79,6 +81,7 @@ def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdin.close()
             process.stdout.close()
 
 
