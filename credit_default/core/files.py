@@ -54,6 +54,15 @@ class ReadFiles:
         NotThere
             There is no such file.
         """
+        try:
+            return self._read(path)
+        except MemoryError:
+            raise UnreadableFile(
+                f"{printable(path.name)}: takes more memory than this process has left; send fewer rows a day, or give "
+                "the step more memory"
+            ) from None
+
+    def _read(self, path: Path) -> RawFile | None:
         name, suffix = printable(path.name), path.suffix.lower()
         with open_regular(path, root=self._root, follow_links=self._follow_links) as (stream, size):
             if suffix not in SUFFIXES:

@@ -93,7 +93,7 @@ def _decoded(metadata: pq.FileMetaData) -> int:
     """Estimate what the columns take in memory, by what the pages hold and by how many values there are."""
     schema = metadata.schema
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    # Whoever wrote the metadata may have written anything.
+    # Metadata may hold any number.
     size = sum(max(group.total_byte_size, 0) for group in groups)
     for place in range(metadata.num_columns):
         column = schema.column(place)

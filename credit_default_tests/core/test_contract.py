@@ -526,6 +526,18 @@ class TestFilesOfTheSameBytes:
             assert counts["files"]["b.csv"]["sha256"] == counts["files"]["a.csv"]["sha256"]
 
 
+def test_a_file_that_a_person_names_may_be_a_link_and_one_that_landed_may_not(tmp_path):
+    write_csv(tmp_path / "a.csv", clients(2))
+    link = tmp_path / "link.csv"
+    link.symlink_to("a.csv")
+
+    accepted = accept([link], dataset="inference", follow_links=True)
+
+    assert accepted.table["source_file"].unique().to_pylist() == ["link.csv"]
+    with pytest.raises(UnreadableFile, match=r"link\.csv: is a link; put the file itself here"):
+        accept([link], dataset="inference")
+
+
 class TestExtraColumns:
     def test_the_first_are_named_and_all_are_counted(self, taken):
         rows = [{**client(0), **{f"more {number:03}": SECRET for number in range(300)}}]

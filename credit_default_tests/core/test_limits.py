@@ -162,6 +162,11 @@ class TestMemory:
 
         assert "huge.csv: takes about 1,048,576 MB" in refusal(tmp_path / "huge.csv")
 
+    def test_a_process_that_has_less_left_than_it_may_use_says_so(self, tmp_path):
+        found = small_machine(READ, write(tmp_path, "a,b\n" + "1,2\n" * 3_000_000), 40)
+
+        assert "clients.csv: takes more memory than this process has left" in found["told"]
+
     def test_files_that_are_read_together_share_the_memory(self, tmp_path, allowed):
         rows = "1,2\n" * 1_000_000
         files = [write(tmp_path, f"a,b\n{rows}{number},0\n", f"{number}.csv") for number in range(8)]

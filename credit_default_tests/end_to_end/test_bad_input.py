@@ -86,6 +86,8 @@ BESIDE = {
     "name": lambda folder: (folder / os.fsdecode(b"Kunden-M\xe4rz.csv")).write_text(csv_text(rows())),
     "empty beside good": lambda folder: (folder / "bad.csv").touch(),
 }
+#: Names of files, where another than bad.csv matters.
+NAMES = {"truncated Parquet": "bad.parquet", "commas behind rows": "bad\t\x1b[31m.csv"}
 COMPANIONS = ("bad.csv.md5", "desktop.ini", "next.csv.part")
 DAYS = dict(zip([*TAKEN, *REFUSED], days_from(FIRST, len(TAKEN) + len(REFUSED)), strict=True))
 
@@ -95,7 +97,7 @@ def land_all(world: World) -> None:
         if kind in BESIDE:
             BESIDE[kind](world.land(DAYS[kind], "good.csv", csv_text(rows())).parent)
         else:
-            world.land(DAYS[kind], "bad.parquet" if kind == "truncated Parquet" else "bad.csv", content)
+            world.land(DAYS[kind], NAMES.get(kind, "bad.csv"), content)
     for name in ("same.csv", *COMPANIONS):
         world.land(DAYS["twice, with companions"], name, TAKEN["twice, with companions"][0])
 
@@ -182,6 +184,26 @@ def test_the_same_bytes_are_taken_once_and_what_was_not_read_is_named(after):
     }
     assert files["bad.csv"]["sha256"] == files["same.csv"]["sha256"]
     assert all(name in metadata["files_not_read"].value for name in ("same.csv", *COMPANIONS))
+
+
+def test_a_prediction_is_traced_to_a_file_whose_name_cannot_be_printed(after):
+    prediction = after.predictions(DAYS["commas behind rows"])["prediction_id"][0].as_py()
+    done = after.command("trace", prediction)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert r"bad\t\x1b[31m.csv has sha256" in " ".join(done.stdout.split())
+
+
+def test_a_file_to_score_on_the_spot_may_be_a_link_and_no_pipe(after, tmp_path):
+    (tmp_path / "link.csv").symlink_to(after.landing / "inference" / "batch" / DAYS["good"] / "bad.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+
+    scored = after.command("score", str(tmp_path / "link.csv"), str(tmp_path / "out.parquet"))
+    refused = after.command("score", str(tmp_path / "pipe.csv"), str(tmp_path / "none.parquet"))
+
+    assert scored.returncode == 0, scored.stderr
+    assert f"{ROWS} of {ROWS} rows scored" in scored.stdout
+    assert refused.returncode != 0
+    assert "pipe.csv: is a pipe; expected a CSV or Parquet file" in refused.stderr
 
 
 def test_no_message_log_metadata_or_trace_repeats_a_value_of_a_row(after):
