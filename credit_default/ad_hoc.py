@@ -54,7 +54,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
         model = load(folder, expectation_of(registered, lambda note: sys.stderr.write(f"{note}\n")))
 
     now = datetime.now(UTC)
-    accepted = accept([file], dataset="inference", day=now.date().isoformat())
+    accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
     quarantine = out.with_name(f"{out.name}.rejected.csv")
     if accepted.rejected.num_rows:
         write_rejected(accepted.rejected, quarantine)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
 from credit_default.variables import VariableReader
@@ -88,6 +89,8 @@ class Settings:
         Name of the group that may read the local state besides its owner; empty for nobody.
     keep_reports, keep_jobs, keep_superseded
         For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
+    limits
+        What files that arrive may hold.
     """
 
     environment: Environment
@@ -100,6 +103,7 @@ class Settings:
     keep_reports: int | None = DEFAULT_KEEP_REPORTS
     keep_jobs: int | None = DEFAULT_KEEP_JOBS
     keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def dagster_home(self) -> Path:
@@ -191,6 +195,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         keep_reports=_days(reader, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS),
         keep_jobs=_days(reader, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS),
         keep_superseded=_days(reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED),
+        limits=read_limits(reader),
     )
     if reader.problems:
         if environment is not Environment.LOCAL:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from credit_default.core.limits import current_limits
 from credit_default.errors import SettingsError
 from credit_default.resources import resources_for
 from credit_default.resources.azure import settings as azure_settings
@@ -159,6 +160,7 @@ def azure_compute(**changed: object) -> AzureCompute:
         "poll_seconds": 0.3,
         "unreachable_limit": 30.0,
         "upload_limit": 120.0,
+        "limits": current_limits().as_variables(),
         "steps": EXAMPLE_STEPS,
         "sources": ["credit_default", EXAMPLE_STEPS],
     }

@@ -25,6 +25,7 @@ from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import Origin, write_scores
+from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
 from credit_default.core.scoring import scores
 from credit_default.errors import CreditDefaultError
@@ -66,7 +67,7 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
     # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
-    target = output / f"{file.stem}-{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    target = output / f"{file.stem}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
     failure = target.with_name(target.name + FAILURE_SUFFIX)
     failure.unlink(missing_ok=True)
     try:
@@ -90,11 +91,12 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
             rows = write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin)
     except CreditDefaultError as error:
         output.mkdir(parents=True, exist_ok=True)
-        told = {"file": file.name, "error": str(error), "error_type": type(error).__name__}
+        told = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
         failure.write_text(json.dumps(told), "utf-8")
         raise
-    sys.stdout.write(f"{file.name}: {rows:,} rows scored, {rejected:,} rejected\n")
-    return f"{file.name}: {rows} rows scored, {rejected} rejected"
+    name = printable(file.name)
+    sys.stdout.write(f"{name}: {rows:,} rows scored, {rejected:,} rejected\n")
+    return f"{name}: {rows} rows scored, {rejected} rejected"
 
 
 def _is_accepted(file: Path) -> bool:

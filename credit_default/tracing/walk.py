@@ -14,6 +14,7 @@ from credit_default.core.evidence import Finding, Recorded
 from credit_default.core.lineage import INPUT, LANDED, PREDICTION
 from credit_default.core.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.model_lineage import MODEL, TRAINING
+from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default.defs.scoring import LANDING
 from credit_default.errors import NotThere
@@ -155,10 +156,16 @@ class Walk:
         folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
         self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
         # By what is there, since a name in a table that was altered may lead anywhere.
-        found = self._storage.entries(folder)
-        is_there = any(entry.name == name and not entry.is_folder and not entry.is_link for entry in found)
+        there = next(
+            (
+                entry.name
+                for entry in self._storage.entries(folder)
+                if printable(entry.name) == name and not entry.is_folder and not entry.is_link
+            ),
+            None,
+        )
         with ExitStack() as held:
-            path = held.enter_context(self._storage.on_disk(f"{folder}/{name}")) if is_there else None
+            path = held.enter_context(self._storage.on_disk(f"{folder}/{there}")) if there else None
             yield from lineage.of_landing(path, inputs, day=self._located.day, taken_in=taken_in, newest=newest)
 
     def _model(

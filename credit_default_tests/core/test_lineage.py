@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +119,17 @@ class TestTheLandedFile:
         assert verdicts(path, row, then=[then], newest=since) == {"file": "cannot be checked"}
         other = taken_in("2", later, clients="1" * 64)
         assert verdicts(path, row, then=[then], newest=other) == {"file": "altered", "row": "ok"}
+
+    @pytest.mark.timeout(20)
+    def test_what_took_its_place_and_is_no_file_is_an_alteration_and_is_not_read(self, landed):
+        path, row = landed
+        then = [taken_in("1", clients=sha256_of(path))]
+        elsewhere = path.rename(path.with_name("elsewhere.csv"))
+        path.symlink_to(elsewhere)
+        assert verdicts(path, row, then=then) == {"file": "altered"}
+        path.unlink()
+        os.mkfifo(path)
+        assert verdicts(path, row, then=then) == {"file": "altered"}
 
     def test_a_file_that_was_taken_away_is_missing_unless_the_day_was_taken_in_without_it(self, landed):
         _, row = landed

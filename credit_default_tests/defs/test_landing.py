@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from credit_default.defs import landing as landed
 from credit_default.defs import scoring
 from credit_default.defs.landing import busy_days, look, requests, stretches
+from credit_default.steps import inference_data
 from credit_default_tests.defs.conftest import day, ranges
+from credit_default_tests.strategies import clients, csv_text
 
 START = date(2025, 1, 1)
 Status = dg.DagsterRunStatus
@@ -126,6 +128,25 @@ def test_files_that_are_still_being_written_are_left_until_they_settle(found, la
     assert found().settling == [day(2)]
     assert list(found().pending) == [day(3)]
     assert list(found(settling_seconds=0.0).pending) == [day(3), day(2)]
+
+
+def test_a_last_line_without_its_end_counts_once_the_file_has_been_quiet(found, landing, tmp_path, capsys):
+    text = csv_text(clients(3))
+    half, whole = text[:-40], text[:-1]
+    landing.put(day(2), half, seconds_ago=0.0)
+    assert found().settling == [day(2)], "it may still grow"
+    landing.put(day(2), whole, seconds_ago=0.0)
+    assert found().settling == [day(2)]
+    path = landing.put(day(2), whole)
+    quiet = found().pending
+    assert list(quiet) == [day(2)]
+
+    step = ["--landing", str(path.parents[1]), "--days", day(2), "--output", str(tmp_path / "out")]
+    inference_data.main(step)
+    assert '"rows": 3, "accepted": 3' in capsys.readouterr().out
+
+    landing.put(day(2), text + whole.splitlines()[-1].replace("3,", "4,", 1))
+    assert found(seen=quiet).pending.keys() == {day(2)}, "what comes later makes the day again"
 
 
 def test_a_file_whose_clock_runs_ahead_is_not_waited_for_until_that_moment_comes(found, landing):

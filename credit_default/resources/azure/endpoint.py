@@ -151,6 +151,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                         environment_variables={
                             **variables,
                             "DO_NOT_TRACK": "1",
+                            **self.compute.limits,
                         },
                     ),
                 )
