@@ -52,7 +52,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
         model = load(folder, expected_sha256=registered.sha256)
 
     now = datetime.now(UTC)
-    accepted = accept([file], dataset="inference", day=now.date().isoformat())
+    accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
     quarantine = out.with_name(f"{out.name}.rejected.csv")
     if accepted.rejected.num_rows:
         write_rejected(accepted.rejected, quarantine)

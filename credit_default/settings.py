@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.errors import SettingsError
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
@@ -61,12 +62,15 @@ class Settings:
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
         What sends telemetry, where it is sent at all.
+    limits
+        What files that arrive may hold.
     """
 
     environment: Environment
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def dagster_home(self) -> Path:
@@ -164,12 +168,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     if start > today:
         problems.append(f"{START_VARIABLE} is {written!r}; expected a first day that is not after today, {today} (UTC)")
 
+    limits, wrong = read_limits(environ)
+    problems += wrong
+
     home = Path(environ.get(HOME_VARIABLE, "").strip() or _default_home(environment)).expanduser().absolute()
     if home.exists() and not home.is_dir():
         problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
     if problems:
         raise SettingsError("; ".join(problems))
-    return Settings(environment=environment, home=home, start=start, exporter=exporter)
+    return Settings(environment=environment, home=home, start=start, exporter=exporter, limits=limits)
 
 
 def _default_home(environment: Environment) -> str:

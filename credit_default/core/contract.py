@@ -13,7 +13,7 @@ round a value, and other ways to write the same thing, whatever the format of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,9 @@ import pyarrow.csv as arrow_csv
 
 from credit_default.core import client_ids, made_ids, tables
 from credit_default.core.columns import typed
-from credit_default.core.files import RawFile, read_file
-from credit_default.core.printable import printable
+from credit_default.core.files import ReadFiles
+from credit_default.core.printable import MAX_NAMES, shortened, shortlist
+from credit_default.core.raw_file import RawFile
 from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
 from credit_default.core.rules import Broken, Mask
 from credit_default.core.schema import (
@@ -46,8 +47,6 @@ CONTRADICTION = f"{CLIENT_ID}: occurs more than once with different values"
 NO_CLIENT_ID = f"{CLIENT_ID}: is missing"
 NO_FEATURE = "row: every feature is missing"
 _SEPARATOR = "; "
-#: Names of columns that a message or metadata repeats, of those that a file may have by the thousand.
-MAX_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,26 @@ class _Judged:
     id_like_columns: tuple[str, ...]
 
 
-def accept(paths: Sequence[Path], *, dataset: Dataset, day: str | None = None) -> Accepted:
+def accept(
+    paths: Sequence[Path],
+    *,
+    dataset: Dataset,
+    day: str | None = None,
+    root: Path | None = None,
+    follow_links: bool = False,
+) -> Accepted:
     """Read files that arrived together and judge every row by the contract.
 
     ``inference`` needs the features, ``curated`` the features and the target, ``outcomes`` an id column and the
     target. In the first two the rows of a file without an id column get ids that are made of ``day`` (of files that
     have one), file name and row number. A client that occurs more than once among the files is taken once when the
-    rows are equal, and not at all otherwise.
+    rows are equal, and not at all otherwise. Of files of the same bytes the first is read; each other one has no rows
+    in ``counts["files"]``, and a ``same_as``.
+
+    Parameters
+    ----------
+    root, follow_links
+        How far links are followed, see `landing_folder.open_regular`.
 
     Raises
     ------
@@ -94,13 +106,19 @@ def accept(paths: Sequence[Path], *, dataset: Dataset, day: str | None = None) -
     """
     judged: list[_Judged] = []
     errors: list[InputError] = []
+    files = ReadFiles(root=root, follow_links=follow_links)
     for path in paths:
         try:
-            judged.append(_judge(read_file(path), dataset, day))
+            raw = files.read(path)
+            if raw is not None:
+                judged.append(_judge(raw, dataset, day))
         except InputError as error:
             errors.append(error)
     if errors:
-        raise type(errors[0])("\n".join(str(error) for error in errors))
+        messages = [*map(str, errors[:MAX_NAMES])]
+        if len(errors) > MAX_NAMES:
+            messages.append(f"{len(errors) - MAX_NAMES} more files cannot be used either")
+        raise type(errors[0])("\n".join(messages))
 
     whole = pa.concat_tables([_schema(dataset).empty_table(), *(file.table for file in judged)])
     reasons = pa.chunked_array([file.reasons for file in judged], pa.string()).combine_chunks()
@@ -114,7 +132,7 @@ def accept(paths: Sequence[Path], *, dataset: Dataset, day: str | None = None) -
         rejected.append(rejected_rows(file.raw, reasons.slice(start, file.table.num_rows)))
         start += file.table.num_rows
     kept = pa.concat_tables(rejected)
-    counts = _counts(judged, table, kept)
+    counts = _counts(judged, files, table, kept)
     counts["rows_without_client_id"] = int((without_id & taken.to_numpy(zero_copy_only=False)).sum())
     return Accepted(table, kept, counts)
 
@@ -173,7 +191,7 @@ def _refuse_missing(
         hint = " (is the first line a header, and the delimiter a comma?)" if len(missing) > 1 else ""
         if missing == [CLIENT_ID] and like_ids:
             # All other columns are there, so these names are a header and no values of a row.
-            shown = ", ".join(map(printable, like_ids[:MAX_NAMES]))
+            shown = shortlist(map(shortened, like_ids), len(like_ids))
             hint = f" ({shown} {'looks' if len(like_ids) == 1 else 'look'} like one: name it {CLIENT_ID})"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
@@ -236,7 +254,7 @@ def _codes(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([chunk.indices for chunk in column.chunks], column.type.index_type)
 
 
-def _counts(judged: Sequence[_Judged], table: pa.Table, rejected: pa.Table) -> dict[str, Any]:
+def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, rejected: pa.Table) -> dict[str, Any]:
     by_reason: dict[str, int] = {}
     for reasons in pc.value_counts(rejected["reasons"]).to_pylist():
         for reason in reasons["values"].split(_SEPARATOR):
@@ -253,7 +271,21 @@ def _counts(judged: Sequence[_Judged], table: pa.Table, rejected: pa.Table) -> d
             for name in FEATURE_NAMES
             if name in table.column_names and table[name].null_count
         },
-        "id_like_columns": sorted({name for file in judged for name in file.id_like_columns})[:MAX_NAMES],
-        "extra_columns": sorted({name for file in judged for name in file.extra_columns}),
-        "files": {name: {"rows": count, "rejected": refused.get(name, 0)} for name, count in rows.items()},
+        "id_like_columns": _first_names(file.id_like_columns for file in judged),
+        "extra_columns": _first_names(file.extra_columns for file in judged),
+        "extra_columns_count": len({name for file in judged for name in file.extra_columns}),
+        "files": {
+            name: {
+                "rows": rows.get(name, 0),
+                "rejected": refused.get(name, 0),
+                "sha256": sha256,
+                **({"same_as": files.same_as[name]} if name in files.same_as else {}),
+            }
+            for name, sha256 in files.sha256.items()
+        },
     }
+
+
+def _first_names(columns: Iterable[Sequence[str]]) -> list[str]:
+    """Return the first names of columns by the alphabet, since a file may have a thousand."""
+    return [shortened(name) for name in sorted({name for names in columns for name in names})[:MAX_NAMES]]

@@ -44,8 +44,9 @@ def curate(
         Rows of the own files that broke the contract (`rejected.REJECTED_SCHEMA`).
     counts
         ``rows``, ``origins`` (rows by origin: bundled, own, labelled arrivals), ``target_rate``,
-        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``labelled_days``,
-        ``outcomes_without_row`` (outcomes of clients that are not among the day's rows).
+        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``files`` (own ones, see
+        `contract.accept`), ``labelled_days``, ``outcomes_without_row`` (outcomes of clients that are not among
+        the day's rows).
 
     Raises
     ------
@@ -78,6 +79,7 @@ def curate(
         "missing_share": missing / max(features.num_rows * features.num_columns, 1),
         "rejected": own.rejected.num_rows if own else 0,
         "by_reason": own.counts["by_reason"] if own else {},
+        "files": own.counts["files"] if own else {},
         "labelled_days": days,
         "outcomes_without_row": unmatched,
     }

@@ -232,7 +232,11 @@ def of_landing(
         else:
             yield LANDED.missing("file", f"{name} is gone from the landing folder")
         return
-    got = sha256_of(path)
+    try:
+        got = sha256_of(path, follow_links=False)
+    except InputError as error:
+        yield LANDED.altered("file", str(error))
+        return
     if not expected:
         yield LANDED.unchecked("file", f"no sha256 of {name} was recorded when it was taken in")
     elif got in expected:
@@ -256,16 +260,17 @@ def _landed(recorded: Recorded) -> Mapping[str, str]:
 
 
 def _row_again(path: Path, row: int, inputs: Row, day: str) -> Finding:
+    name = inputs[SOURCE_FILE]
     try:
         accepted = accept([path], dataset="inference", day=day).table
     except InputError as error:
-        return LANDED.altered("row", f"{path.name} cannot be taken in any more ({type(error).__name__})")
+        return LANDED.altered("row", f"{name} cannot be taken in any more ({type(error).__name__})")
     found = accepted.filter(pc.equal(accepted[SOURCE_ROW], row)).to_pylist()
     if not found:
-        return LANDED.altered("row", f"row {row} of {path.name} is not there, or breaks the contract")
+        return LANDED.altered("row", f"row {row} of {name} is not there, or breaks the contract")
     ids = made_ids.without_day(pa.chunked_array([[found[0][CLIENT_ID], inputs[CLIENT_ID]]]), day).to_pylist()
     other = [CLIENT_ID] if ids[0] != ids[1] else []
-    other += [name for name, value in found[0].items() if name != CLIENT_ID and value != inputs[name]]
+    other += [column for column, value in found[0].items() if column != CLIENT_ID and value != inputs[column]]
     if other:
-        return LANDED.altered("row", f"row {row} of {path.name} differs from the input row in {', '.join(other)}")
-    return LANDED.ok("row", f"row {row} of {path.name} is the input row")
+        return LANDED.altered("row", f"row {row} of {name} differs from the input row in {', '.join(other)}")
+    return LANDED.ok("row", f"row {row} of {name} is the input row")

@@ -30,6 +30,12 @@ def taken(tmp_path):
     return take
 
 
+def figures(accepted, name):
+    """Rows that came and rows that were rejected, of a file."""
+    about = accepted.counts["files"][name]
+    return about["rows"], about["rejected"]
+
+
 def rejections(accepted):
     """Row number and reasons of each rejected row."""
     return [(row["source_row"], row["reasons"]) for row in accepted.rejected.to_pylist()]
@@ -48,7 +54,7 @@ class TestRowsThatAreTaken:
         assert accepted.rejected.num_rows == 0
         counts = accepted.counts
         assert (counts["rows"], counts["accepted"], counts["rejected"]) == (5, 5, 0)
-        assert counts["files"] == {"clients.csv": {"rows": 5, "rejected": 0}}
+        assert figures(accepted, "clients.csv") == (5, 0)
 
     @given(rows=client_rows(), order=st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=25)
@@ -116,7 +122,7 @@ class TestRowsThatAreTaken:
         accepted = accept([path], dataset="inference")
 
         assert accepted.table.num_rows == accepted.rejected.num_rows == 0
-        assert accepted.counts["files"] == {"clients.csv": {"rows": 0, "rejected": 0}}
+        assert figures(accepted, "clients.csv") == (0, 0)
 
     def test_a_negative_bill_is_an_overpaid_one(self, taken):
         assert taken([client(bill_amount_1="-12.5")]).table["bill_amount_1"].to_pylist() == [-12.5]
@@ -212,7 +218,7 @@ class TestRowsThatAreRejected:
         assert accepted.table[CLIENT_ID].to_pylist() == ["1", "3"]
         assert rejections(accepted) == [(2, reason)]
         assert accepted.counts["by_reason"] == dict.fromkeys(sorted(reason.split("; ")), 1)
-        assert accepted.counts["files"] == {"clients.csv": {"rows": 3, "rejected": 1}}
+        assert figures(accepted, "clients.csv") == (3, 1)
 
     def test_a_rejected_row_is_kept_as_it_came_with_its_line(self, taken):
         accepted = taken([client(0), client(1, age=" -5.50 ", note=SECRET)], [*client(), "note"])
@@ -455,11 +461,11 @@ class TestFilesThatAreRefused:
         assert "is the first line a header" in str(caught.value)
         assert SECRET not in str(caught.value)
 
-    def test_a_semicolon_as_delimiter_is_hinted_at(self, tmp_path):
+    def test_a_semicolon_as_delimiter_is_named(self, tmp_path):
         path = tmp_path / "clients.csv"
         path.write_text(csv_text(clients(1)).replace(",", ";"))
 
-        with pytest.raises(ContractError, match="and the delimiter a comma"):
+        with pytest.raises(ContractError, match="separated by semicolons, expected commas"):
             accept([path], dataset="inference")
 
     def test_every_file_that_cannot_be_used_is_named_at_once(self, tmp_path):
@@ -492,6 +498,49 @@ def test_the_codes_of_a_category_are_the_same_in_every_file(tmp_path):
 
     for chunk in accept(paths, dataset="inference").table["repayment_status_1"].chunks:
         assert chunk.dictionary.to_pylist() == list(REPAYMENT_STATES)
+
+
+class TestFilesOfTheSameBytes:
+    def test_the_first_by_name_is_read_and_the_others_are_named_for_every_dataset(self, tmp_path):
+        for dataset, target in (("inference", False), ("curated", True), ("outcomes", True)):
+            rows = clients(3, target=target)
+            names = [name for name in rows[0] if name != CLIENT_ID] if dataset == "inference" else None
+            first, again, other = (tmp_path / dataset / name for name in ("a.csv", "b.csv", "c.csv"))
+            write_csv(first, rows, names)
+            again.write_bytes(first.read_bytes())
+            write_csv(other, rows[:1], names)
+
+            counts = accept([first, again, other], dataset=dataset).counts
+
+            assert counts["rows"] == 4, "without ids, each row would be two clients"
+            assert {name: about["rows"] for name, about in counts["files"].items()} == {
+                "a.csv": 3,
+                "b.csv": 0,
+                "c.csv": 1,
+            }
+            assert {name: about.get("same_as") for name, about in counts["files"].items()} == {
+                "a.csv": None,
+                "b.csv": "a.csv",
+                "c.csv": None,
+            }
+            assert counts["files"]["b.csv"]["sha256"] == counts["files"]["a.csv"]["sha256"]
+
+
+class TestExtraColumns:
+    def test_the_first_are_named_and_all_are_counted(self, taken):
+        rows = [{**client(0), **{f"more {number:03}": SECRET for number in range(300)}}]
+
+        counts = taken(rows).counts
+
+        assert counts["extra_columns"] == [f"more {number:03}" for number in range(20)]
+        assert counts["extra_columns_count"] == 300
+        assert SECRET not in str(counts)
+
+    def test_a_name_that_is_long_or_cannot_be_printed_is_shown_short_and_escaped(self, taken):
+        (shown,) = taken([{**client(0), "\x1b[31m" + "n" * 100_000: 1}]).counts["extra_columns"]
+
+        assert shown.startswith(r"\x1b[31mnnn")
+        assert len(shown) < 100
 
 
 def test_no_files_are_no_rows():
