@@ -21,6 +21,7 @@ import pyarrow.csv as arrow_csv
 
 from credit_default.core import tables
 from credit_default.core.columns import Broken, Mask, client_ids, typed
+from credit_default.core.defects import concerning
 from credit_default.core.files import RawFile, read_file
 from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
 from credit_default.core.schema import (
@@ -139,7 +140,8 @@ def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
     made = pa.array([f"{raw.name}:{row}" for row in raw.rows[made_ids]], pa.string())
     columns[CLIENT_ID] = pc.replace_with_mask(ids, pa.array(made_ids), made)
     for name in needed:
-        column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
+        with concerning(name):
+            column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
         columns[name] = column
         broken += rules
     columns[SOURCE_FILE] = pa.repeat(pa.scalar(raw.name), raw.table.num_rows)

@@ -73,8 +73,14 @@ def curated(result: Result, uri: str, quarantine: str | None) -> Shown:
         **_rows(result["rows"], uri),
         "origins": _table(origins, {"origin": "string", "rows": "int"}),
         **_figures(result, ("target_rate", "missing_share", "labelled_days", "outcomes_without_row")),
+        **_left_out(result.get("labelled_days_left_out")),
         **_refused(result, quarantine),
     }
+
+
+def _left_out(days: Mapping[str, str] | None) -> Shown:
+    rows = [{"day": day, "why": why} for day, why in (days or {}).items()]
+    return {"labelled_days_left_out": _table(rows, {"day": "string", "why": "string"})} if rows else {}
 
 
 def _refused(result: Result, quarantine: str | None) -> Shown:

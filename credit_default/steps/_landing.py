@@ -13,8 +13,8 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files, sha256_of
-from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
-from credit_default.steps._daily import day_list, refuse_malformed
+from credit_default.errors import NotThere
+from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import Reporter
 
 REJECTED = "rejected.csv"
@@ -48,17 +48,9 @@ def take_in(
     figures
         What else to say about a day's table.
     """
-    for day in given.days:
-        try:
-            accepted = _accept_day(given.landing, day, dataset)
-        except CreditDefaultError as error:
-            report.refused(day, error)
-            continue
-        except Exception as error:  # noqa: BLE001 - a file that we did not think of must not take the other days along
-            # Its message may quote a cell, so only its kind is told.
-            told = f"reading {given.landing / day} ended in {type(error).__name__}, a defect of this program"
-            report.refused(day, UnreadableFile(f"{told}; please report it with the shape of the file"))
-            continue
+
+    def store(day: str) -> None:
+        accepted = _accept_day(given.landing, day, dataset)
         data_version = tables.content_hash(accepted.table)
         files = {"table": f"{day}/{file_name}"}
         tables.write(accepted.table, given.output / files["table"], data_version=data_version)
@@ -71,9 +63,10 @@ def take_in(
         )
         report.stored(partition=day, data_version=data_version, files=files, result=result)
 
+    each_day(report, given.days, store)
+
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
-    refuse_malformed(day)
     folder = landing / day
     paths = landing_files(folder)
     if not paths:

@@ -43,6 +43,14 @@ class Reporter(ABC):
         """Say something in the run's log."""
 
     @abstractmethod
+    def warning(self, message: str) -> None:
+        """Say in the run's log what somebody should look at."""
+
+    @abstractmethod
+    def error(self, message: str) -> None:
+        """Say in the run's log what somebody has to look at."""
+
+    @abstractmethod
     def _send(self, body: Mapping[str, Any]) -> None:
         """Hand a result to whoever started the step."""
 
@@ -95,8 +103,14 @@ class PipesReporter(Reporter):
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         self._context.log.info(message)
 
+    def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self._context.log.warning(message)
+
+    def error(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self._context.log.error(message)
+
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
-        self._context.log.error(f"{partition}: {error}")
+        self.error(f"{partition}: {error}")
         super().refused(partition, error)
 
     def _send(self, body: Mapping[str, Any]) -> None:
@@ -108,6 +122,12 @@ class TerminalReporter(Reporter):
 
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         print(message, file=sys.stderr)  # noqa: T201 - the terminal is this reporter's channel
+
+    def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self.info(f"Warning: {message}")
+
+    def error(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self.info(f"Error: {message}")
 
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self.info(f"{partition}: {error}")
