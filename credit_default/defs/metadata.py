@@ -273,7 +273,7 @@ def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
     files = [{"file": name, **about} for name, about in result["files"].items()]
     return {
         **_rows(result["accepted"], uri),
-        **_figures(result, ("rows", "rows_without_client_id", "target_rate")),
+        **_figures(result, ("rows", "accepted_share", "acceptance", "rows_without_client_id", "target_rate")),
         "files": _table(files, {"file": "string", "rows": "int", "rejected": "int", "sha256": "string"}),
         **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
         **_refused(result, quarantine),
@@ -309,7 +309,7 @@ def drifted(result: Result, report: str) -> Shown:
     return {
         "violation": overall["violation"],
         "dataset_drift": overall["dataset_drift"],
-        **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi")),
+        **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi", "note")),
         **_figures(result, ("n_rows", "n_reference", "model_version")),
         "report": _place(report),
         "features": _table(features, columns),

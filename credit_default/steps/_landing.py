@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import acceptance, tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files, sha256_of
 from credit_default.errors import NotThere
@@ -57,13 +57,26 @@ def take_in(
         if accepted.rejected.num_rows:
             files["quarantine"] = f"{day}/{REJECTED}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
-        result = {**accepted.counts, **figures(accepted.table)}
-        report.info(
-            f"{day}: {result['accepted']} of {result['rows']} rows accepted, from {len(result['files'])} file(s)"
-        )
+        verdict = acceptance.judge(accepted.counts["rows"], accepted.counts["accepted"])
+        result = {**accepted.counts, **verdict, **figures(accepted.table)}
+        say = {"ok": report.info, "warning": report.warning, "error": report.error}[result["acceptance"]]
+        say(f"{day}: {_summary(result)}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
 
     each_day(report, given.days, store)
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    files = len(result["files"])
+    counts = f"{result['accepted']} of {result['rows']} rows accepted, from {files} file{'s' if files > 1 else ''}"
+    if result["acceptance"] == "ok":
+        return counts
+    rule, rows = next(iter(result["by_reason"].items()))
+    return (
+        f"{counts}; expected at least {acceptance.MIN_ACCEPTED_SHARE:.0%}. Most often ({rows} time"
+        f"{'s' if rows > 1 else ''}): {rule}. The rejected rows are kept with their reasons in quarantine: mend them "
+        "where they come from, and land the day again."
+    )
 
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
