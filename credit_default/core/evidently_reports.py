@@ -25,6 +25,7 @@ import pyarrow as pa
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from evidently import DataDefinition, Dataset, Report
+from evidently.core.container import MetricContainer
 from evidently.core.metric_types import render_widgets
 from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
 from evidently.legacy.core import ColumnType
@@ -35,6 +36,7 @@ from evidently.legacy.renderers.html_widgets import (
     group_widget,
     plotly_graph,
     table_data,
+    text_widget,
 )
 from evidently.presets import DataSummaryPreset
 
@@ -60,6 +62,18 @@ _SUMMARY_NOTE = (
     "Numbers are clipped at the 1st and 99th percentile of the reference and rounded to three digits, so that no value "
     "of a single client is shown. Means, deviations and counts of unique values are those of the clipped numbers."
 )
+
+
+class SummaryNote(MetricContainer):  # type: ignore[misc] # evidently's classes are untyped here
+    """Says on the page what was done to its numbers."""
+
+    def generate_metrics(self, _context: Any) -> Sequence[Any]:
+        """No metric: there is nothing to measure."""
+        return []
+
+    def render(self, _context: Any, _child_widgets: Any = None) -> list[Any]:
+        """Put the note above what follows."""
+        return [text_widget(text=_SUMMARY_NOTE)]
 
 
 @dataclass(frozen=True)
@@ -141,9 +155,9 @@ def summary(current: pa.Table, reference: pa.Table, names: Sequence[str]) -> str
     """Evidently's summary of some columns of two tables side by side, of clipped and rounded numbers."""
     kinds = {name: kind_of(current, name) for name in names}
     current, reference = _without_single_values(current, reference, kinds)
-    snapshot = Report([DataSummaryPreset()]).run(dataset(current, kinds), dataset(reference, kinds))
+    snapshot = Report([SummaryNote(), DataSummaryPreset()]).run(dataset(current, kinds), dataset(reference, kinds))
     html: str = snapshot.get_html_str(as_iframe=False)
-    return html.replace("<body>", f'<body><p style="font-family: sans-serif; margin: 1rem">{_SUMMARY_NOTE}</p>', 1)
+    return html
 
 
 def dataset(table: pa.Table, kinds: Mapping[str, str]) -> Dataset:
@@ -170,8 +184,10 @@ def empty_page(message: str) -> str:
 
 
 def _drawn(chart: Chart) -> Any:
+    filled = [one for one in zip(chart.labels, chart.reference, chart.current, strict=True) if one[1] or one[2]]
+    labels, reference, current = zip(*filled, strict=True)
     # By position: two edges may be rounded to the same label.
-    places = list(range(len(chart.labels)))
+    places = list(range(len(labels)))
     bars = [
         {
             "type": "bar",
@@ -180,11 +196,11 @@ def _drawn(chart: Chart) -> Any:
             "y": [count / (sum(counts) or 1) for count in counts],
             "marker": {"color": _COLOURS[side]},
         }
-        for side, counts in (("reference", chart.reference), ("current", chart.current))
+        for side, counts in (("reference", reference), ("current", current))
     ]
     layout = {
         "barmode": "group",
-        "xaxis": {"tickmode": "array", "tickvals": places, "ticktext": list(chart.labels)},
+        "xaxis": {"tickmode": "array", "tickvals": places, "ticktext": list(labels)},
         "yaxis": {"title": {"text": "share of rows"}, "tickformat": ".0%"},
     }
     return plotly_graph(graph_data=GraphData(chart.title, data=bars, layout=layout))
