@@ -19,6 +19,7 @@
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
     ├── StorageError           storage cannot be reached, or refuses us
+    ├── UnexpectedError        an exception that nobody planned for ended a piece of work
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
     │   └── JobCancelled       somebody stopped it
@@ -96,6 +97,10 @@ class DeployError(CreditDefaultError):
 
 class StorageError(CreditDefaultError):
     """Storage cannot be reached, refuses us, or did not finish in time."""
+
+
+class UnexpectedError(CreditDefaultError):
+    """An exception that nobody planned for ended the work on a day or a file; see `credit_default.core.defects`."""
 
 
 class JobError(CreditDefaultError):

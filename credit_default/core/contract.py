@@ -25,6 +25,7 @@ import pyarrow.csv as arrow_csv
 
 from credit_default.core import client_ids, made_ids, tables
 from credit_default.core.columns import typed
+from credit_default.core.defects import concerning
 from credit_default.core.files import ReadFiles
 from credit_default.core.printable import MAX_NAMES, shortened, shortlist
 from credit_default.core.raw_file import RawFile
@@ -167,7 +168,8 @@ def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
             broken.append((NO_CLIENT_ID, pc.is_null(ids).to_numpy(zero_copy_only=False)))
         columns[CLIENT_ID] = pc.fill_null(ids, "")
     for name in needed:
-        column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
+        with concerning(name):
+            column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
         columns[name] = column
         broken += rules
     columns[SOURCE_FILE] = pa.repeat(pa.scalar(raw.name), raw.table.num_rows)
