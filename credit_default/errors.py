@@ -22,6 +22,7 @@
     │   ├── DamagedFile        a file or database that we keep is torn, or no longer ours
     │   ├── DatabaseLocked     another process does not let go of a database
     │   └── DiskFull           there is no space left to write to
+    ├── UnexpectedError        an exception that nobody planned for ended a piece of work
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
     │   │   ├── JobKilled      the system killed it, mostly because memory ran out
@@ -113,6 +114,10 @@ class DatabaseLocked(StorageError):
 
 class DiskFull(StorageError):
     """There is no space left where something was to be written."""
+
+
+class UnexpectedError(CreditDefaultError):
+    """An exception that nobody planned for ended the work on a day or a file; see `credit_default.core.defects`."""
 
 
 class JobError(CreditDefaultError):

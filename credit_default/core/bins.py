@@ -15,6 +15,7 @@ fewer bins than ten.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from credit_default.core.defects import concerning
 from credit_default.core.schema import BY_NAME
 from credit_default.errors import ContractError
 
@@ -64,8 +66,8 @@ def count(bins: Bins, table: pa.Table) -> dict[str, Counts]:
         expected = described["kind"]
         if not pa.types.is_null(values.type) and is_number(values) != (expected == "number"):
             raise ContractError(f"column {name!r}: got {values.type}, expected a {expected} as in the stored bins")
-        number_of_bins = size(described)
-        counted[name] = np.bincount(codes(described, values), minlength=number_of_bins)
+        with concerning(name):
+            counted[name] = np.bincount(codes(described, values), minlength=size(described))
     return counted
 
 
@@ -79,6 +81,16 @@ def size(described: Mapping[str, Any]) -> int:
     if described["kind"] == "number":
         return len(described["edges"]) + 2
     return len(described["categories"]) + 2
+
+
+def labels(described: Mapping[str, Any]) -> list[str]:
+    """Name the bins of one column; edges are rounded to three digits, for each is a value of the sample."""
+    if described["kind"] == "category":
+        return [*described["categories"], "other", "missing"]
+    edges = [f"{float(format(edge, '.3g')):,g}" for edge in described["edges"]]
+    if not edges:
+        return ["any value", "missing"]
+    return [f"≤ {edges[0]}", *(f"{low} to {high}" for low, high in pairwise(edges)), f"> {edges[-1]}", "missing"]
 
 
 def codes(described: Mapping[str, Any], values: pa.ChunkedArray) -> npt.NDArray[np.intp]:

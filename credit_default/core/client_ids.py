@@ -75,6 +75,15 @@ def normalise(file: str, name: str, column: pa.Array) -> tuple[pa.Array, Broken]
     raise refused_type(file, name, column.type, "text or whole numbers")
 
 
+def rewrite(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write ids of a stored table as they are written now; one that would be refused now stays as it is."""
+    chunks = []
+    for chunk in ids.chunks:
+        written, _ = _of_text(chunk)
+        chunks.append(pc.if_else(pc.fill_null(pc.equal(written, ""), True), chunk, written))
+    return pa.chunked_array(chunks, pa.string())
+
+
 def look_like_ids(names: Iterable[str]) -> list[str]:
     """Return the names of columns that a person would take for ids: ``Client_ID``, ``customerId``, ``account no``."""
     return [name for name in names if _looks_like_id(name)]

@@ -13,7 +13,7 @@ round a value, and other ways to write the same thing, whatever the format of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from credit_default.core import client_ids, made_ids, tables
+from credit_default.core import client_ids, made_ids, repeated_clients, tables
 from credit_default.core.columns import typed
+from credit_default.core.defects import concerning
 from credit_default.core.files import ReadFiles
 from credit_default.core.printable import MAX_NAMES, shortened, shortlist
 from credit_default.core.raw_file import RawFile
@@ -42,8 +43,6 @@ from credit_default.core.schema import (
 from credit_default.errors import ContractError, InputError
 
 Dataset = Literal["inference", "curated", "outcomes"]
-DUPLICATE = f"{CLIENT_ID}: duplicate of an earlier row"
-CONTRADICTION = f"{CLIENT_ID}: occurs more than once with different values"
 NO_CLIENT_ID = f"{CLIENT_ID}: is missing"
 NO_FEATURE = "row: every feature is missing"
 _SEPARATOR = "; "
@@ -122,7 +121,7 @@ def accept(
 
     whole = pa.concat_tables([_schema(dataset).empty_table(), *(file.table for file in judged)])
     reasons = pa.chunked_array([file.reasons for file in judged], pa.string()).combine_chunks()
-    reasons = _joined([reasons, *_repeated(whole, reasons)])
+    reasons = _joined([reasons, *(_where(*rule) for rule in repeated_clients.find(whole, reasons))])
     taken = pc.is_null(reasons)
     table = whole.filter(taken)
     without_id = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
@@ -167,7 +166,8 @@ def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
             broken.append((NO_CLIENT_ID, pc.is_null(ids).to_numpy(zero_copy_only=False)))
         columns[CLIENT_ID] = pc.fill_null(ids, "")
     for name in needed:
-        column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
+        with concerning(name):
+            column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
         columns[name] = column
         broken += rules
     columns[SOURCE_FILE] = pa.repeat(pa.scalar(raw.name), raw.table.num_rows)
@@ -223,35 +223,6 @@ def all_missing(table: pa.Table, broken: Broken) -> Mask:
     for _, mask in broken:
         empty &= ~mask
     return empty
-
-
-def _repeated(table: pa.Table, reasons: pa.Array) -> Iterator[pa.Array]:
-    """Judge clients that occur more than once, among the rows that keep every other rule."""
-    valid = np.flatnonzero(pc.is_null(reasons).to_numpy(zero_copy_only=False))
-    clients = table[CLIENT_ID].combine_chunks().dictionary_encode().indices.to_numpy()[valid]
-    repeated = np.bincount(clients)[clients] > 1
-    if not repeated.any():
-        return
-    places, clients = valid[repeated], clients[repeated]
-    rows = table.select([name for name in table.column_names if name in BY_NAME or name == TARGET])
-    rows = pa.table({name: _codes(rows[name]) for name in rows.column_names}).take(pa.array(places))
-    rows = rows.append_column("client", pa.array(clients))
-    variants = rows.group_by(rows.column_names).aggregate([])["client"].to_numpy()
-    differs = np.bincount(variants)[clients] > 1
-    _, first = np.unique(clients, return_index=True)
-    later = np.ones(len(places), bool)
-    later[first] = False
-    for reason, mask in ((CONTRADICTION, differs), (DUPLICATE, later & ~differs)):
-        everywhere = np.zeros(table.num_rows, bool)
-        everywhere[places[mask]] = True
-        yield _where(reason, everywhere)
-
-
-def _codes(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories by their codes, which are the same in every file and cheaper to compare than words."""
-    if not pa.types.is_dictionary(column.type):
-        return column
-    return pa.chunked_array([chunk.indices for chunk in column.chunks], column.type.index_type)
 
 
 def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, rejected: pa.Table) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,11 +59,8 @@ def curate(
     parts = [_dated(base, None)]
     days = unmatched = 0
     for day, arrived, outcomes in sorted(labelled, key=lambda item: item[0]):
-        clients = made_ids.without_day(outcomes[CLIENT_ID], day.isoformat()).combine_chunks()
-        places = pc.index_in(made_ids.without_day(arrived[CLIENT_ID], day.isoformat()), value_set=clients)
-        known = arrived.filter(pc.is_valid(places))
-        targets = outcomes[TARGET].take(places.drop_null())
-        parts.append(_dated(known.append_column(TARGET, targets), day))
+        known = _labelled(arrived, outcomes, day.isoformat())
+        parts.append(_dated(known, day))
         days += 1
         unmatched += outcomes.num_rows - known.num_rows
     table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
@@ -86,9 +84,18 @@ def curate(
     return table, own.rejected if own else REJECTED_SCHEMA.empty_table(), counts
 
 
+def _labelled(arrived: pa.Table, outcomes: pa.Table, day: str) -> pa.Table:
+    """Join the rows of a day with their outcomes."""
+    clients, known = (made_ids.join_keys(table[CLIENT_ID], day).combine_chunks() for table in (arrived, outcomes))
+    places = pc.index_in(clients, value_set=known)
+    # Several rows of a client are of the time when its ids were written in several ways; the contract refuses them now.
+    codes = clients.dictionary_encode().indices.to_numpy()
+    joins = pc.and_(pc.is_valid(places), pa.array(np.bincount(codes)[codes] == 1))
+    return arrived.filter(joins).append_column(TARGET, outcomes[TARGET].take(places.filter(joins)))
+
+
 def _dated(clients: pa.Table, day: date | None) -> pa.Table:
     dates = pa.repeat(pa.scalar(day, pa.date32()), clients.num_rows)
     table = clients.append_column(AS_OF, dates)
-    # Days that were taken in before made ids held the day: a row is one client here, before and after a rerun.
-    table = table.set_column(table.column_names.index(CLIENT_ID), CLIENT_ID, made_ids.with_day(table))
+    table = table.set_column(table.column_names.index(CLIENT_ID), CLIENT_ID, made_ids.lasting_ids(table))
     return table.select(SCHEMA.names).cast(SCHEMA).sort_by(CLIENT_ID)

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from credit_default.core import evidently_reports
-from credit_default.core.bins import Bins, Counts, column, count
+from credit_default.core.bins import Bins, Counts, count
+from credit_default.core.bins import labels as bin_labels
+from credit_default.core.defects import concerning
 from credit_default.core.schema import FEATURE_NAMES, NUMBERS
 from credit_default.core.stability import ACT, null_limit, population_stability_index
 from credit_default.errors import ModelError
@@ -29,6 +31,8 @@ FALSE_ALARMS = 0.02
 _NAMED = ("partition", "model_version")
 _NO_ROWS = "The day has no rows, so there is nothing to compare."
 _NO_VALUES = "no value in {}; Evidently needs some on both sides"
+_NO_DISTANCE = "Evidently has no finite distance for these values; CSI or PSI, on the model's bins, stands"
+_NOT_BINNED = "the values of {} are nearly equal or too far apart, so that Evidently's own report cannot bin them"
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,8 @@ class Reference:
         # In the order of the schema, whatever the order in the file.
         names = sorted(bins["columns"], key=lambda name: (*FEATURE_NAMES, name).index(name))
         self.kinds = {name: evidently_reports.kind_of(table, name) for name in names}
-        self.filled = {name for name in self.kinds if _has_values(table, name)}
-        self.dataset = evidently_reports.dataset(table, self.kinds)
+        self.samples = {name: evidently_reports.sample(table, name, kind) for name, kind in self.kinds.items()}
+        self.unbinned = {name for name in self.kinds if _is_unbinned(self.samples[name], self.kinds[name])}
 
 
 def measure(reference: Reference, current: pa.Table) -> Drift:
@@ -106,14 +110,14 @@ def measure(reference: Reference, current: pa.Table) -> Drift:
     ContractError
         When a column of the reference is not in ``current``, or is of another kind there.
     """
-    stability = judge(reference.counts, count(reference.bins, current), current.num_rows)
-    distances, html = _distances(reference, current, stability)
+    counts = count(reference.bins, current)
+    stability = judge(reference.counts, counts, current.num_rows)
     described = {}
     for name, kind in reference.kinds.items():
-        note = None
-        if name not in distances:
-            note = _NO_VALUES.format("the reference" if name not in reference.filled else "this day")
-        described[name] = _described(name, kind, distances.get(name), stability.get(name), note)
+        with concerning(name):
+            distance, note = _distance(reference, current, name)
+        described[name] = _described(name, kind, distance, stability.get(name), note)
+    html = _page(reference, counts, described, current.num_rows) if current.num_rows else None
     return _assembled(described, current.num_rows, reference.n_rows, html)
 
 
@@ -122,7 +126,7 @@ def without_rows() -> Drift:
     kinds = {name: "num" if name in NUMBERS else "cat" for name in FEATURE_NAMES} | {SCORE: "num"}
     note = _NO_VALUES.format("this day")
     described = {name: _described(name, kind, None, None, note) for name, kind in kinds.items()}
-    return _assembled(described, 0, None, evidently_reports.empty_page(_NO_ROWS))
+    return _assembled(described, 0, None, None)
 
 
 def judge(reference: Mapping[str, Counts], current: Mapping[str, Counts], n_rows: int) -> dict[str, Stability]:
@@ -146,30 +150,47 @@ def limits(reference: Mapping[str, Counts], n_rows: int) -> dict[str, float]:
     return {name: null_limit(counts, n_rows, confidence=confidence, at_least=ACT) for name, counts in reference.items()}
 
 
-def _distances(
-    reference: Reference, current: pa.Table, stability: Mapping[str, Stability]
-) -> tuple[dict[str, evidently_reports.Distance], str]:
-    """Evidently's figures for the columns that have values on both sides, and its page."""
-    kinds = {
-        name: kind for name, kind in reference.kinds.items() if name in reference.filled and _has_values(current, name)
+def _distance(
+    reference: Reference, current: pa.Table, name: str
+) -> tuple[evidently_reports.Distance | None, str | None]:
+    """Evidently's figure for one column, and what is to be said of it."""
+    kind, known = reference.kinds[name], reference.samples[name]
+    values = evidently_reports.sample(current, name, kind)
+    if known.empty or values.empty:
+        return None, _NO_VALUES.format("the reference" if known.empty else "this day")
+    distance = evidently_reports.distance(known, values, kind)
+    if distance is None:
+        return None, _NO_DISTANCE
+    if name in reference.unbinned:
+        return distance, _NOT_BINNED.format("the reference")
+    return distance, _NOT_BINNED.format("this day") if _is_unbinned(values, kind) else None
+
+
+def _is_unbinned(values: pd.Series[Any], kind: str) -> bool:
+    return kind == "num" and not (values.empty or evidently_reports.can_be_binned(values))
+
+
+def _page(
+    reference: Reference, counts: Mapping[str, Counts], described: Mapping[str, dict[str, Any]], n_rows: int
+) -> str:
+    """Evidently's page of figures and counts on the model's bins; no value of a row is in either."""
+    violating = [name for name, item in described.items() if item["violation"]]
+    headline = {
+        "rows of the day": f"{n_rows:,}",
+        "rows of the reference": f"{reference.n_rows:,}",
+        "columns in violation": f"{len(violating)} of {len(described)}",
     }
-    if not kinds:
-        return {}, evidently_reports.empty_page(_NO_ROWS if current.num_rows == 0 else "No column has a value.")
-    violating = [name for name, verdict in stability.items() if verdict.violation]
-    return evidently_reports.compare(
-        evidently_reports.dataset(current, kinds),
-        reference.dataset,
-        kinds,
-        headline={
-            "rows of the day": f"{current.num_rows:,}",
-            "rows of the reference": f"{reference.n_rows:,}",
-            "columns in violation": f"{len(violating)} of {len(stability)}",
-        },
-        stability={
-            name: [f"{verdict.index:.3f}", f"{verdict.limit:.3f}", "yes" if verdict.violation else "no"]
-            for name, verdict in stability.items()
-        },
-    )
+    names = ("column", "test", "distance", "Evidently", "CSI / PSI", "limit", "violation", "note")
+    rows, charts = [], []
+    for name, item in described.items():
+        verdict = "drift" if item["drift_detected"] else "no drift"
+        score = "none" if item["drift_score"] is None else evidently_reports.short(item["drift_score"])
+        ours = f"{item['csi']:.3f}", f"{item['csi_limit']:.3f}", "yes" if item["violation"] else "no"
+        rows.append([name, item["stattest_name"], score, verdict, *ours, item["note"] or ""])
+        title = f"{name}: {verdict}, {item['stattest_name']} {score}"
+        labels = bin_labels(reference.bins["columns"][name])
+        charts.append(evidently_reports.Chart(title, labels, reference.counts[name].tolist(), counts[name].tolist()))
+    return evidently_reports.page(headline, names, rows, charts)
 
 
 def _described(
@@ -195,7 +216,9 @@ def _described(
     }
 
 
-def _assembled(described: Mapping[str, dict[str, Any]], n_rows: int, n_reference: int | None, html: str) -> Drift:
+def _assembled(
+    described: Mapping[str, dict[str, Any]], n_rows: int, n_reference: int | None, html: str | None
+) -> Drift:
     """Sum up: the features decide about the dataset, the score stands apart."""
     features = [item for name, item in described.items() if name != SCORE]
     score = described[SCORE]
@@ -224,12 +247,5 @@ def _assembled(described: Mapping[str, dict[str, Any]], n_rows: int, n_reference
             "psi": score["csi"],
             "psi_limit": score["csi_limit"],
         },
-        html=html,
+        html=html or evidently_reports.empty_page(_NO_ROWS),
     )
-
-
-def _has_values(table: pa.Table, name: str) -> bool:
-    values = column(table, name)
-    if pa.types.is_floating(values.type):
-        return bool(pc.any(pc.is_finite(values)).as_py() or False)
-    return bool(values.null_count < len(values))

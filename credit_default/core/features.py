@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from credit_default.core.defects import concerning
 from credit_default.core.schema import Feature
 from credit_default.errors import ContractError
 
@@ -49,7 +50,8 @@ def encode(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> Mat
         start = 0
         for chunk in chunks:
             stop = start + len(chunk)
-            matrix[start:stop, position] = _numbers(chunk) if feature.kind == "number" else _codes(chunk, feature)
+            with concerning(feature.name):
+                matrix[start:stop, position] = _numbers(chunk) if feature.kind == "number" else _codes(chunk, feature)
             start = stop
     return matrix
 

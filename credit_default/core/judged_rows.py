@@ -36,18 +36,18 @@ def judged_rows(challenger: Path, champion: Path | None, *, rows: int = ROWS) ->
     parts = [tables.read(path) for name in names if (path := challenger / f"{name}.parquet").is_file()]
     held = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
     known = pa.chunked_array([_trained_on(folder) for folder in (challenger, champion) if folder is not None])
-    held = held.filter(pc.invert(pc.is_in(made_ids.with_day(held), value_set=known.combine_chunks())))
+    held = held.filter(pc.invert(pc.is_in(made_ids.lasting_ids(held), value_set=known.combine_chunks())))
     newest = held.sort_by([(AS_OF, "descending"), (CLIENT_ID, "ascending")]).slice(0, rows)
     return newest.sort_by([(CLIENT_ID, "ascending"), (AS_OF, "ascending")])
 
 
 def _trained_on(folder: Path) -> pa.Array:
-    """Clients whose rows a model has seen, be it to fit or to calibrate it; a made id holds its day (`made_ids`)."""
+    """Clients whose rows a model has seen, be it to fit or to calibrate it, by the ids that last (`made_ids`)."""
     return pa.chunked_array(
         [
             chunk
             for name in (DEVELOPMENT, CALIBRATION)
-            for chunk in made_ids.with_day(tables.read(folder / f"{name}.parquet")).chunks
+            for chunk in made_ids.lasting_ids(tables.read(folder / f"{name}.parquet")).chunks
         ],
         pa.string(),
     ).combine_chunks()

@@ -268,7 +268,7 @@ def _row_again(path: Path, row: int, inputs: Row, day: str) -> Finding:
     found = accepted.filter(pc.equal(accepted[SOURCE_ROW], row)).to_pylist()
     if not found:
         return LANDED.altered("row", f"row {row} of {name} is not there, or breaks the contract")
-    ids = made_ids.without_day(pa.chunked_array([[found[0][CLIENT_ID], inputs[CLIENT_ID]]]), day).to_pylist()
+    ids = made_ids.join_keys(pa.chunked_array([[found[0][CLIENT_ID], inputs[CLIENT_ID]]]), day).to_pylist()
     other = [CLIENT_ID] if ids[0] != ids[1] else []
     other += [column for column, value in found[0].items() if column != CLIENT_ID and value != inputs[column]]
     if other:

@@ -1,8 +1,8 @@
-"""Ids of rows that came without one: made of the day, the file and the row, so that no two rows share one.
+"""Ids of rows that came without one, and ids of days that were taken in before ids were written as they are now.
 
-``2026-01-31/clients.csv:7`` is row 7 of that day's ``clients.csv``. Days that were scored before ids held the day have
-``clients.csv:7``, until they are scored again. Within a day the two are the same client, and training data knows the
-longer one only.
+``2026-01-31/clients.csv:7`` is made for row 7 of that day's ``clients.csv``, so that no two rows share an id. Days that
+were taken in before have ``clients.csv:7``, and ids such as ``1001.0``, until they are taken in again. Within a day
+the old id and the new one are the same client; training data knows clients by the new one only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from credit_default.core import client_ids
 from credit_default.core.schema import AS_OF, CLIENT_ID, SOURCE_FILE, SOURCE_ROW
 
 
@@ -23,17 +24,17 @@ def make(file: str, rows: NDArray[np.int64], day: str | None) -> pa.Array:
     return pa.array([f"{place}:{row}" for row in rows], pa.string())
 
 
-def without_day(ids: pa.ChunkedArray, day: str) -> pa.ChunkedArray:
-    """Write made ids of a day without it, which tells them from each other within that day."""
-    return pc.replace_substring_regex(ids, rf"^{re.escape(day)}/(.+:\d+)$", r"\1")
+def join_keys(ids: pa.ChunkedArray, day: str) -> pa.ChunkedArray:
+    """Return the keys by which rows of one day are joined, whenever each of the tables was made."""
+    return pc.replace_substring_regex(client_ids.rewrite(ids), rf"^{re.escape(day)}/(.+:\d+)$", r"\1")
 
 
-def with_day(table: pa.Table) -> pa.ChunkedArray:
-    """Return the ids of a table, with the day in those that were made without it.
+def lasting_ids(table: pa.Table) -> pa.ChunkedArray:
+    """Return the ids by which clients of any day are told apart, whenever their day was taken in.
 
-    They are known by the columns that say where a row came from; rows of no day keep their ids.
+    Made ids are known by the columns that say where a row came from; those of rows without a day stay as they are.
     """
-    ids = table[CLIENT_ID]
+    ids = client_ids.rewrite(table[CLIENT_ID])
     if not {AS_OF, SOURCE_FILE, SOURCE_ROW} <= set(table.column_names):
         return ids
     made = pc.binary_join_element_wise(table[SOURCE_FILE], table[SOURCE_ROW].cast(pa.string()), ":")

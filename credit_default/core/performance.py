@@ -37,7 +37,7 @@ def judge(predictions: pa.Table, outcomes: pa.Table, *, day: str | None = None) 
     outcomes
         `CLIENT_ID` and `TARGET` (0 or 1) of the same day, each client once.
     day
-        That day, if its made ids may hold it or not (`credit_default.core.made_ids`).
+        That day, when either table may be of the time before ids were written as now (`credit_default.core.made_ids`).
 
     Returns
     -------
@@ -48,7 +48,7 @@ def judge(predictions: pa.Table, outcomes: pa.Table, *, day: str | None = None) 
     """
     scored, known = predictions.column(CLIENT_ID), outcomes.column(CLIENT_ID)
     if day is not None:
-        scored, known = made_ids.without_day(scored, day), made_ids.without_day(known, day)
+        scored, known = made_ids.join_keys(scored, day), made_ids.join_keys(known, day)
     position = pc.index_in(scored, value_set=known.combine_chunks())
     joined = predictions.filter(position.is_valid())
     labels = to_floats(outcomes.column(TARGET).take(position.drop_null())).astype(np.int8)

@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from credit_default.core import tables
 from credit_default.core.metrics import Floats
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import BATCH_ROWS, Origin, Scores, write_predictions
 from credit_default.core.schema import CLIENT_ID
-from credit_default.errors import ContractError, NotThere, UnreadableFile
+from credit_default.errors import NotThere, UnreadableFile
 
 
 def score_file(
@@ -76,9 +77,7 @@ def _batches(source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         )
     try:
         with pq.ParquetFile(source) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise ContractError(f"{source} lacks the column(s) {', '.join(missing)}; expected the curated schema")
+            tables.refuse_older(source, file.schema_arrow.names, columns)
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{source}: expected a complete Parquet file; materialise inference_data again") from error

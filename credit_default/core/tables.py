@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from credit_default.core.defects import concerning
 from credit_default.core.schema import (
     AS_OF,
     BY_NAME,
@@ -104,8 +106,26 @@ def with_categories(table: pa.Table) -> pa.Table:
     for name in CATEGORIES:
         position = table.schema.get_field_index(name)
         if position >= 0:
-            table = table.set_column(position, pa.field(name, CATEGORY_TYPE), categorical(table[name], name))
+            with concerning(name):
+                table = table.set_column(position, pa.field(name, CATEGORY_TYPE), categorical(table[name], name))
     return table
+
+
+def refuse_older(path: str | Path, columns: Sequence[str], needed: Iterable[str]) -> None:
+    """Refuse a day's table that was made before the schema had one of the columns that are needed now.
+
+    Raises
+    ------
+    ContractError
+        Naming the columns.
+    """
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        several = len(missing) > 1
+        raise ContractError(
+            f"{path} lacks the column{'s' if several else ''} {', '.join(missing)}: this day was ingested before "
+            f"{'they' if several else 'it'} existed; materialise inference_data of the day again."
+        )
 
 
 def write(table: pa.Table, path: str | Path, *, data_version: str | None = None) -> None:

@@ -14,12 +14,16 @@ from typing import Any, ClassVar
 
 OVERALL = "OverallDriftMetrics"
 FEATURES = "FeatureDriftMetrics"
+ACCEPTED = "AcceptedRows"
+JOINED = "JoinedOutcomes"
 EVENT_KEY = "event_key"
 #: Before the name of every custom metric.
 PREFIX = "credit_default"
 
 #: Application Insights cuts a trace's message here, which would leave half a JSON document.
 LONGEST_MESSAGE = 32_768
+#: Severity of a day by the verdict on its accepted share.
+_SEVERITIES = {"ok": 1, "warning": 2, "error": 3}
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,50 @@ def measurements(figures: Mapping[str, Any], about: Mapping[str, Any]) -> list[M
         for name, value in figures.items()
         if isinstance(value, int | float) and math.isfinite(value)
     ]
+
+
+def acceptance_record(
+    model_name: str, result: Mapping[str, Any], *, dataset: str, partition: str, run_id: str
+) -> TraceRecord:
+    """Turn the figures of what landed for a day into its record: how many rows were accepted, and the verdict on that.
+
+    Parameters
+    ----------
+    run_id
+        The first run of those that retry each other. Another one tells the same figures again: they may have been
+        others in between, and the newest count.
+    """
+    figures = {name: result[name] for name in ("rows", "accepted", "rejected", "accepted_share", "acceptance")}
+    about = {"dataset": dataset, "partition": partition, "run_id": run_id}
+    return TraceRecord(
+        _message(model_name, ACCEPTED, {**figures, **about}),
+        severity_level=_SEVERITIES[result["acceptance"]],
+        custom_dimensions={
+            EVENT_KEY: _digest(f"{ACCEPTED}/{dataset}/{partition}/{run_id}/{result_hash(figures)}"),
+            "type": ACCEPTED,
+            "dataset": dataset,
+            "partition": partition,
+        },
+    )
+
+
+def joining_record(model_name: str, result: Mapping[str, Any], *, partition: str, run_id: str) -> TraceRecord:
+    """Turn the figures of a day's outcomes into their record: how many have a prediction, and whether hardly any has.
+
+    ``run_id`` is that of `acceptance_record`.
+    """
+    figures = {name: result.get(name) for name in ("n_predictions", "n_outcomes", "n_joined", "joined_share")}
+    figures["hardly_joined"] = bool(result.get("warning"))
+    about = {"partition": partition, "model_version": result.get("model_version"), "run_id": run_id}
+    return TraceRecord(
+        _message(model_name, JOINED, {**figures, **about}),
+        severity_level=_SEVERITIES["warning" if figures["hardly_joined"] else "ok"],
+        custom_dimensions={
+            EVENT_KEY: _digest(f"{JOINED}/{partition}/{run_id}/{result_hash(figures)}"),
+            "type": JOINED,
+            "partition": partition,
+        },
+    )
 
 
 def drift_measurements(drift: Mapping[str, Any], *, run_id: str | None = None) -> list[Measurement]:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from credit_default.code_version import code_version
-from credit_default.core.telemetry import measurements
+from credit_default.core.telemetry import acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
 from credit_default.defs.kills import Attempt, GivenUp, run_days
 from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
+from credit_default.settings import MODEL_NAME
 
 
 class Days:
@@ -150,8 +151,12 @@ def take_in(
         storage.publish(stored.files["table"], table)
         taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        told = {f"rows_{name}": stored.result.get(name) for name in ("accepted", "rejected")}
-        telemetry.emit(measurements(told, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
+        figures = {f"rows_{name}": stored.result[name] for name in ("accepted", "rejected")}
+        figures["accepted_share"] = stored.result["accepted_share"]
+        root = context.run.root_run_id or context.run.run_id
+        record = acceptance_record(MODEL_NAME, stored.result, dataset=asset, partition=day, run_id=root)
+        subject = {"dataset": asset, "partition": day, "run_id": context.run.run_id}
+        telemetry.emit([record, *measurements(figures, subject)])
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
 

@@ -75,8 +75,14 @@ def curated(result: Result, uri: str, quarantine: str | None) -> Shown:
         "origins": _table(origins, {"origin": "string", "rows": "int"}),
         **_figures(result, ("target_rate", "missing_share", "labelled_days", "outcomes_without_row")),
         **_unread(result),
+        **_left_out(result.get("labelled_days_left_out")),
         **_refused(result, quarantine),
     }
+
+
+def _left_out(days: Mapping[str, str] | None) -> Shown:
+    rows = [{"day": day, "why": why} for day, why in (days or {}).items()]
+    return {"labelled_days_left_out": _table(rows, {"day": "string", "why": "string"})} if rows else {}
 
 
 def _refused(result: Result, quarantine: str | None) -> Shown:
@@ -273,7 +279,7 @@ def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
         columns["same_as"] = "string"
     return {
         **_rows(result["accepted"], uri),
-        **_figures(result, ("rows", "rows_without_client_id", "target_rate")),
+        **_figures(result, ("rows", "accepted_share", "acceptance", "rows_without_client_id", "target_rate")),
         "files": _table(files, columns),
         **_unread(result),
         **_names(result, "id_like_columns"),
@@ -322,7 +328,7 @@ def drifted(result: Result, report: str) -> Shown:
     return {
         "violation": overall["violation"],
         "dataset_drift": overall["dataset_drift"],
-        **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi")),
+        **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi", "note")),
         **_figures(result, ("n_rows", "n_reference", "model_version")),
         "report": _place(report),
         "features": _table(features, columns),

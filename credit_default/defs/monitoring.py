@@ -7,12 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.core.telemetry import measurements
+from credit_default.core.telemetry import joining_record, measurements
 from credit_default.defs import columns, metadata, withdrawal
 from credit_default.defs.daily import Days, materialised_day, recorded_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
 from credit_default.resources.ports import Compute, Message, Storage, Telemetry
+from credit_default.settings import MODEL_NAME
 
 LANDING = "landing/outcomes"
 #: What landed outcomes become, and of what.
@@ -82,7 +83,9 @@ def _judge(
         about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
         figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
         figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
-        telemetry.emit(measurements(figures, about))
+        root = context.run.root_run_id or context.run.run_id
+        record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
+        telemetry.emit([record, *measurements(figures, about)])
         yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
 
 

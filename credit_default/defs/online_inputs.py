@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from credit_default import collection_key, settings
+from credit_default.core.defects import as_unexpected
 from credit_default.core.telemetry import measurements
 from credit_default.defs import metadata
 from credit_default.defs.daily import Days, recorded_day
@@ -60,6 +61,9 @@ def export_days(context: dg.AssetExecutionContext, storage: Storage, telemetry: 
             landed, outcome, version = _land(storage, f"{LANDING}/{day}/{FILE}", found)
         except CreditDefaultError as error:
             days.failed[day] = f"{ASSET}: {error}"
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other days along
+            days.failed[day] = f"{ASSET}: {as_unexpected(error)}"
             continue
         for told in (*found.unreadable, *((outcome,) if outcome.startswith("kept") else ())):
             context.log.warning(f"{day}: {told}.")

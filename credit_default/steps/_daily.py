@@ -1,16 +1,20 @@
-"""What the steps share that measure days: their arguments, and a day's file."""
+"""Shared by the steps that work on days: their arguments, the guard around each day, and a day's file."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from credit_default.errors import DayError
+import pyarrow as pa
+
+from credit_default.core.defects import as_unexpected
+from credit_default.errors import CreditDefaultError, DayError, ModelError
+from credit_default.steps.reporting import Reporter
 
 
 def day_list(text: str) -> list[str]:
@@ -28,7 +32,41 @@ def parser_of(description: str, **folders: str) -> argparse.ArgumentParser:
     return parser
 
 
-def refuse_malformed(day: str) -> None:
+def each_day(report: Reporter, days: Iterable[str], work: Callable[[str], None]) -> None:
+    """Do the work of each day; whatever goes wrong with one is that day's refusal, and the others go on."""
+    for day in days:
+        error = attempt(day, work)
+        if error is not None:
+            report.refused(day, error)
+
+
+def attempt(day: str, work: Callable[[str], None]) -> CreditDefaultError | None:
+    """Do the work of one day and return what went wrong, be it planned for or not."""
+    try:
+        _refuse_malformed(day)
+        work(day)
+    except CreditDefaultError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other days along
+        return as_unexpected(error)
+    return None
+
+
+def common_value(predictions: pa.Table, name: str) -> str | None:
+    """Return what all predictions of a day say in a column, None for a day without rows.
+
+    Raises
+    ------
+    ModelError
+        They differ: several models scored the day, so no figure of it is any one model's.
+    """
+    found = predictions.column(name).unique().to_pylist()
+    if len(found) > 1:
+        raise ModelError(f"the predictions have {len(found)} values of {name}, expected one; score the day again.")
+    return str(found[0]) if found else None
+
+
+def _refuse_malformed(day: str) -> None:
     """Raise `DayError` for a day that is no date, before it becomes part of a path."""
     try:
         well_formed = date.fromisoformat(day).isoformat() == day

@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import acceptance, tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.landing_folder import list_landed
 from credit_default.core.printable import printable, shortlist
 from credit_default.core.schema import ID_COLUMNS
-from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
-from credit_default.steps._daily import day_list, refuse_malformed
+from credit_default.errors import NotThere
+from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import Reporter
 
 REJECTED = "rejected.csv"
@@ -50,29 +50,24 @@ def take_in(
     figures
         What else to say about a day's table.
     """
-    for day in given.days:
-        try:
-            accepted = _accept_day(given.landing, day, dataset)
-        except CreditDefaultError as error:
-            report.refused(day, error)
-            continue
-        except Exception as error:  # noqa: BLE001 - a file that we did not think of must not take the other days along
-            # Its message may quote a cell, so only its kind is told.
-            folder = printable(str(given.landing / day))
-            told = f"reading {folder} ended in {type(error).__name__}, a defect of this program"
-            report.refused(day, UnreadableFile(f"{told}; please report it with the shape of the file"))
-            continue
+
+    def store(day: str) -> None:
+        accepted = _accept_day(given.landing, day, dataset)
         data_version = tables.content_hash(accepted.table)
         files = {"table": f"{day}/{file_name}"}
         tables.write(accepted.table, given.output / files["table"], data_version=data_version)
         if accepted.rejected.num_rows:
             files["quarantine"] = f"{day}/{REJECTED}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
-        result = {**accepted.counts, **figures(accepted.table)}
-        report.info(f"{day}: {_summary(result)}")
+        verdict = acceptance.judge(accepted.counts["rows"], accepted.counts["accepted"])
+        result = {**accepted.counts, **verdict, **figures(accepted.table)}
+        say = {"ok": report.info, "warning": report.warning, "error": report.error}[result["acceptance"]]
+        say(f"{day}: {_summary(result)}")
         if result["id_like_columns"]:
             report.warning(f"{day}: {_without_ids(result)}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
+
+    each_day(report, given.days, store)
 
 
 def unread(files: Mapping[str, Mapping[str, Any]], companions: Mapping[str, str]) -> str:
@@ -84,8 +79,17 @@ def unread(files: Mapping[str, Mapping[str, Any]], companions: Mapping[str, str]
 
 def _summary(result: Mapping[str, Any]) -> str:
     read = sum("same_as" not in about for about in result["files"].values())
-    rows = f"{result['accepted']} of {result['rows']} rows accepted, from {read} file{'s'[: read != 1]}"
-    return f"{rows}; not read: {result['not_read']}" if result["not_read"] else rows
+    counts = f"{result['accepted']} of {result['rows']} rows accepted, from {read} file{'s'[: read != 1]}"
+    if result["not_read"]:
+        counts += f"; not read: {result['not_read']}"
+    if result["acceptance"] == "ok":
+        return counts
+    rule, rows = next(iter(result["by_reason"].items()))
+    return (
+        f"{counts}; expected at least {acceptance.MIN_ACCEPTED_SHARE:.0%}. Most often ({rows} time"
+        f"{'s' if rows > 1 else ''}): {rule}. The rejected rows are kept with their reasons in quarantine: mend them "
+        "where they come from, and land the day again."
+    )
 
 
 def _without_ids(result: Mapping[str, Any]) -> str:
@@ -100,7 +104,6 @@ def _without_ids(result: Mapping[str, Any]) -> str:
 
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
-    refuse_malformed(day)
     landed = list_landed(landing, day)
     if not landed.files:
         folder = landing / day

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
+from credit_default.core.defects import as_unexpected
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.printable import printable
@@ -58,11 +59,20 @@ def run(mini_batch: Sequence[str]) -> list[str]:
     Raises
     ------
     CreditDefaultError
-        A file cannot be scored: it is named beside the scores, and the whole mini-batch counts as failed.
+        A file cannot be scored: it is named beside the scores, and the whole mini-batch counts as failed once the
+        others are scored.
     """
     assert _model is not None
     output = Path(os.environ[_OUTPUT])
-    return [_score(_model, Path(file), output) for file in mini_batch]
+    scored, errors = [], []
+    for file in mini_batch:
+        try:
+            scored.append(_score(_model, Path(file), output))
+        except CreditDefaultError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return scored
 
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
@@ -89,11 +99,13 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
                 scored_at=datetime.now(UTC),
             )
             rows = write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin)
-    except CreditDefaultError as error:
+    except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
+        error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
         output.mkdir(parents=True, exist_ok=True)
         told = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
         failure.write_text(json.dumps(told), "utf-8")
-        raise
+        # Without what it was caused by, whose text Azure ML would log.
+        raise error from None
     name = printable(file.name)
     sys.stdout.write(f"{name}: {rows:,} rows scored, {rejected:,} rejected\n")
     return f"{name}: {rows} rows scored, {rejected} rejected"

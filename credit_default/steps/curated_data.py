@@ -12,7 +12,7 @@ reported, not raised: whoever started the step decides what is published.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from credit_default.core.contract import write_rejected
 from credit_default.core.curated import curate
 from credit_default.core.landing_folder import list_landed
 from credit_default.core.quality import curated_checks
+from credit_default.core.schema import CLIENT_ID, TARGET
+from credit_default.errors import CreditDefaultError
+from credit_default.steps._daily import attempt
 from credit_default.steps._landing import REJECTED, unread
 from credit_default.steps.reporting import Check, reporting
 
@@ -38,10 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write below")
     given = parser.parse_args(arguments)
     with reporting() as report:
-        labelled = _labelled_days(given.inference_data, given.outcomes)
+        labelled, left_out = _labelled_days(given.inference_data, given.outcomes)
+        for day, error in left_out.items():
+            report.warning(f"{day} is left out of the training data: {error}")
         landed = list_landed(given.landing)
         table, rejected, counts = curate(landed.files, labelled)
         counts["not_read"] = unread(counts["files"], landed.companions)
+        result = {**counts, "labelled_days_left_out": {day: str(error) for day, error in left_out.items()}}
         data_version = tables.content_hash(table)
         tables.write(table, given.output / TABLE, data_version=data_version)
         files = {"table": TABLE}
@@ -55,15 +61,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Check(check.name, check.passed, check.description, check.severity, check.metadata)
             for check in curated_checks(table)
         ]
-        report.stored(data_version=data_version, files=files, result=counts, checks=checks)
+        report.stored(data_version=data_version, files=files, result=result, checks=checks)
 
 
-def _labelled_days(inference_data: Path, outcomes: Path) -> Iterator[tuple[date, pa.Table, pa.Table]]:
-    """Days that have both rows and outcomes, oldest first."""
-    for known in sorted(outcomes.glob("????-??-??/outcomes.parquet")):
-        arrived = inference_data / known.parent.name / "inference_data.parquet"
+def _labelled_days(
+    inference_data: Path, outcomes: Path
+) -> tuple[list[tuple[date, pa.Table, pa.Table]], dict[str, CreditDefaultError]]:
+    """Days that have both rows and outcomes, oldest first, and why others that do cannot be used."""
+    labelled: list[tuple[date, pa.Table, pa.Table]] = []
+    left_out: dict[str, CreditDefaultError] = {}
+
+    def read(day: str) -> None:
+        arrived = inference_data / day / "inference_data.parquet"
         if arrived.is_file():
-            yield date.fromisoformat(known.parent.name), tables.read(arrived), tables.read(known)
+            rows = tables.read(arrived)
+            tables.refuse_older(arrived, rows.column_names, tables.schema().names)
+            known = tables.read(outcomes / day / "outcomes.parquet").select([CLIENT_ID, TARGET])
+            labelled.append((date.fromisoformat(day), rows, known))
+
+    for day in sorted(path.parent.name for path in outcomes.glob("????-??-??/outcomes.parquet")):
+        error = attempt(day, read)
+        if error is not None:
+            left_out[day] = error
+    return labelled, left_out
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Writes ``<day>/drift.json`` and ``<day>/report.html``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import pyarrow as pa
 from credit_default.core import model_folder, tables
 from credit_default.core.drift import SCORE, Drift, measure, without_rows
 from credit_default.core.references import References
-from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES
-from credit_default.errors import CreditDefaultError, ModelError, NotThere
-from credit_default.steps._daily import parser_of, refuse_malformed, write_result
+from credit_default.core.schema import CLIENT_ID
+from credit_default.errors import NotThere
+from credit_default.steps._daily import common_value, each_day, parser_of, write_result
 from credit_default.steps.reporting import reporting
 
 _OF_THE_DAY = ("model_name", "model_version", "model_sha256")
@@ -44,59 +44,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with reporting() as report:
         references = References(given.models, given.registered)
-        for day in given.days:
-            try:
-                drift, identity = _measured(day, given.predictions, given.inference_data, references)
-            except CreditDefaultError as error:
-                report.refused(day, error)
-                continue
+
+        def store(day: str) -> None:
+            drift, identity = _measured(day, given.predictions, given.inference_data, references)
             files = {"drift": f"{day}/drift.json", "report": f"{day}/report.html"}
             result = drift.as_json(**identity)
             data_version = write_result(given.output / files["drift"], result)
             (given.output / files["report"]).write_text(drift.html, encoding="utf-8")
-            overall = result["overall"]
-            report.info(
-                f"{day}: {overall['n_drifted_features']} of {overall['n_features']} features drifted, "
-                f"{len(overall['violating_features'])} in violation"
-            )
+            report.info(f"{day}: {_summary(result)}")
             report.stored(partition=day, data_version=data_version, files=files, result=result)
+
+        each_day(report, given.days, store)
 
 
 def _measured(
     day: str, predictions_folder: Path, inference_folder: Path, references: References
 ) -> tuple[Drift, dict[str, Any]]:
-    refuse_malformed(day)
     predictions_file = predictions_folder / day / "predictions.parquet"
     if not predictions_file.is_file():
         raise NotThere(f"{day} has no predictions: {predictions_file} is not there; score the day first")
     predictions = tables.read(predictions_file)
     identity: dict[str, Any] = {
         "partition": day,
-        **{name: _one(predictions, name, day) for name in _OF_THE_DAY},
+        **{name: common_value(predictions, name) for name in _OF_THE_DAY},
         "predictions_data_version": tables.data_version_of(predictions_file),
     }
     if predictions.num_rows == 0:
         return without_rows(), identity
-    current = _scored(day, predictions, tables.read(inference_folder / day / "inference_data.parquet"))
-    return measure(references.of(identity["model_sha256"]), current), identity
+    reference = references.of(identity["model_sha256"])
+    rows_file = inference_folder / day / "inference_data.parquet"
+    rows = tables.read(rows_file)
+    # Those of the model's reference: a model may be older than a feature.
+    features = [name for name in reference.kinds if name != SCORE]
+    tables.refuse_older(rows_file, rows.column_names, features)
+    return measure(reference, _scored(day, predictions, rows, features)), identity
 
 
-def _scored(day: str, predictions: pa.Table, rows: pa.Table) -> pa.Table:
+def _scored(day: str, predictions: pa.Table, rows: pa.Table, features: Sequence[str]) -> pa.Table:
     """Features of a day and the score that each row got."""
     if not rows.column(CLIENT_ID).equals(predictions.column(CLIENT_ID)):
         raise NotThere(
             f"{day} has no predictions of its present rows: got {predictions.num_rows} predictions of other clients "
             f"than the {rows.num_rows} rows of inference_data, expected one for each row in order; score the day again"
         )
-    return rows.select(FEATURE_NAMES).append_column(SCORE, predictions.column(SCORE))
+    return rows.select(features).append_column(SCORE, predictions.column(SCORE))
 
 
-def _one(predictions: pa.Table, name: str, day: str) -> str | None:
-    """Give what all predictions of a day say, None for a day without rows."""
-    found = predictions.column(name).unique().to_pylist()
-    if len(found) > 1:
-        raise ModelError(f"the predictions of {day} have {len(found)} values of {name}, expected one; score it again")
-    return str(found[0]) if found else None
+def _summary(result: Mapping[str, Any]) -> str:
+    overall = result["overall"]
+    if not result["n_rows"]:
+        return str(overall["note"])
+    drifted = f"{overall['n_drifted_features']} of {overall['n_features']} features drifted"
+    return f"{drifted}, {len(overall['violating_features'])} in violation"
 
 
 if __name__ == "__main__":

@@ -14,12 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from credit_default.core import tables
 from credit_default.core.performance import judge
-from credit_default.errors import CreditDefaultError
-from credit_default.steps._daily import parser_of, refuse_malformed, write_result
+from credit_default.steps._daily import common_value, each_day, parser_of, write_result
 from credit_default.steps.reporting import reporting
 
 
@@ -32,12 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     with reporting() as report:
-        for day in given.days:
-            try:
-                result = _measured(day, given.predictions, given.outcomes)
-            except CreditDefaultError as error:
-                report.refused(day, error)
-                continue
+
+        def measure(day: str) -> None:
+            result = _measured(day, given.predictions, given.outcomes)
             name = f"{day}/performance.json"
             data_version = write_result(given.output / name, result)
             report.info(f"{day}: {result['n_joined']} of {result['n_predictions']} predictions have an outcome")
@@ -45,26 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 report.warning(f"{day}: {result['warning']}")
             report.stored(partition=day, data_version=data_version, files={"performance": name}, result=result)
 
+        each_day(report, given.days, measure)
+
 
 def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict[str, Any]:
-    refuse_malformed(day)
     predictions_file = predictions_folder / day / "predictions.parquet"
     outcomes_file = outcomes_folder / day / "outcomes.parquet"
     predictions = tables.read(predictions_file)
     outcomes = tables.read(outcomes_file)
     return {
         "partition": day,
-        "model_name": _one(predictions, "model_name"),
-        "model_version": _one(predictions, "model_version"),
-        "model_sha256": _one(predictions, "model_sha256"),
+        **{name: common_value(predictions, name) for name in ("model_name", "model_version", "model_sha256")},
         "predictions_data_version": tables.data_version_of(predictions_file),
         "outcomes_data_version": tables.data_version_of(outcomes_file),
         **judge(predictions, outcomes, day=day),
     }
-
-
-def _one(predictions: pa.Table, name: str) -> str | None:
-    return str(predictions.column(name)[0].as_py()) if predictions.num_rows else None
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class Reporter(ABC):
         """Say in the run's log what somebody should look at."""
 
     @abstractmethod
+    def error(self, message: str) -> None:
+        """Say in the run's log what somebody has to look at."""
+
+    @abstractmethod
     def _send(self, body: Mapping[str, Any]) -> None:
         """Hand a result to whoever started the step."""
 
@@ -102,8 +106,11 @@ class PipesReporter(Reporter):
     def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
         self._context.log.warning(message)
 
+    def error(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self._context.log.error(message)
+
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
-        self._context.log.error(f"{partition}: {error}")
+        self.error(f"{partition}: {error}")
         super().refused(partition, error)
 
     def _send(self, body: Mapping[str, Any]) -> None:
@@ -118,6 +125,9 @@ class TerminalReporter(Reporter):
 
     def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
         self.info(f"Warning: {message}")
+
+    def error(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self.info(f"Error: {message}")
 
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self.info(f"{partition}: {error}")

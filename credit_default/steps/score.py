@@ -9,8 +9,8 @@ from pathlib import Path
 
 from credit_default.core import model_directory, tables
 from credit_default.core.scoring import score_file
-from credit_default.errors import CreditDefaultError, DayError
 from credit_default.steps import _models
+from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import reporting
 
 
@@ -20,35 +20,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with reporting() as report:
         model = model_directory.load(options.model, _models.expectation(options))
         scored_at = datetime.now(UTC)
-        for day in options.days.split(","):
+
+        def score(day: str) -> None:
             source = options.inference_data / day / "inference_data.parquet"
             path = f"{day}/predictions.parquet"
-            try:
-                summary = score_file(
-                    model,
-                    source,
-                    options.output / path,
-                    as_of=_date(day),
-                    model_name=options.model_name,
-                    model_version=options.model_version,
-                    input_data_version=tables.data_version_of(source),
-                    run_id=options.run_id,
-                    scored_at=scored_at,
-                )
-            except CreditDefaultError as error:
-                report.refused(day, error)
-                continue
+            summary = score_file(
+                model,
+                source,
+                options.output / path,
+                as_of=date.fromisoformat(day),
+                model_name=options.model_name,
+                model_version=options.model_version,
+                input_data_version=tables.data_version_of(source),
+                run_id=options.run_id,
+                scored_at=scored_at,
+            )
             report.info(f"{day}: {summary['rows']:,} rows scored in {summary['seconds']:.2f} s")
             report.stored(
                 partition=day, data_version=summary["data_version"], result=summary, files={"predictions": path}
             )
 
-
-def _date(day: str) -> date:
-    try:
-        return date.fromisoformat(day)
-    except ValueError as error:
-        raise DayError(f"got day {day!r}, expected YYYY-MM-DD") from error
+        each_day(report, options.days, score)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +50,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model-version", required=True, help="its registered version")
     parser.add_argument("--run-id", required=True, help="kept with every prediction")
     parser.add_argument("--inference-data", type=Path, required=True, help="folder with a sub-folder for each day")
-    parser.add_argument("--days", required=True, help="YYYY-MM-DD, separated by commas")
+    parser.add_argument("--days", type=day_list, required=True, help="YYYY-MM-DD, separated by commas")
     parser.add_argument("--output", type=Path, required=True, help="folder to write <day>/predictions.parquet to")
     return parser.parse_args(arguments)
 

@@ -11,7 +11,7 @@ from credit_default.core import lineage
 from credit_default.core.contract import accept
 from credit_default.core.evidence import Finding, Recorded
 from credit_default.core.files import sha256_of
-from credit_default.core.schema import SOURCE_FILE, SOURCE_ROW
+from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default_tests.strategies import clients, write_csv, write_parquet
 
 DAY = "2026-01-31"
@@ -99,6 +99,15 @@ class TestTheLandedFile:
         row = accept([path], dataset="inference").table.slice(4, 1).to_pylist()[0]
         then = [recorded(files=[{"file": path.name, "sha256": sha256_of(path)}])]
         assert verdicts(path, row, then=then) == {"file": "ok", "row": "ok"}
+
+    @pytest.mark.parametrize("client_id", ["clients.csv:3", f"{DAY}/clients.csv:3"])
+    def test_a_made_id_is_that_of_its_row_whether_it_holds_its_day_or_not_yet(self, tmp_path, client_id):
+        path = write_csv(tmp_path / "clients.csv", clients(5), FEATURE_NAMES)
+        row = accept([path], dataset="inference", day=DAY).table.slice(2, 1).to_pylist()[0]
+        then = [taken_in("1", clients=sha256_of(path))]
+        assert verdicts(path, {**row, CLIENT_ID: client_id}, then=then) == {"file": "ok", "row": "ok"}
+        other = {**row, CLIENT_ID: "2026-01-30/clients.csv:3"}
+        assert verdicts(path, other, then=then) == {"file": "ok", "row": "altered"}
 
     def test_a_file_without_a_recorded_hash_is_held_to_the_row_alone(self, landed):
         path, row = landed

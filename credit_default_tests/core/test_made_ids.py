@@ -73,9 +73,28 @@ def test_outcomes_join_the_predictions_of_their_day_and_of_no_other(predicted_wi
 
 def test_an_id_that_a_file_gave_is_nobody_elses():
     given = pa.chunked_array([["2026-01-01/clients.csv:x", "2026-01-02/a.csv:1", "a:1", "2026-01-01/a:1"]])
-    assert made_ids.without_day(given, "2026-01-01").to_pylist() == [*given.to_pylist()[:3], "a:1"]
+    assert made_ids.join_keys(given, "2026-01-01").to_pylist() == [*given.to_pylist()[:3], "a:1"]
     rows = scored(0, with_day=False).append_column(AS_OF, pa.array([None] * A_DAY, pa.date32()))
-    assert made_ids.with_day(rows).equals(rows[CLIENT_ID])
+    assert made_ids.lasting_ids(rows).equals(rows[CLIENT_ID])
+
+
+def test_ids_that_were_written_in_other_ways_before_are_the_clients_that_they_are_now():
+    before = pa.array(["1001.0", "1002", "1.003e3", "NaN", "1004", "1004.0"])
+    arrived = scored(0, with_day=True).slice(0, 6).drop_columns([TARGET]).set_column(0, CLIENT_ID, before)
+    known = pa.table({CLIENT_ID: ["1001", "1002", "1003", "1004"], TARGET: pa.array([0, 1, 1, 0], pa.int8())})
+
+    table, _, counts = curate([], [(DAYS[0], arrived, known)])
+
+    labelled = table.filter(pc.is_valid(table[AS_OF])).select([CLIENT_ID, TARGET]).to_pylist()
+    # Client 1004 has two rows that may differ: none is taken, as if they had landed now.
+    assert [tuple(row.values()) for row in labelled] == [("1001", 0), ("1002", 1), ("1003", 1)]
+    assert counts["outcomes_without_row"] == 1
+    predictions = pa.table({
+        CLIENT_ID: before,
+        "probability_of_default": [0.2] * 6,
+        "predicted_default": [False] * 6,
+    })  # fmt: skip
+    assert judge(predictions, known, day=str(DAYS[0]))["n_outcomes_without_prediction"] == 0
 
 
 def test_a_challenger_is_not_judged_by_rows_that_the_champion_learned_under_the_old_id(tmp_path):

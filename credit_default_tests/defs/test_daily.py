@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from pydantic import Field
 
+from credit_default.core import acceptance
 from credit_default.core.check_names import CURATED_CHECKS
 from credit_default.core.kql import run as kql
 from credit_default.defs import data, monitoring, refusals, scoring, taken_in
@@ -50,12 +51,16 @@ def drift_of(day: str) -> dict[str, Any]:
 
 
 class ScriptedCompute(Compute):
-    """Steps whose days and contents are known beforehand; `refused` maps step and day to what the step says, and
-    `kills` names those at which the system kills it."""
+    """Steps whose days and contents are known beforehand.
+
+    `refused` maps step and day to what the step says, `kills` names those at which the system kills it, and of
+    `worthless` days no row is accepted.
+    """
 
     folder: str
     refused: dict[str, str] = Field(default_factory=dict)
     kills: list[str] = Field(default_factory=list)
+    worthless: list[str] = Field(default_factory=list)
     checks: list[dict[str, Any]] = Field(default_factory=list)
     edition: int = 1
 
@@ -91,7 +96,9 @@ class ScriptedCompute(Compute):
 
     def _result(self, day: str | None) -> dict[str, Any]:
         rows = 100 + int(day[-2:]) if day else 2_000
-        return {"rows": rows, "accepted": rows - 1, "rejected": 1, "by_reason": {"age: number: range": 1},
+        accepted = 0 if day in self.worthless else rows - 1
+        return {"rows": rows, "accepted": accepted, "rejected": rows - accepted, **acceptance.judge(rows, accepted),
+                "by_reason": {"age: number: range": rows - accepted},
                 "files": {"clients.csv": {"rows": rows, "rejected": 1, "sha256": f"sha256 of {day}"}},
                 "mean_pd": 0.2, "origins": {"bundled": rows}}  # fmt: skip
 
@@ -348,6 +355,19 @@ def test_the_record_says_what_each_landed_file_held(play, instance):
     assert file.data == {"file": "clients.csv", "rows": 130, "rejected": 1, "sha256": f"sha256 of {DAYS[0]}"}
 
 
+def test_a_day_of_which_no_row_is_accepted_is_a_success_that_says_so(play, instance, telemetry):
+    assert play(worthless=[DAYS[1]]).success
+    shown = {day: record.metadata for day, record in made(instance, "inference_data").items()}
+    assert {day: of["acceptance"].value for day, of in shown.items()} == {
+        day: "error" if day == DAYS[1] else "ok" for day in DAYS
+    }
+    assert shown[DAYS[1]]["accepted_share"].value == 0
+    assert figures(telemetry, "accepted_share")[DAYS[1]] == [0]
+    wanted = "traces | where message has 'AcceptedRows' | extend data = parse_json(message).data"
+    rows = telemetry.query(f"{wanted} | project severityLevel, day = tostring(data.partition)")
+    assert {row["day"]: row["severityLevel"] for row in rows} == {day: 3 if day == DAYS[1] else 1 for day in DAYS}
+
+
 def test_the_record_holds_the_fingerprint_of_the_files_it_was_made_from(play, instance, landing, storage):
     landing.put(DAYS[0])
     play()
@@ -389,7 +409,8 @@ def test_drift_is_told_to_telemetry_once_a_stored_result(play, telemetry):
     play()
     play()  # the same results again
     traces = Path(telemetry.folder) / "traces.jsonl"
-    query = "traces | extend type = tostring(parse_json(message).type) | summarize n = count() by type"
+    drift = "traces | where message has 'OverallDriftMetrics' or message has 'FeatureDriftMetrics'"
+    query = f"{drift} | extend type = tostring(parse_json(message).type) | summarize n = count() by type"
     assert {row["type"]: row["n"] for row in kql(query, traces).to_pylist()} == {
         "OverallDriftMetrics": len(DAYS),
         "FeatureDriftMetrics": len(DAYS),

@@ -36,10 +36,11 @@ class Sent:
     rows: list[tuple[datetime, str]] = field(default_factory=list)
     most: int = 1_000_000
     broken: str = ""
+    error: Exception = field(default_factory=lambda: QueryError("Azure Monitor does not run this query: no"))
 
     def query(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
         if since.date().isoformat() == self.broken:
-            raise QueryError("Azure Monitor does not run this query: no")
+            raise self.error
         found = [{"message": message} for moment, message in self.rows if since <= moment <= until]
         if len(found) > self.most:
             raise PartialAnswer("Azure Monitor ran this query in part only: too many rows; ask for less")
@@ -216,6 +217,16 @@ def test_a_day_that_cannot_be_exported_drops_out_and_the_others_stand(ask, expor
     assert told.startswith("1 of 3 day(s) failed; the others went on to the end and stand.")
     assert f"{DAYS[1]}: online_inputs: Azure Monitor does not run this query: no" in told
     assert list(made()) == [DAYS[0], DAYS[2]]
+
+
+def test_an_exception_nobody_planned_for_fails_its_day_without_its_text_and_no_other(ask, export, sent, made):
+    for day in DAYS:
+        ask(clients(2), NOON[day])
+    sent.broken, sent.error = DAYS[1], ValueError("secret-cell")
+    result = export()
+    assert list(made()) == [DAYS[0], DAYS[2]]
+    assert f"{DAYS[1]}: online_inputs: ended in ValueError at credit_default/defs/online_inputs.py" in failure(result)
+    assert "secret-cell" not in failure(result)
 
 
 def test_messages_that_cannot_be_read_are_counted_and_do_not_stop_the_others(ask, export, made, storage):

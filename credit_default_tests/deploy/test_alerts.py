@@ -11,7 +11,15 @@ from credit_default.core import kql
 from credit_default_tests.deploy.deployed import ENVIRONMENTS, GIVEN, QUERIES, environment
 
 TEXTS = {path.stem: path.read_text("utf-8") for path in sorted(QUERIES.glob("*.kql"))}
-ALERTS = {"overall_violation", "feature_drift", "failed_scoring", "stale_predictions", "retraining_due"}
+ALERTS = {
+    "overall_violation",
+    "feature_drift",
+    "failed_scoring",
+    "low_acceptance",
+    "stale_predictions",
+    "retraining_due",
+    "unjoined_outcomes",
+}
 DRAWN = {"drift_over_time", "feature_drift", "scoring_over_time", "performance_over_time", "failed_scoring"}
 
 

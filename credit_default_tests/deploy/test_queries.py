@@ -19,14 +19,14 @@ import pytest
 from click.testing import CliRunner
 
 from credit_default.cli import main
-from credit_default.core import kql
+from credit_default.core import acceptance, kql
 from credit_default.core.bins import make_bins
 from credit_default.core.decisions import Answer
 from credit_default.core.drift import SCORE, Reference, measure
 from credit_default.core.performance import DECISION, PROBABILITY, judge
 from credit_default.core.sample import arrivals, development_clients
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.telemetry import drift_records, measurements
+from credit_default.core.telemetry import acceptance_record, drift_records, measurements
 from credit_default.defs import monitoring, retraining, scoring
 from credit_default.defs.failures import run_failures
 from credit_default.defs.jobs import judge_predictions, score_batch
@@ -39,7 +39,7 @@ from credit_default_tests.deploy.deployed import QUERIES
 pytestmark = pytest.mark.slow
 
 DUE = "2 of the last 2 day(s) violate"
-CALM, VIOLATING, REFUSED = "2026-01-30", "2026-01-31", "2026-02-01"
+WORTHLESS, CALM, VIOLATING, REFUSED = "2026-01-29", "2026-01-30", "2026-01-31", "2026-02-01"
 TEXTS = {path.stem: path.read_text("utf-8") for path in sorted(QUERIES.glob("*.kql"))}
 
 
@@ -64,7 +64,9 @@ def performance_of(day: str) -> dict[str, Any]:
     rows = arrivals().slice(0, 2_000)
     score = pc.divide(rows["age"].cast(pa.float64()), 100.0)
     predictions = pa.table({CLIENT_ID: rows[CLIENT_ID], PROBABILITY: score, DECISION: pc.greater(score, 0.4)})
-    outcomes = pa.table({CLIENT_ID: rows[CLIENT_ID], TARGET: rows[TARGET]})
+    # Of one day the outcomes are those of others.
+    named = pc.binary_join_element_wise("other-", rows[CLIENT_ID], "") if day == VIOLATING else rows[CLIENT_ID]
+    outcomes = pa.table({CLIENT_ID: named, TARGET: rows[TARGET]})
     return {"partition": day, "model_version": "7", **judge(predictions, outcomes)}
 
 
@@ -81,12 +83,12 @@ class MeasuringCompute(ScriptedCompute):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """The home of a platform that took in three days, of which one is in violation and one was refused."""
+    """The home of a platform that took in four days: one without an accepted row, one in violation, one refused."""
     root = tmp_path_factory.mktemp("home")
     (root / "jobs").mkdir()
     telemetry = LocalTelemetry(folder=str(root / "telemetry"))
     problem = {f"inference_data/{REFUSED}": "clients.csv, columns age: missing; expected the curated schema"}
-    compute = MeasuringCompute(folder=str(root / "jobs"), refused=problem)
+    compute = MeasuringCompute(folder=str(root / "jobs"), refused=problem, worthless=[WORTHLESS])
     definitions = dg.Definitions(
         assets=[*scoring.ASSETS, *monitoring.ASSETS],
         jobs=[score_batch, judge_predictions],
@@ -98,9 +100,9 @@ def home(tmp_path_factory) -> Path:
         },
     )
     with dg.DagsterInstance.ephemeral() as instance:
-        for job, last in (("score_batch", REFUSED), ("judge_predictions", CALM)):
+        for job, first, last in (("score_batch", WORTHLESS, REFUSED), ("judge_predictions", CALM, VIOLATING)):
             result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance, raise_on_error=False, tags={RANGE_START: CALM, RANGE_END: last}
+                instance=instance, raise_on_error=False, tags={RANGE_START: first, RANGE_END: last}
             )
             for event in result.all_events:
                 if event.event_type_value == "PIPELINE_FAILURE":
@@ -165,6 +167,35 @@ def test_a_run_that_lost_a_day_raises_the_alert_with_its_error(home):
     assert re.fullmatch(r"[0-9a-f-]{36}", row["run_id"])
 
 
+def test_a_day_of_which_no_row_was_accepted_raises_the_alert_until_it_landed_again(home, tmp_path):
+    assert without_moment(rows(TEXTS["low_acceptance"], home)) == [
+        {
+            "day": WORTHLESS,
+            "dataset": "inference_data",
+            "acceptance": "error",
+            "landed": 129,
+            "accepted": 0,
+            "accepted_share": 0.0,
+        }
+    ]
+    telemetry = LocalTelemetry(folder=str(tmp_path / "telemetry"))
+    told = []
+    for run, accepted in enumerate((90, 100, 90)):
+        result = {"rows": 100, "accepted": accepted, "rejected": 100 - accepted, **acceptance.judge(100, accepted)}
+        record = acceptance_record(
+            "credit-card-default", result, dataset="inference_data", partition=CALM, run_id=f"run-{run}"
+        )
+        telemetry.emit([record, record])
+        told.append([row["acceptance"] for row in rows(TEXTS["low_acceptance"], tmp_path)])
+    assert told == [["warning"], [], ["warning"]]
+
+
+def test_a_day_whose_outcomes_do_not_join_raises_the_alert(home):
+    assert without_moment(rows(TEXTS["unjoined_outcomes"], home)) == [
+        {"day": VIOLATING, "outcomes": 2_000, "joined": 0, "joined_share": 0.0}
+    ]
+
+
 def test_a_retraining_that_production_does_not_start_raises_the_alert_with_its_reason(home):
     assert without_moment(rows(TEXTS["retraining_due"], home)) == [
         {"request": "drift_sensor-42", "sensor": "drift_sensor", "told": f"drift_sensor: {DUE}"}
@@ -176,13 +207,14 @@ def test_the_figures_of_each_day_are_drawn(home):
     for name, figures in drawn.items():
         for row in rows(TEXTS[name], home):
             figures[row["day"], row["figure"]] = row["value"]
-    for day in (CALM, VIOLATING):
+    for day in (WORTHLESS, CALM, VIOLATING):
         overall = drift_of(day)["overall"]
         for figure in ("share_drifted_features", "psi", "violation"):
             assert drawn["drift_over_time"].pop((moment(day), figure)) == overall[figure]
         scripted = 100 + int(day[-2:])
         assert drawn["scoring_over_time"].pop((moment(day), "rows_scored")) == scripted
-        assert drawn["scoring_over_time"].pop((moment(day), "rows_rejected")) == 1
+        rejected = scripted if day == WORTHLESS else 1
+        assert drawn["scoring_over_time"].pop((moment(day), "rows_rejected")) == rejected
     for figure in ("roc_auc", "gini", "ks", "brier"):
         assert drawn["performance_over_time"].pop((moment(CALM), figure)) == performance_of(CALM)["metrics"][figure]
     assert not any(drawn.values()), drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,16 +41,16 @@ class Lake:
     #: What the registry would say about its models.
     registered: dict[str, Expectation] = field(default_factory=dict)
 
-    def model(self, name: str, rows: pa.Table | None = None) -> str:
+    def model(self, name: str, rows: pa.Table | None = None, features: Sequence[str] = FEATURE_NAMES) -> str:
         """Store what the drift step reads of a model, and give the model's sha256."""
         content = f"the model {name}".encode()
         sha256 = hashlib.sha256(content).hexdigest()
         directory = self.root / "models" / sha256[:16]
         directory.mkdir(parents=True)
-        table = (development_clients() if rows is None else rows).select(FEATURE_NAMES)
+        table = (development_clients() if rows is None else rows).select(features)
         table = table.append_column(SCORE, score_of(table))
         tables.write(table, directory / "reference.parquet")
-        (directory / "bins.json").write_text(json.dumps(make_bins(table, [*FEATURE_NAMES, SCORE])))
+        (directory / "bins.json").write_text(json.dumps(make_bins(table, [*features, SCORE])))
         (directory / "model.skops").write_bytes(content)
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
         (directory / "manifest.json").write_text(json.dumps({"model_sha256": sha256, "files": files}))

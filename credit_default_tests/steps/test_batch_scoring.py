@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import traceback
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core import predictions, tables
 from credit_default.core.schema import PROBABILITY
 from credit_default.core.scoring import score_file
-from credit_default.errors import HashMismatch, NotThere, UnreadableFile
+from credit_default.errors import CreditDefaultError, HashMismatch, NotThere, UnreadableFile
 from credit_default.steps import batch_scoring
 from credit_default_tests import trained
 
@@ -127,6 +129,22 @@ def test_a_file_that_cannot_be_scored_fails_its_mini_batch_and_is_told(deployed,
     told = json.loads(failure.read_text())
     assert (told["file"], told["error_type"]) == ("broken.csv", "UnreadableFile")
     assert len(made(deployed, ".scores.parquet")) == 1
+
+
+def test_the_other_files_of_a_mini_batch_are_scored_whatever_is_wrong_with_one(deployed, tmp_path, accepted):
+    spoilt = tmp_path / "spoilt" / "inference_data.parquet"
+    rows = tables.read(accepted)
+    cells = pa.array(["secret-cell"] * rows.num_rows)
+    position = rows.column_names.index("credit_limit")
+    tables.write(rows.set_column(position, "credit_limit", cells), spoilt, data_version="spoilt")
+    with pytest.raises(CreditDefaultError) as raised:
+        batch_scoring.run([str(spoilt), str(accepted)])
+    assert "secret-cell" not in "".join(traceback.format_exception(raised.value))
+    assert len(made(deployed, ".scores.parquet")) == 1
+    (failure,) = made(deployed, ".failure.json")
+    told = json.loads(failure.read_text())
+    assert "credit_limit" in told["error"]
+    assert "secret-cell" not in told["error"]
 
 
 def test_a_day_without_clients_becomes_a_file_without_rows(deployed, tmp_path):

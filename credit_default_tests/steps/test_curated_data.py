@@ -104,3 +104,23 @@ def test_the_same_lake_is_the_same_data_version(run, tmp_path, capsys):
     labelled_day(tmp_path, DAY, clients(3, start=10), {"11": 1}, capsys)
 
     assert run()[0] == run()[0]
+
+
+def test_a_day_that_cannot_be_read_or_lacks_a_column_is_left_out_by_name_and_the_others_count(
+    run, curated, tmp_path, capsys
+):
+    days = ("2026-01-01", "2026-01-02", "2026-01-03")
+    for number, day in enumerate(days):
+        labelled_day(tmp_path, day, clients(2, start=10 * number), {str(10 * number + 1): 1}, capsys)
+    older = tmp_path / "inference_data" / days[0] / "inference_data.parquet"
+    tables.write(tables.read(older).drop_columns(["age"]), older, data_version="older")
+    (tmp_path / "outcomes" / days[2] / "outcomes.parquet").write_bytes(b"PAR1 but not all of it")
+
+    result, said = run()
+
+    assert [str(day) for day in curated()[AS_OF].drop_null().to_pylist()] == [days[1]]
+    left_out = result["result"]["labelled_days_left_out"]
+    assert list(left_out) == [days[0], days[2]]
+    assert "lacks the column age: this day was ingested before it existed" in left_out[days[0]]
+    assert "expected a complete Parquet file" in left_out[days[2]]
+    assert f"{days[0]} is left out of the training data: " in said

@@ -77,6 +77,24 @@ def test_rejected_rows_go_to_a_file_of_their_own_and_are_counted(run, landing, t
     assert SECRET not in said
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "share", "verdict"), [(0, 1.0, "ok"), (1, 0.95, "ok"), (2, 0.9, "warning"), (20, 0.0, "error")]
+)
+def test_too_small_an_accepted_share_is_said_and_the_day_is_made_all_the_same(run, landing, spoilt, share, verdict):
+    rows = [client(number, **({"age": SECRET} if number < spoilt else {})) for number in range(20)]
+    write_csv(landing / DAY / "a.csv", rows)
+
+    results, said = run(DAY)
+
+    result = results[DAY]["result"]
+    assert (result["accepted_share"], result["acceptance"]) == (share, verdict)
+    level = {"ok": "", "warning": "Warning: ", "error": "Error: "}[verdict]
+    assert said.startswith(f"{level}{DAY}: {20 - spoilt} of 20 rows accepted, from 1 file")
+    assert ("expected at least 95%" in said) == (verdict != "ok")
+    assert ("age: not a number" in said) == (verdict != "ok")
+    assert SECRET not in said
+
+
 def not_utf8(path):
     path.write_bytes(csv_text([client(0, sex=f"{SECRET}é")]).encode("latin-1"))
 
@@ -261,6 +279,7 @@ def test_a_day_of_headers_alone_is_stored_without_rows(run, landing, tmp_path):
     results, _ = run(DAY)
 
     assert results[DAY]["result"]["rows"] == 0
+    assert (results[DAY]["result"]["accepted_share"], results[DAY]["result"]["acceptance"]) == (None, "ok")
     assert tables.read(tmp_path / "out" / DAY / "inference_data.parquet").num_rows == 0
 
 

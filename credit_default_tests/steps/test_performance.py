@@ -1,7 +1,9 @@
 import json
 
+import pyarrow as pa
 import pytest
 
+from credit_default.core import tables
 from credit_default.steps.performance import main
 from credit_default_tests.steps.days import Lake, day_of, told
 
@@ -49,3 +51,22 @@ def test_a_day_that_lacks_outcomes_or_predictions_is_refused_and_the_others_go_o
     assert "2026-01-01/outcomes.parquet is not there" in said
     assert "2026-01-02/predictions.parquet: expected a complete Parquet file" in said
     assert "2026-01-04/predictions.parquet is not there" in said
+
+
+@pytest.mark.parametrize("column", ["model_name", "model_version", "model_sha256"])
+def test_a_day_that_several_models_scored_is_refused_as_in_drift_and_the_others_go_on(lake, run, column):
+    path = lake.root / "predictions/2026-01-02/predictions.parquet"
+    scored = tables.read(path)
+    values = pa.array(["another", *scored[column].to_pylist()[1:]])
+    tables.write(scored.set_column(scored.column_names.index(column), column, values), path, data_version="mixed")
+    stored, said = run("2026-01-01", "2026-01-02", "2026-01-03")
+    assert list(stored) == ["2026-01-01", "2026-01-03"]
+    assert f"2026-01-02: the predictions have 2 values of {column}, expected one; score the day again." in said
+
+
+def test_a_day_that_ends_in_an_exception_nobody_planned_for_is_refused_and_the_others_go_on(lake, run):
+    path = lake.root / "outcomes/2026-01-02/outcomes.parquet"
+    tables.write(tables.read(path).drop_columns(["default_payment_next_month"]), path, data_version="spoilt")
+    stored, said = run("2026-01-01", "2026-01-02", "2026-01-03")
+    assert list(stored) == ["2026-01-01", "2026-01-03"]
+    assert "2026-01-02: ended in KeyError at credit_default/core/performance.py, line" in said

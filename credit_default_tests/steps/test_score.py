@@ -71,6 +71,23 @@ def test_a_day_that_cannot_be_scored_is_refused_and_the_others_go_on(model, arri
     assert "someday: " in output.err
 
 
+def test_a_day_is_refused_for_whatever_reason_without_a_word_of_its_cells(model, arrived, tmp_path, capsys):
+    older, spoilt = (arrived / day / "inference_data.parquet" for day in DAYS[:2])
+    rows = tables.read(older)
+    tables.write(rows.drop_columns(["credit_limit"]), older, data_version="older")
+    cells = pa.array(["secret-cell"] * rows.num_rows)
+    position = rows.column_names.index("credit_limit")
+    tables.write(rows.set_column(position, "credit_limit", cells), spoilt, data_version="spoilt")
+    score.main(_arguments(model, arrived, tmp_path / "out"))
+    output = capsys.readouterr()
+    assert [json.loads(line)["partition"] for line in output.out.splitlines()] == [DAYS[2]]
+    assert f"{DAYS[0]}: {older} lacks the column credit_limit: this day was ingested before it existed" in output.err
+    assert f"{DAYS[1]}: " in output.err
+    assert "credit_limit" in output.err.splitlines()[1]
+    assert "secret-cell" not in output.err
+    assert not (tmp_path / "out" / DAYS[1] / "predictions.parquet").exists()
+
+
 def test_no_day_is_scored_by_a_model_that_is_not_the_registered_one(model, arrived, tmp_path, capsys):
     with pytest.raises(SystemExit, match="HashMismatch"):
         score.main(_arguments((model[0], Expectation("0" * 64, None)), arrived, tmp_path / "out"))

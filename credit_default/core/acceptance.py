@@ -1,0 +1,22 @@
+"""The accepted share of what landed for a day, and when somebody has to look at it.
+
+A day of which rows are refused is made all the same: the verdict is told beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Acceptance = Literal["ok", "warning", "error"]
+
+#: Below this share of a day's rows it is a warning; that none is accepted is an error. Here until it is configuration.
+MIN_ACCEPTED_SHARE = 0.95
+
+
+def judge(rows: int, accepted: int) -> dict[str, Any]:
+    """Return ``accepted_share`` (None when nothing but a header landed) and ``acceptance``, the verdict on it."""
+    share = accepted / rows if rows else None
+    verdict: Acceptance = "ok"
+    if share is not None and share < MIN_ACCEPTED_SHARE:
+        verdict = "warning" if accepted else "error"
+    return {"accepted_share": share, "acceptance": verdict}
