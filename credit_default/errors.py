@@ -22,6 +22,8 @@
     ├── UnexpectedError        an exception that nobody planned for ended a piece of work
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
+    │   │   ├── JobKilled      the system killed it, mostly because memory ran out
+    │   │   └── JobTimedOut    it ran for longer than it may
     │   └── JobCancelled       somebody stopped it
     └── QueryError             a KQL query cannot be run
         └── PartialAnswer      it asks for more than is answered at once
@@ -109,6 +111,24 @@ class JobError(CreditDefaultError):
 
 class JobFailed(JobError):
     """A job failed by itself."""
+
+
+class JobKilled(JobFailed):
+    """The system killed a job, mostly because memory ran out.
+
+    Attributes
+    ----------
+    cause
+        How it ended, without what it printed.
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class JobTimedOut(JobFailed):
+    """A job ran for longer than it may, and was stopped."""
 
 
 class JobCancelled(JobError):

@@ -172,7 +172,8 @@ def _of_type(kind: pa.DataType) -> Callable[[Sequence[Any]], pa.Array]:
             return pa.array([None if n is None else Decimal(n) / 2 for n in numbers], kind)
         if pa.types.is_floating(kind):
             drawn = [np.nan if n is None else [np.inf, 0.1, -0.0, n][n % 4] for n in numbers]
-            return pa.array(np.array(drawn, kind.to_pandas_dtype()), kind)
+            with np.errstate(over="ignore"):
+                return pa.array(np.array(drawn, np.float64).astype(kind.to_pandas_dtype()), kind)
         if pa.types.is_temporal(kind):
             return values.cast(pa.int32() if kind.bit_width == 32 else pa.int64(), safe=False).view(kind)
         return values.cast(kind, safe=False)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from credit_default.core.csv_format import count_columns, refuse_other_formats, refuse_other_layouts
+from credit_default.core.csv_format import count_columns, line_at, refuse_other_formats, refuse_other_layouts
 from credit_default.core.limits import Limits
 from credit_default.core.raw_file import MalformedRow, RawFile, refuse_columns, refuse_repeated, refuse_row
 from credit_default.errors import ContractError, UnreadableFile
@@ -141,8 +141,7 @@ def _refuse_long_lines(name: str, data: bytes, limits: Limits) -> None:
         reach = start + limits.max_row_bytes + 1
         end = max(data.rfind(b"\n", start, reach), data.rfind(b"\r", start, reach))
         if end < 0:
-            line = data.count(b"\n", 0, start) + 1
-            refuse_row(f"{name}, line {line}", limits)
+            refuse_row(f"{name}, line {line_at(data, start)}", limits)
         start = end + 1
 
 

@@ -54,8 +54,12 @@ def refuse_other_formats(name: str, data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UnreadableFile(f"{name}, line {line}: is not UTF-8; {_AS_UTF8}") from None
+        raise UnreadableFile(f"{name}, line {line_at(data, error.start)}: is not UTF-8; {_AS_UTF8}") from None
+
+
+def line_at(data: bytes, position: int) -> int:
+    """Return the number of the line that a position is in, whatever ends the lines."""
+    return (data.count(b"\n", 0, position) or data.count(b"\r", 0, position)) + 1
 
 
 def _without_mark(sample: bytes) -> str | None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from credit_default.core.memory import usable_memory
 from credit_default.errors import SettingsError
+from credit_default.variables import VariableReader
 
 MAX_COLUMNS_VARIABLE = "CREDIT_DEFAULT_MAX_COLUMNS"
 MAX_ROW_MB_VARIABLE = "CREDIT_DEFAULT_MAX_ROW_MB"
 MAX_MEMORY_SHARE_VARIABLE = "CREDIT_DEFAULT_MAX_MEMORY_SHARE"
 
 #: A table of ours has 25 columns; each column of a file costs time and memory however few rows it has.
-_COLUMNS = range(50, 100_001)
+_COLUMNS = (50, 100_000)
 #: A text of Arrow holds less than 2 GB.
-_ROW_MB = range(1, 1025)
-_LEAST_SHARE, _LARGEST_SHARE = 0.01, 0.9
+_ROW_MB = (1, 1024)
+_SHARE = (0.01, 0.9)
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,24 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def read_limits(environ: Mapping[str, str]) -> tuple[Limits, list[str]]:
-    """Read the limits, and what is wrong with the settings; a limit that is malformed keeps its default."""
-    problems: list[str] = []
-    usual = DEFAULT_LIMITS
-    columns = _whole(environ, MAX_COLUMNS_VARIABLE, usual.max_columns, _COLUMNS, "columns of a file", problems)
-    row_mb = _whole(environ, MAX_ROW_MB_VARIABLE, usual.max_row_mb, _ROW_MB, "MB of a row", problems)
-    share, written = usual.max_memory_share, environ.get(MAX_MEMORY_SHARE_VARIABLE, "").strip()
-    if written:
-        try:
-            share = float(written)
-        except ValueError:
-            share = 0.0
-        if not _LEAST_SHARE <= share <= _LARGEST_SHARE:
-            expected = f"a share of the memory, {_LEAST_SHARE} to {_LARGEST_SHARE}"
-            problems.append(f"{MAX_MEMORY_SHARE_VARIABLE} is {written!r}; expected {expected}")
-            share = usual.max_memory_share
-    return Limits(columns, row_mb, share), problems
+def read_limits(reader: VariableReader) -> Limits:
+    """Read the limits; what is wrong with them is in the reader's problems."""
+    usual, (fewest, most), (smallest, largest) = DEFAULT_LIMITS, _COLUMNS, _ROW_MB
+    return Limits(
+        max_columns=reader.whole_number(
+            MAX_COLUMNS_VARIABLE, usual.max_columns, "columns of a landed file", minimum=fewest, maximum=most
+        ),
+        max_row_mb=reader.whole_number(
+            MAX_ROW_MB_VARIABLE, usual.max_row_mb, "MB of a row of a landed file", minimum=smallest, maximum=largest
+        ),
+        max_memory_share=reader.share(
+            MAX_MEMORY_SHARE_VARIABLE,
+            usual.max_memory_share,
+            "the part of the memory of a step that the landed files of a day may take",
+            minimum=_SHARE[0],
+            maximum=_SHARE[1],
+        ),
+    )
 
 
 def current_limits() -> Limits:
@@ -87,19 +88,8 @@ def current_limits() -> Limits:
     SettingsError
         Naming every variable that is malformed.
     """
-    limits, problems = read_limits(os.environ)
-    if problems:
-        raise SettingsError("; ".join(problems))
+    reader = VariableReader(os.environ)
+    limits = read_limits(reader)
+    if reader.problems:
+        raise SettingsError(f"{'; '.join(reader.problems)}.")
     return limits
-
-
-def _whole(  # noqa: PLR0917 - what a setting is
-    environ: Mapping[str, str], variable: str, usual: int, allowed: range, what: str, problems: list[str]
-) -> int:
-    written = environ.get(variable, "").strip() or str(usual)
-    if written.isascii() and written.isdecimal() and len(written) <= len(str(allowed[-1])):
-        number = int(written)
-        if number in allowed:
-            return number
-    problems.append(f"{variable} is {written!r}; expected a whole number of {what}, {allowed[0]:,} to {allowed[-1]:,}")
-    return usual

@@ -58,9 +58,10 @@ class TestWholeFilesThatCannotBeRead:
         assert "no sound Parquet file" in refusal(tmp_path / "latin.parquet")
 
     def test_bytes_that_are_not_utf8_with_their_line(self, tmp_path):
-        path = write(tmp_path, f"name,note\n{SECRET},1\n{SECRET},Zürich\n".encode("latin-1"))
+        for end in ("\n", "\r\n", "\r"):
+            path = write(tmp_path, end.join(["name,note", f"{SECRET},1", f"{SECRET},Zürich"]).encode("latin-1"))
 
-        assert "line 3: is not UTF-8" in refusal(path)
+            assert "line 3: is not UTF-8" in refusal(path)
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
     @pytest.mark.parametrize("text", [f"a,b\n{SECRET},2\n", f"größe;ж\r\n{SECRET};2\r\n" + "1;2\r\n" * 99])

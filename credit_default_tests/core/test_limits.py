@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core.files import ReadFiles, read_file
-from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
+from credit_default.core.limits import Limits
 from credit_default.core.memory import usable_memory
 from credit_default.errors import ContractError, SettingsError, UnreadableFile
+from credit_default.settings import read
 from credit_default_tests.core.test_files import SECRET, refusal, write
 
 NOTHING = "0::/nothing\n"
@@ -98,7 +99,7 @@ class TestRows:
 
         told = refusal(path)
 
-        assert ", line 3: a row is larger than 1 MB" in told or end == "\r"
+        assert ", line 3: a row is larger than 1 MB" in told
         assert told.endswith("or raise CREDIT_DEFAULT_MAX_ROW_MB")
 
     def test_a_parquet_file_too(self, tmp_path, setting):
@@ -236,10 +237,9 @@ told = usable_memory() == resource.getrlimit(resource.RLIMIT_AS)[0]
 
 class TestSettings:
     def test_they_have_defaults_and_travel_as_variables(self):
-        assert read_limits({}) == (DEFAULT_LIMITS, [])
-        assert Limits(1000, 64, 0.5) == DEFAULT_LIMITS
-        other = Limits(2000, 1, 0.25)
-        assert read_limits(other.as_variables()) == (other, [])
+        assert read({}).limits == Limits(max_columns=1000, max_row_mb=64, max_memory_share=0.5)
+        other = Limits(max_columns=2000, max_row_mb=1, max_memory_share=0.25)
+        assert read(other.as_variables()).limits == other
 
     def test_everything_that_is_wrong_is_said_at_once(self):
         wrong = {
@@ -247,11 +247,13 @@ class TestSettings:
             "CREDIT_DEFAULT_MAX_ROW_MB": "-1",
             "CREDIT_DEFAULT_MAX_MEMORY_SHARE": "nan",
         }
-        limits, problems = read_limits(wrong)
-        assert limits == DEFAULT_LIMITS
-        assert [problem.split(" is ")[0] for problem in problems] == list(wrong)
-        assert problems[0].endswith("is '10'; expected a whole number of columns of a file, 50 to 100,000")
-        assert problems[2].endswith("is 'nan'; expected a share of the memory, 0.01 to 0.9")
+        with pytest.raises(SettingsError) as caught:
+            read(wrong)
+        problems = str(caught.value).split("; CREDIT")
+        assert len(problems) == 3
+        assert "MAX_COLUMNS is '10'; expected a whole number, 50 to 100,000 (columns of a landed file)" in problems[0]
+        assert "MAX_ROW_MB is '-1'; expected a whole number, 1 to 1,024" in problems[1]
+        assert "MAX_MEMORY_SHARE is 'nan'; expected a share, 0.01 to 0.9" in problems[2]
 
     def test_a_process_that_is_started_with_a_wrong_one_says_so(self, tmp_path, setting):
         setting("COLUMNS", "many")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 
 import pyarrow as pa
@@ -21,6 +22,8 @@ ROWS = 60
 #: Values that stand in cells of bad files: no message, log or metadata may repeat them.
 WORD, NUMBER = "Zyxwelt", "-74185296"
 FIRST = ago(60)
+#: More columns than a file may have.
+WIDE = [f"more {number}" for number in range(1000)]
 
 
 def rows(**first: object) -> list[dict[str, object]]:
@@ -55,6 +58,8 @@ TAKEN = {
     "byte order mark": (b"\xef\xbb\xbf" + csv_text(rows()).encode(), {}),
     "columns": (in_another_order_with_more_columns(), {}),
     "header only": (csv_text(rows()).splitlines()[0] + "\n", {}),
+    "commas behind rows": (csv_text(rows()).replace("\n", ",,\n").replace(",,\n", "\n", 1), {}),
+    "twice, with companions": (csv_text(rows(), FEATURE_NAMES), {}),
 }
 #: What arrives, and what the failed run must say about it.
 REFUSED = {
@@ -64,24 +69,35 @@ REFUSED = {
     "not UTF-8": (csv_text(rows()).replace("university", f"{WORD}\xe9", 1).encode("latin-1"), "is not UTF-8"),
     "folder": (None, "x.csv: is a folder"),
     "dangling link": (None, "gone.csv: is a link; put the file itself here"),
+    "link to outside": (None, "x.csv: is a link; put the file itself here"),
+    "pipe": (None, "x.csv: is a pipe"),
+    "name": (None, r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"),
+    "semicolons": (csv_text(rows(education=WORD)).replace(",", ";"), "separated by semicolons, expected commas"),
+    "UTF-16": (csv_text(rows(education=WORD)).encode("utf-16"), "is UTF-16, expected UTF-8"),
+    "title": (f"{WORD}\n{csv_text(rows())}", "the names of the columns are in line 2"),
+    "wide": (csv_text([{**row, **dict.fromkeys(WIDE, WORD)} for row in rows()]), "has more than 1,000 columns"),
 }
+#: What stands beside a good file of a day, by the day's kind, in place of a file of its own.
+BESIDE = {
+    "folder": lambda folder: (folder / "x.csv").mkdir(),
+    "dangling link": lambda folder: (folder / "gone.csv").symlink_to(folder / "nowhere.csv"),
+    "link to outside": lambda folder: (folder / "x.csv").symlink_to(folder.parent / DAYS["good"] / "bad.csv"),
+    "pipe": lambda folder: os.mkfifo(folder / "x.csv"),
+    "name": lambda folder: (folder / os.fsdecode(b"Kunden-M\xe4rz.csv")).write_text(csv_text(rows())),
+    "empty beside good": lambda folder: (folder / "bad.csv").touch(),
+}
+COMPANIONS = ("bad.csv.md5", "desktop.ini", "next.csv.part")
 DAYS = dict(zip([*TAKEN, *REFUSED], days_from(FIRST, len(TAKEN) + len(REFUSED)), strict=True))
 
 
 def land_all(world: World) -> None:
     for kind, (content, _) in {**TAKEN, **REFUSED}.items():
-        day = DAYS[kind]
-        if kind == "folder":
-            world.land(day, "good.csv", csv_text(rows()))
-            (world.landing / "inference" / "batch" / day / "x.csv").mkdir()
-        elif kind == "dangling link":
-            world.land(day, "good.csv", csv_text(rows()))
-            (world.landing / "inference" / "batch" / day / "gone.csv").symlink_to(world.home / "nowhere.csv")
-        elif kind == "empty beside good":
-            world.land(day, "good.csv", csv_text(rows()))
-            world.land(day, "bad.csv", content)
+        if kind in BESIDE:
+            BESIDE[kind](world.land(DAYS[kind], "good.csv", csv_text(rows())).parent)
         else:
-            world.land(day, "bad.parquet" if kind == "truncated Parquet" else "bad.csv", content)
+            world.land(DAYS[kind], "bad.parquet" if kind == "truncated Parquet" else "bad.csv", content)
+    for name in ("same.csv", *COMPANIONS):
+        world.land(DAYS["twice, with companions"], name, TAKEN["twice, with companions"][0])
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +118,7 @@ def test_the_run_names_each_bad_day_with_its_file_and_what_was_expected_and_no_o
     assert set(lines) == {DAYS[kind] for kind in REFUSED}
     for kind, (_, message) in REFUSED.items():
         assert message in lines[DAYS[kind]], kind
-        assert re.search(r"inference_data: (bad|x|gone)\.(csv|parquet)\b", lines[DAYS[kind]]), kind
+        assert re.search(r"inference_data: (bad|x|gone|Kunden-M\\xe4rz)\.(csv|parquet)\b", lines[DAYS[kind]]), kind
     line_of_bad_byte = REFUSED["not UTF-8"][0].split(WORD.encode())[0].count(b"\n") + 1
     assert f"bad.csv, line {line_of_bad_byte}: " in lines[DAYS["not UTF-8"]]
     assert "expected, in any order: " in lines[DAYS["missing column"]]
@@ -155,6 +171,17 @@ def test_spelling_order_and_more_columns_change_no_prediction(after):
         assert other["probability_of_default"].equals(good["probability_of_default"])
     named = after.made_days("inference_data")[DAYS["columns"]].metadata["extra_columns"].value
     assert set(named.split(", ")) == {"branch", "segment"}
+
+
+def test_the_same_bytes_are_taken_once_and_what_was_not_read_is_named(after):
+    metadata = after.made_days("inference_data")[DAYS["twice, with companions"]].metadata
+    files = {record.data["file"]: record.data for record in metadata["files"].value.records}
+    assert {name: (about["rows"], about["same_as"]) for name, about in files.items()} == {
+        "bad.csv": (ROWS, ""),
+        "same.csv": (0, "bad.csv"),
+    }
+    assert files["bad.csv"]["sha256"] == files["same.csv"]["sha256"]
+    assert all(name in metadata["files_not_read"].value for name in ("same.csv", *COMPANIONS))
 
 
 def test_no_message_log_metadata_or_trace_repeats_a_value_of_a_row(after):

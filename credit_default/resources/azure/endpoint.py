@@ -63,8 +63,9 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             elif outcome.error_type is not None:
                 yield Refused(day, outcome.error, outcome.error_type)
             else:
-                context.log.error(f"{day}: {outcome.error}")
-                broken = broken or outcome
+                context.log.error(f"{day}: {outcome.failure}")
+                # A kill first: days that were killed are tried again.
+                broken = outcome if broken is None or outcome.ending.killed else broken
         if broken is not None:
             raise failure_of(broken)
 
@@ -151,6 +152,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                             "CREDIT_DEFAULT_MODEL_VERSION": model.version,
                             "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
                             "DO_NOT_TRACK": "1",
+                            **self.compute.limits,
                         },
                     ),
                 )

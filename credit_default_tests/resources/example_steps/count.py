@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from credit_default.core.limits import current_limits
 from credit_default.errors import InputError
 from credit_default.steps.reporting import reporting
 
@@ -40,7 +41,8 @@ def main():
             (given.output / day / "count.txt").write_text(f"{day}\n")
             report.info(f"counted {day}")
             files = {"count": f"{day}/count.txt"}
-            result = {"rows": 1, "read": read(given.source) if given.source else None}
+            limits = current_limits().as_variables()
+            result = {"rows": 1, "read": read(given.source) if given.source else None, "limits": limits}
             report.stored(partition=day, data_version=f"v-{day}", result=result, files=files)
         print("printed by the step")
         if given.fail == "raise":
