@@ -51,7 +51,7 @@ def as_decimal(column):
 
 
 def as_text(column):
-    return pa.array([repr(value) for value in column.to_pylist()], pa.large_string())
+    return pa.array([repr(value) for value in column.to_pylist()], pa.string_view())
 
 
 def as_bytes(column):
