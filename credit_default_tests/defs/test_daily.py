@@ -18,7 +18,16 @@ from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import RANGE_END, RANGE_START
 from credit_default.errors import JobKilled
 from credit_default.resources.local.telemetry import LocalTelemetry
-from credit_default.resources.ports import BatchEndpoint, Compute, EndpointState, Message, Refused, Stored
+from credit_default.resources.ports import (
+    BatchEndpoint,
+    Compute,
+    EndpointState,
+    Message,
+    ModelRegistry,
+    ModelVersion,
+    Refused,
+    Stored,
+)
 
 DAYS = ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
 #: The step that makes each asset.
@@ -121,6 +130,22 @@ class ScriptedEndpoint(BatchEndpoint):
         raise NotImplementedError
 
 
+class EmptyRegistry(ModelRegistry):
+    """Knows of no model: the scripted steps need none."""
+
+    def versions(self) -> list[ModelVersion]:
+        return []
+
+    def register(self, key, *, sha256, tags):
+        raise NotImplementedError
+
+    def get(self, version_or_alias):
+        raise NotImplementedError
+
+    def set_alias(self, alias, version):
+        raise NotImplementedError
+
+
 @pytest.fixture
 def telemetry(tmp_path) -> LocalTelemetry:
     return LocalTelemetry(folder=str(tmp_path / "telemetry"))
@@ -140,6 +165,7 @@ def play(instance, storage, telemetry, tmp_path):
                 "compute": compute,
                 "storage": storage,
                 "endpoint": ScriptedEndpoint(compute=compute),
+                "registry": EmptyRegistry(),
                 "telemetry": telemetry,
             },
         )

@@ -138,13 +138,13 @@ except StorageError as error:
 """
 
 
-def test_a_day_that_may_not_be_read_is_a_problem_of_its_own(storage, day, tmp_path):
+def test_a_day_that_may_not_be_read_is_a_problem_of_its_own(storage, day):
     closed = {storage.path("landing/unreadable"): 0o000, storage.path("landing/closed"): 0o444}
     for folder, mode in closed.items():  # the second may be listed and not looked into
         folder.mkdir()
         (folder / "clients.csv").write_text("client_id")
         folder.chmod(mode)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (day, *day.parents[:5]):
         folder.chmod(0o755)
     looked = subprocess.run([sys.executable, "-c", LOOK, storage.root], capture_output=True, text=True, check=False)
     for folder in closed:

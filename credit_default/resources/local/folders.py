@@ -75,16 +75,21 @@ def scan(path: Path, *, follow: bool = False) -> FolderState:
 
 def is_plain_file(path: Path) -> bool:
     """Whether there is a file in the place of a folder."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    return _kind(path) == stat.S_IFREG
 
 
 def describe_problem(error: OSError, path: Path | None = None) -> str:
     """Say why a folder cannot be listed, and what to do."""
-    if path is not None and path.is_symlink():
+    if path is not None and _kind(path) == stat.S_IFLNK:
         return "a link, and links are not followed; put the folder itself here"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "this user may not read it; give the user that runs the platform the right to read the folder"
     return f"cannot be listed ({os.strerror(error.errno or errno.EIO)}); look at the folder, or remove it"
+
+
+def _kind(path: Path) -> int | None:
+    """Return what is there, or None when nobody may know."""
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except OSError:
+        return None
