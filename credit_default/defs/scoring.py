@@ -9,11 +9,13 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default import settings
 from credit_default.core.telemetry import drift_measurements, drift_records, measurements
 from credit_default.defs import columns, metadata
 from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
+from credit_default.defs.retention import kept_until
 from credit_default.resources.ports import BatchEndpoint, Compute, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
 
@@ -126,7 +128,8 @@ def _measure(
         named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
         run_id = context.run.run_id
         telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
-        yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
+        shown = metadata.drifted(result, storage.uri(report), kept_until(settings.read().keep_reports))
+        yield materialised_day("drift_metrics", stored, shown)
 
 
 ASSETS: list[Any] = [score_days]

@@ -62,6 +62,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file somewhere below a key, and when it was last written."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
 class Change:
     """What the files of a folder are now: a hash that changes when they do, and how long ago the last one changed."""
 
@@ -153,6 +162,13 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         """
         yield from self.run(context, step, inputs=inputs, options={**options, "trials": str(trials)})
 
+    def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: ARG002 - see below
+        """Remove what jobs left behind, if nothing of it has changed since a moment; returns the jobs' names.
+
+        Jobs of runs that are `under_way` (`resources.messages.runs_under_way`) are kept, whatever their age.
+        """
+        return []
+
 
 class Storage(dg.ConfigurableResource[Any], ABC):
     """Keeps tables, models and reports under keys such as ``predictions/2026-01-31/predictions.parquet``."""
@@ -168,6 +184,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
     @abstractmethod
     def entries(self, key: str) -> list[Entry]:
         """List what lies directly below a folder, by name; nothing when the folder is not there."""
+
+    @abstractmethod
+    def files(self, key: str) -> Iterator[StoredFile]:
+        """Yield every file below a folder, at any depth and hidden ones too, but no links; nothing without a folder."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:

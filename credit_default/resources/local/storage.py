@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,7 +18,7 @@ from pydantic import Field
 
 from credit_default import permissions
 from credit_default.errors import NotThere, StorageError
-from credit_default.resources.ports import Change, Entry, Storage
+from credit_default.resources.ports import Change, Entry, Storage, StoredFile
 
 _LONGEST_WAIT_SECONDS = 300.0
 #: Folder in which files from outside arrive.
@@ -49,6 +51,14 @@ class LocalStorage(Storage):
                 return sorted(entries, key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def files(self, key: str) -> Iterator[StoredFile]:  # noqa: D102 - see the port
+        for folder, _, names in os.walk(self.path(key)):
+            for path in (Path(folder, name) for name in sorted(names)):
+                status = _status(path)
+                if status is not None and stat.S_ISREG(status.st_mode) and not path.is_symlink():
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield StoredFile(path.relative_to(self.root).as_posix(), status.st_size, modified)
 
     def read(self, key: str) -> bytes:  # noqa: D102 - see the port
         try:
@@ -93,6 +103,8 @@ class LocalStorage(Storage):
         kept = f"{into}/{name}{present.suffix}"
         if not self.exists(kept):
             self.publish(str(present), kept)
+            # Retention counts from here on; the time when it was made is in the table.
+            self.path(kept).touch()
 
     def remove(self, key: str) -> None:  # noqa: D102 - see the port
         self.path(key).unlink(missing_ok=True)
