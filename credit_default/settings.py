@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
+from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
@@ -135,41 +137,49 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises
     ------
     SettingsError
-        Naming every variable that is malformed, what was got and what was expected.
+        Naming every variable that is malformed, what was got and what was expected; those of an Azure environment too.
     """
-    problems: list[str] = []
-    name = environ.get(ENVIRONMENT_VARIABLE, "").strip() or Environment.LOCAL
-    environment = Environment.LOCAL
-    try:
-        environment = Environment(name)
-    except ValueError:
-        choices = ", ".join(Environment)
-        problems.append(f"{ENVIRONMENT_VARIABLE} is {name!r}; set it to one of {choices}, or unset it for local")
+    # A new setting is a field of Settings and a line here: the reader adds what is wrong with it to the others.
+    reader = VariableReader(environ)
+    environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
+    settings = Settings(
+        environment=environment,
+        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
+        start=_first_day(reader),
+        home=_home(reader, environment),
+    )
+    if reader.problems:
+        if environment is not Environment.LOCAL:
+            from credit_default.resources.azure import settings as azure_settings
 
-    exporter = Exporter.OPENCENSUS
-    sends = environ.get(TELEMETRY_VARIABLE, "").strip() or exporter
-    try:
-        exporter = Exporter(sends)
-    except ValueError:
-        choices = " or ".join(Exporter)
-        problems.append(f"{TELEMETRY_VARIABLE} is {sends!r}; set it to {choices}, or unset it for {exporter}")
+            azure_settings.read_into(reader)
+            raise settings_error(reader.problems)
+        raise SettingsError(f"{'; '.join(reader.problems)}.")
+    return settings
 
-    start = date.fromisoformat(DEFAULT_START)
-    written = environ.get(START_VARIABLE, "").strip() or DEFAULT_START
-    try:
-        start = date.fromisoformat(written)
-    except ValueError:
-        problems.append(f"{START_VARIABLE} is {written!r}; expected the first day as YYYY-MM-DD, e.g. {DEFAULT_START}")
+
+def settings_error(problems: Sequence[str]) -> SettingsError:
+    """Return one error with everything that is wrong with an Azure environment, which may be a lot: line by line."""
+    count = len(problems)
+    listed = "".join(f"\n- {problem}." for problem in problems)
+    are = verb(count, "is", "are")
+    return SettingsError(f"{plural(count, 'setting')} of this Azure environment {are} missing or malformed:{listed}")
+
+
+def _first_day(reader: VariableReader) -> date:
+    first = reader.day(START_VARIABLE, DEFAULT_START, "the first day of the daily tables")
     today = datetime.now(UTC).date()
-    if start > today:
-        problems.append(f"{START_VARIABLE} is {written!r}; expected a first day that is not after today, {today} (UTC)")
+    if first > today:
+        expected = f"a day that is not after today, {today} (UTC)"
+        reader.refuse(START_VARIABLE, repr(first.isoformat()), expected, "the first day of the daily tables")
+    return first
 
-    home = Path(environ.get(HOME_VARIABLE, "").strip() or _default_home(environment)).expanduser().absolute()
+
+def _home(reader: VariableReader, environment: Environment) -> Path:
+    home = Path(reader.text(HOME_VARIABLE) or _default_home(environment)).expanduser().absolute()
     if home.exists() and not home.is_dir():
-        problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
-    if problems:
-        raise SettingsError("; ".join(problems))
-    return Settings(environment=environment, home=home, start=start, exporter=exporter)
+        reader.problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
+    return home
 
 
 def _default_home(environment: Environment) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from credit_default.errors import SettingsError
 from credit_default.settings import Environment, read
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 
 def test_with_nothing_set_it_is_local_in_a_folder_of_the_checkout(monkeypatch, tmp_path):
@@ -51,7 +52,7 @@ def test_an_unknown_environment_lists_the_choices():
         read({"CREDIT_DEFAULT_ENV": "prod"})
 
 
-@pytest.mark.parametrize("written", ["yesterday", "2026-13-01", "01.02.2026"])
+@pytest.mark.parametrize("written", ["yesterday", "2026-13-01", "01.02.2026", "20260102", "2026-W01-1"])
 def test_a_first_day_that_is_no_day_says_what_is_expected(written):
     with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_START is .*YYYY-MM-DD, e\.g\. 2025-01-01"):
         read({"CREDIT_DEFAULT_START": written})
@@ -100,3 +101,13 @@ def test_what_sends_telemetry_is_one_setting(tmp_path):
     told = r"CREDIT_DEFAULT_TELEMETRY is 'both'; set it to opencensus or opentelemetry"
     with pytest.raises(SettingsError, match=told):
         read({**home, "CREDIT_DEFAULT_TELEMETRY": "both"})
+
+
+def test_all_that_is_wrong_with_an_azure_environment_is_said_at_once_too(tmp_path):
+    wrong = {"CREDIT_DEFAULT_START": "soon", "CREDIT_DEFAULT_TELEMETRY": "both", "CREDIT_DEFAULT_POLL_SECONDS": "0"}
+    with pytest.raises(SettingsError) as caught:
+        read({**wrong, "CREDIT_DEFAULT_ENV": "staging", "CREDIT_DEFAULT_HOME": str(tmp_path)})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "11 settings of this Azure environment are missing or malformed:"
+    named = [line.removeprefix("- ").split(" is ")[0] for line in lines[1:]]
+    assert {*wrong, *AZURE_SETTINGS} == set(named)
