@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
+from credit_default.home import default_home, find_problem
 from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
@@ -57,8 +58,9 @@ class Settings:
         Which set of resources is used.
     home
         Folder of the local state: ``dagster/``, ``lake/``, ``mlflow/``, ``jobs/``, ``telemetry/``. By default
-        ``.credit_default/``, and below it one for each Azure environment: ``.credit_default/development/``. There it
-        holds the Dagster instance and a copy of the telemetry; tables and models are in Azure.
+        ``.credit_default/`` of the checkout, or of the current folder where there is no checkout, and below it one for
+        each Azure environment: ``.credit_default/development/``. There it holds the Dagster instance and a copy of the
+        telemetry; tables and models are in Azure.
     start
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
@@ -69,6 +71,11 @@ class Settings:
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+
+    @property
+    def place(self) -> str:
+        """What messages call the place where the state is: the home, or the Azure environment."""
+        return str(self.home) if self.environment is Environment.LOCAL else self.environment.value
 
     @property
     def dagster_home(self) -> Path:
@@ -139,31 +146,81 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     SettingsError
         Naming every variable that is malformed, what was got and what was expected; those of an Azure environment too.
     """
-    # A new setting is a field of Settings and a line here: the reader adds what is wrong with it to the others.
     reader = VariableReader(environ)
-    environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
-    settings = Settings(
-        environment=environment,
-        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
-        start=_first_day(reader),
-        home=_home(reader, environment),
-    )
+    settings = read_into(reader)
     if reader.problems:
-        if environment is not Environment.LOCAL:
-            from credit_default.resources.azure import settings as azure_settings
-
-            azure_settings.read_into(reader)
-            raise settings_error(reader.problems)
-        raise SettingsError(f"{'; '.join(reader.problems)}.")
+        raise all_problems(environ, with_azure=settings.environment is not Environment.LOCAL)
     return settings
 
 
-def settings_error(problems: Sequence[str]) -> SettingsError:
-    """Return one error with everything that is wrong with an Azure environment, which may be a lot: line by line."""
-    count = len(problems)
-    listed = "".join(f"\n- {problem}." for problem in problems)
+def read_into(reader: VariableReader, *, writing: bool = False) -> Settings:
+    """Return the settings; the reader has what is wrong with them.
+
+    A new setting is a field of `Settings` and a line here.
+
+    Parameters
+    ----------
+    writing
+        Whether the home has to be writable.
+    """
+    environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
+    return Settings(
+        environment=environment,
+        home=_home(reader, environment, writing=writing),
+        start=_first_day(reader),
+        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
+    )
+
+
+def all_problems(environ: Mapping[str, str], *, with_azure: bool) -> SettingsError:
+    """Return one error with everything that is wrong: a line, or for Azure, which has many settings, a list."""
+    reader = VariableReader(environ)
+    read_into(reader, writing=True)
+    if not with_azure:
+        return SettingsError(f"{'; '.join(reader.problems)}.")
+    from credit_default.resources.azure import settings as azure_settings
+
+    azure_settings.read_into(reader)
+    count = len(reader.problems)
+    listed = "".join(f"\n- {problem}." for problem in reader.problems)
     are = verb(count, "is", "are")
     return SettingsError(f"{plural(count, 'setting')} of this Azure environment {are} missing or malformed:{listed}")
+
+
+def make_home(settings: Settings) -> None:
+    """Make the home, and refuse to go on where no state can be kept.
+
+    Raises
+    ------
+    SettingsError
+        The home may not be made or written to.
+    """
+    problem = find_problem(settings.home, writing=True)
+    if problem is None:
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # what modes do not tell: a full disk, a file system that takes no folders
+            problem = f"which cannot be made ({error.strerror})"
+    if problem is not None:
+        raise SettingsError(f"{describe_home(settings.home, problem)}.")
+
+
+def describe_home(home: Path, problem: str) -> str:
+    """Return what is wrong with the home, given as a clause about it, and what to do."""
+    return f"{HOME_VARIABLE} is {home}, {problem}; set it to a folder that may be written to"
+
+
+def _home(reader: VariableReader, environment: Environment, *, writing: bool) -> Path:
+    given = reader.text(HOME_VARIABLE)
+    try:
+        home = Path(given).expanduser().absolute() if given else default_home(environment.value)
+    except RuntimeError:
+        reader.refuse(HOME_VARIABLE, repr(given), "a folder; there is no such user", "where everything local is kept")
+        return default_home(environment.value)
+    problem = find_problem(home, writing=writing)
+    if problem is not None:
+        reader.problems.append(describe_home(home, problem))
+    return home
 
 
 def _first_day(reader: VariableReader) -> date:
@@ -173,15 +230,3 @@ def _first_day(reader: VariableReader) -> date:
         expected = f"a day that is not after today, {today} (UTC)"
         reader.refuse(START_VARIABLE, repr(first.isoformat()), expected, "the first day of the daily tables")
     return first
-
-
-def _home(reader: VariableReader, environment: Environment) -> Path:
-    home = Path(reader.text(HOME_VARIABLE) or _default_home(environment)).expanduser().absolute()
-    if home.exists() and not home.is_dir():
-        reader.problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
-    return home
-
-
-def _default_home(environment: Environment) -> str:
-    """Return a folder of its own for each environment, so that no two of them share a Dagster instance."""
-    return ".credit_default" if environment is Environment.LOCAL else f".credit_default/{environment.value}"

@@ -36,7 +36,7 @@ def main() -> None:
         _check(settings)
         instance.enter(settings)
     except CreditDefaultError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"Error: {error}")
     program, *arguments = PARTS[part]
     path = Path(sys.executable).with_name(program)
     os.execv(path, [program, *arguments])  # noqa: S606 - our own command
