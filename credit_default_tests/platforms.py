@@ -29,6 +29,7 @@ from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
 from credit_default.settings import read
+from credit_default.variables import VariableReader
 
 
 def platforms() -> list[str]:
@@ -149,7 +150,7 @@ EXAMPLE_STEPS = "credit_default_tests.resources.example_steps"
 
 def azure_compute(**changed: object) -> AzureCompute:
     """Compute in the workspace that the environment names, which runs the example steps and does not wait long."""
-    targets, _ = read_targets(os.environ)
+    targets = read_targets(VariableReader(os.environ))
     usual = {
         "workspace": azure_workspace(),
         "storage": azure_storage(),

@@ -55,6 +55,11 @@ class LocalModelRegistry(ModelRegistry):
         )
 
     def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
+        from credit_default.core.tracking import database_of
+
+        database = database_of(self.tracking_uri)
+        if database is not None and not database.exists():
+            return []  # a question makes none
         client = self._client()
         aliases: dict[str, list[str]] = {}
         # Asked for by name: a shared server answers with its first hundred models otherwise.
