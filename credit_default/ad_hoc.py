@@ -54,11 +54,11 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
     with ports["storage"].on_disk(registered.key) as folder:
         model = load(folder, expected_sha256=registered.sha256)
 
-    accepted = accept([file], dataset="inference")
+    now = datetime.now(UTC)
+    accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
     quarantine = out.with_name(f"{out.name}.rejected.csv")
     if accepted.rejected.num_rows:
         write_rejected(accepted.rejected, quarantine)
-    now = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
         typed = Path(folder) / "typed.parquet"
         tables.write(accepted.table, typed)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
 from credit_default.home import default_home, find_problem
@@ -79,6 +80,8 @@ class Settings:
         Name of the group that may read the local state besides its owner; empty for nobody.
     keep_reports, keep_jobs, keep_superseded
         For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
+    limits
+        What files that arrive may hold.
     """
 
     environment: Environment
@@ -89,6 +92,7 @@ class Settings:
     keep_reports: int | None = DEFAULT_KEEP_REPORTS
     keep_jobs: int | None = DEFAULT_KEEP_JOBS
     keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def place(self) -> str:
@@ -195,6 +199,7 @@ def read_into(reader: VariableReader, *, writing: bool = False) -> Settings:
         keep_superseded=_keep_days(
             reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED, "how long replaced tables are kept"
         ),
+        limits=_limits(reader),
     )
 
 
@@ -283,3 +288,9 @@ def _keep_days(reader: VariableReader, variable: str, default: int | None, purpo
     expected = f"a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove nothing"
     reader.refuse(variable, repr(value), expected, purpose)
     return default
+
+
+def _limits(reader: VariableReader) -> Limits:
+    limits, problems = read_limits(reader.environ)
+    reader.problems += problems
+    return limits

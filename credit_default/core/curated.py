@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import tables
+from credit_default.core import made_ids, tables
 from credit_default.core.contract import accept
 from credit_default.core.rejected import REJECTED_SCHEMA
 from credit_default.core.sample import development_clients
@@ -44,8 +44,9 @@ def curate(
         Rows of the own files that broke the contract (`rejected.REJECTED_SCHEMA`).
     counts
         ``rows``, ``origins`` (rows by origin: bundled, own, labelled arrivals), ``target_rate``,
-        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``labelled_days``,
-        ``outcomes_without_row`` (outcomes of clients that are not among the day's rows).
+        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``files`` (own ones, see
+        `contract.accept`), ``labelled_days``, ``outcomes_without_row`` (outcomes of clients that are not among
+        the day's rows).
 
     Raises
     ------
@@ -57,9 +58,10 @@ def curate(
     parts = [_dated(base, None)]
     days = unmatched = 0
     for day, arrived, outcomes in sorted(labelled, key=lambda item: item[0]):
-        known = arrived.filter(pc.is_in(arrived[CLIENT_ID], value_set=outcomes[CLIENT_ID].combine_chunks()))
-        places = pc.index_in(known[CLIENT_ID], value_set=outcomes[CLIENT_ID].combine_chunks())
-        targets = outcomes[TARGET].take(places)
+        clients = made_ids.without_day(outcomes[CLIENT_ID], day.isoformat()).combine_chunks()
+        places = pc.index_in(made_ids.without_day(arrived[CLIENT_ID], day.isoformat()), value_set=clients)
+        known = arrived.filter(pc.is_valid(places))
+        targets = outcomes[TARGET].take(places.drop_null())
         parts.append(_dated(known.append_column(TARGET, targets), day))
         days += 1
         unmatched += outcomes.num_rows - known.num_rows
@@ -77,6 +79,7 @@ def curate(
         "missing_share": missing / max(features.num_rows * features.num_columns, 1),
         "rejected": own.rejected.num_rows if own else 0,
         "by_reason": own.counts["by_reason"] if own else {},
+        "files": own.counts["files"] if own else {},
         "labelled_days": days,
         "outcomes_without_row": unmatched,
     }
@@ -85,5 +88,7 @@ def curate(
 
 def _dated(clients: pa.Table, day: date | None) -> pa.Table:
     dates = pa.repeat(pa.scalar(day, pa.date32()), clients.num_rows)
-    table = clients.append_column(AS_OF, dates).select(SCHEMA.names).cast(SCHEMA)
-    return table.sort_by(CLIENT_ID)
+    table = clients.append_column(AS_OF, dates)
+    # Days that were taken in before made ids held the day: a row is one client here, before and after a rerun.
+    table = table.set_column(table.column_names.index(CLIENT_ID), CLIENT_ID, made_ids.with_day(table))
+    return table.select(SCHEMA.names).cast(SCHEMA).sort_by(CLIENT_ID)

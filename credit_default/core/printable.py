@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 #: Python keeps a byte that is not UTF-8 as one of these characters (PEP 383).
 _FIRST_BYTE = 0xDC00
 _BYTES = range(_FIRST_BYTE + 0x80, _FIRST_BYTE + 0x100)
 #: Characters that Python writes as ``\x85``, which here means a byte.
 _LATIN_1 = range(0x80, 0x100)
+#: How many characters of a name are shown, and how many names.
+_MAX_LENGTH = 80
+MAX_NAMES = 20
 
 
 def printable(name: str) -> str:
@@ -28,3 +34,15 @@ def _escape(character: str) -> str:
     if code in _LATIN_1:
         return f"\\u{code:04x}"
     return character.encode("unicode_escape").decode()
+
+
+def shortened(name: str) -> str:
+    """Make a name printable and short: the name of a column may be a megabyte long."""
+    shown = printable(name[: _MAX_LENGTH + 1])
+    return shown if len(shown) <= _MAX_LENGTH else f"{shown[:_MAX_LENGTH]}..."
+
+
+def shortlist(names: Iterable[str], count: int) -> str:
+    """List the first names of so many, and say how many more there are."""
+    listed = ", ".join(islice(names, MAX_NAMES))
+    return f"{listed} and {count - MAX_NAMES:,} more" if count > MAX_NAMES else listed

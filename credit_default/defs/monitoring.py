@@ -66,6 +66,7 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
             result = json.loads(storage.read(key))
             about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
             figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
+            figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
             telemetry.emit(measurements(figures, about))
             yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
     days.finish()

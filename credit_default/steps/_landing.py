@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
-from credit_default.core.files import landing_files, sha256_of
+from credit_default.core.landing_folder import list_landed
+from credit_default.core.printable import printable, shortlist
+from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
 from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
@@ -56,7 +58,8 @@ def take_in(
             continue
         except Exception as error:  # noqa: BLE001 - a file that we did not think of must not take the other days along
             # Its message may quote a cell, so only its kind is told.
-            told = f"reading {given.landing / day} ended in {type(error).__name__}, a defect of this program"
+            folder = printable(str(given.landing / day))
+            told = f"reading {folder} ended in {type(error).__name__}, a defect of this program"
             report.refused(day, UnreadableFile(f"{told}; please report it with the shape of the file"))
             continue
         data_version = tables.content_hash(accepted.table)
@@ -66,20 +69,45 @@ def take_in(
             files["quarantine"] = f"{day}/{REJECTED}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
         result = {**accepted.counts, **figures(accepted.table)}
-        report.info(
-            f"{day}: {result['accepted']} of {result['rows']} rows accepted, from {len(result['files'])} file(s)"
-        )
+        report.info(f"{day}: {_summary(result)}")
+        if result["id_like_columns"]:
+            report.warning(f"{day}: {_without_ids(result)}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
+
+
+def unread(files: Mapping[str, Mapping[str, Any]], companions: Mapping[str, str]) -> str:
+    """Name the files of a landing folder that were not read, each with the reason; empty when all were."""
+    same = {name: f"has the same bytes as {about['same_as']}" for name, about in files.items() if "same_as" in about}
+    reasons = {**same, **companions}
+    return shortlist((f"{name} ({reason})" for name, reason in sorted(reasons.items())), len(reasons))
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    read = sum("same_as" not in about for about in result["files"].values())
+    rows = f"{result['accepted']} of {result['rows']} rows accepted, from {read} file{'s'[: read != 1]}"
+    return f"{rows}; not read: {result['not_read']}" if result["not_read"] else rows
+
+
+def _without_ids(result: Mapping[str, Any]) -> str:
+    names = result["id_like_columns"]
+    shown = ", ".join(names)
+    return (
+        f"no id column in some files, and {shown} {'looks' if len(names) == 1 else 'look'} like one; expected "
+        f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {result['rows_without_client_id']} of {result['accepted']} "
+        "accepted rows have ids made of day, file and row, which no outcome has. Name the column as expected and land "
+        "the file again."
+    )
 
 
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
     refuse_malformed(day)
-    folder = landing / day
-    paths = landing_files(folder)
-    if not paths:
+    landed = list_landed(landing, day)
+    if not landed.files:
+        folder = landing / day
         state = "is empty" if folder.is_dir() else "is not there"
-        raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
-    accepted = accept(paths, dataset=dataset)
-    # By which a file that is edited later is found, even where the row in question stayed the same.
-    files = {path.name: {**accepted.counts["files"][path.name], "sha256": sha256_of(path)} for path in paths}
-    return replace(accepted, counts={**accepted.counts, "files": files})
+        if landed.companions:
+            state = f"holds no data yet, only {unread({}, landed.companions)}"
+        raise NotThere(f"nothing landed: {printable(str(folder))} {state}; put CSV or Parquet files into it")
+    accepted = accept(landed.files, dataset=dataset, day=day, root=landing)
+    not_read = unread(accepted.counts["files"], landed.companions)
+    return replace(accepted, counts={**accepted.counts, "not_read": not_read})

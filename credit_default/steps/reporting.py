@@ -43,6 +43,10 @@ class Reporter(ABC):
         """Say something in the run's log."""
 
     @abstractmethod
+    def warning(self, message: str) -> None:
+        """Say in the run's log what somebody should look at."""
+
+    @abstractmethod
     def _send(self, body: Mapping[str, Any]) -> None:
         """Hand a result to whoever started the step."""
 
@@ -95,6 +99,9 @@ class PipesReporter(Reporter):
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         self._context.log.info(message)
 
+    def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self._context.log.warning(message)
+
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self._context.log.error(f"{partition}: {error}")
         super().refused(partition, error)
@@ -108,6 +115,9 @@ class TerminalReporter(Reporter):
 
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         print(message, file=sys.stderr)  # noqa: T201 - the terminal is this reporter's channel
+
+    def warning(self, message: str) -> None:  # noqa: D102 - see Reporter
+        self.info(f"Warning: {message}")
 
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self.info(f"{partition}: {error}")

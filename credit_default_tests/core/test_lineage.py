@@ -13,6 +13,7 @@ from credit_default.core.files import sha256_of
 from credit_default.core.schema import SOURCE_FILE, SOURCE_ROW
 from credit_default_tests.strategies import clients, write_csv, write_parquet
 
+DAY = "2026-01-31"
 NOW = datetime(2026, 1, 31, 6, tzinfo=UTC)
 SHARED = {"model_version": "3", "model_sha256": "f" * 64, "input_data_version": "1" * 32, "run_id": "first"}
 
@@ -81,7 +82,7 @@ def taken_in(version: str, at: datetime = NOW, **files: str) -> Recorded:
 
 
 def verdicts(path, row, *, then, newest=None) -> dict[str, str]:
-    found = lineage.of_landing(path, row, taken_in=then, newest=newest or then[0])
+    found = lineage.of_landing(path, row, day=DAY, taken_in=then, newest=newest or then[0])
     return {one.what: one.verdict for one in found}
 
 
@@ -106,7 +107,7 @@ class TestTheLandedFile:
         path, row = landed
         before = sha256_of(path)
         write_csv(path, [{**client, "age": "secret-cell"} for client in clients(5)])
-        found = list(lineage.of_landing(path, row, taken_in=[taken_in("1", clients=before)], newest=None))
+        found = list(lineage.of_landing(path, row, day=DAY, taken_in=[taken_in("1", clients=before)], newest=None))
         assert [(one.what, one.verdict) for one in found] == [("file", "altered"), ("row", "altered")]
         assert not any("secret-cell" in one.detail for one in found)
 

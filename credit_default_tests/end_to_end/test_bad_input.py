@@ -63,7 +63,7 @@ REFUSED = {
     "truncated Parquet": (truncated_parquet(), "Parquet file; it may have been cut short"),
     "not UTF-8": (csv_text(rows()).replace("university", f"{WORD}\xe9", 1).encode("latin-1"), "is not UTF-8"),
     "folder": (None, "x.csv: is a folder"),
-    "dangling link": (None, "gone.csv: the link leads nowhere"),
+    "dangling link": (None, "gone.csv: is a link; put the file itself here"),
 }
 DAYS = dict(zip([*TAKEN, *REFUSED], days_from(FIRST, len(TAKEN) + len(REFUSED)), strict=True))
 

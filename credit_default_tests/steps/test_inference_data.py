@@ -94,7 +94,7 @@ def cut_short(path):
     [
         ("x.csv", lambda path: path.touch(), "x.csv: is empty"),
         ("x.csv", lambda path: path.mkdir(), "x.csv: is a folder; expected a CSV or Parquet file"),
-        ("x.csv", lambda path: path.symlink_to("gone"), "x.csv: the link leads nowhere"),
+        ("x.csv", lambda path: path.symlink_to("gone"), "x.csv: is a link; put the file itself here"),
         ("x.csv", not_utf8, "x.csv, line 2: is not UTF-8"),
         ("x.csv", without_age, "x.csv: missing column age; expected"),
         ("x.xlsx", lambda path: path.write_text(SECRET), "x.xlsx: has the suffix .xlsx; expected .csv or .parquet"),
@@ -163,10 +163,10 @@ def test_a_defect_of_ours_takes_no_other_day_along_and_quotes_no_cell(run, landi
     for day in (DAY, NEXT_DAY, LAST_DAY):
         write_csv(landing / day / "a.csv", clients(1))
 
-    def accept(paths, *, dataset):
+    def accept(paths, **how):
         if paths[0].parent.name == NEXT_DAY:
             raise ValueError(f"could not convert {SECRET}")
-        return accepted(paths, dataset=dataset)
+        return accepted(paths, **how)
 
     accepted = _landing.accept
     monkeypatch.setattr(_landing, "accept", accept)
