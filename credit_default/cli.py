@@ -13,6 +13,7 @@ import click
 from credit_default import __version__, permissions
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
+from credit_default.cli_erase import erase
 from credit_default.cli_models import models
 from credit_default.errors import CreditDefaultError, NotThere
 
@@ -41,6 +42,7 @@ def main() -> None:
 
 main.add_command(deploy)
 main.add_command(models)
+main.add_command(erase)
 
 
 @main.command()
