@@ -15,6 +15,7 @@ from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
 from credit_default.cli_erase import erase
 from credit_default.cli_models import models
+from credit_default.core.printable import printable, without_controls
 from credit_default.errors import CreditDefaultError, NotThere
 
 
@@ -27,9 +28,9 @@ class _Group(click.Group):
         except OSError as error:
             if error.filename is None:
                 raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+            raise click.ClickException(f"{printable(str(error.filename))}: {error.strerror}.") from error
         except CreditDefaultError as error:
-            message = str(error)
+            message = without_controls(str(error))
             raise click.ClickException(message if message.endswith(".") else f"{message}.") from error
 
 

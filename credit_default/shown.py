@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from credit_default.core.plurals import plural
+from credit_default.core.printable import without_controls
 from credit_default.resources import resources_for
 from credit_default.settings import HOME_VARIABLE, Environment, Settings
 from credit_default.tracing import Trace
@@ -103,7 +104,7 @@ def cell(value: Any) -> str:
     """Return how a value is shown in a table."""
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else without_controls(str(value))
 
 
 def show_trace(trace: Trace, *, values: bool, as_json: bool) -> None:
@@ -115,12 +116,14 @@ def show_trace(trace: Trace, *, values: bool, as_json: bool) -> None:
     colours = {"ok": "green", "altered": "bold red", "missing": "bold red", "cannot be checked": "yellow"}
     for one in trace.findings:
         verdict = f"[{colours[one.verdict]}]{one.verdict:<17}[/]"
-        screen.print(f"{verdict}  {one.step:<13}  {one.what:<12}  {escape(one.detail)}", soft_wrap=True)
+        screen.print(
+            f"{verdict}  {one.step:<13}  {one.what:<12}  {escape(without_controls(one.detail))}", soft_wrap=True
+        )
     if values:
         for name, value in (trace.values or {}).items():
             # Whole, where tables of figures are rounded.
             told = "" if value is None else str(value)
-            screen.print(f"[dim]{name:<20}[/]  {escape(told)}", soft_wrap=True)
+            screen.print(f"[dim]{name:<20}[/]  {escape(without_controls(told))}", soft_wrap=True)
     screen.print(trace.conclusion, soft_wrap=True)
 
 

@@ -328,3 +328,13 @@ def test_the_live_model_is_served_on_this_machine_only(call, monkeypatch, home):
 @pytest.mark.slow
 def test_serving_before_a_model_is_live_says_what_to_do(call):
     assert told(call("serve")).startswith("Error: Nothing is deployed to credit-card-default-be in /")
+
+
+def test_a_name_from_outside_in_what_a_query_shows_does_nothing_to_the_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("CREDIT_DEFAULT_HOME", str(tmp_path))
+    (tmp_path / "telemetry").mkdir()
+    row = {"timestamp": "2026-01-01T00:00:00Z", "message": "a\x1b]0;title\x07.csv", "severityLevel": 1}
+    (tmp_path / "telemetry" / "traces.jsonl").write_text(json.dumps({**row, "customDimensions": {}}) + "\n")
+    done = CliRunner().invoke(main, ["query", "traces | project message"])
+    assert r"a\x1b]0;title\x07.csv" in done.output
+    assert "\x1b" not in done.output

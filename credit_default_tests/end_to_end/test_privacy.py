@@ -32,7 +32,7 @@ def test_every_folder_of_a_home_is_listed_with_its_personal_data_or_without_any(
 def test_a_client_is_found_in_every_file_and_the_version_that_breaks_is_named(small_home):
     (development,) = small_home.lake.glob("prepared/*/development.parquet")
     learnt_from = pq.read_table(development).slice(7, 1).to_pylist()[0]
-    day = sorted(small_home.made_days("batch_predictions"))[0]
+    day = min(small_home.made_days("batch_predictions"))
     arrived = small_home.predictions(day)["client_id"][3].as_py()
 
     told = json.loads(small_home.command("erase", arrived, "--dry-run", "--json").stdout)
