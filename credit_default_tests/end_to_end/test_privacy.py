@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core.personal_data import PLACES, WITHOUT
+from credit_default.erasure import find_client
 from credit_default_tests.permissions import can_become_others, open_to_others, readable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -35,15 +34,15 @@ def test_a_client_is_found_in_every_file_and_the_version_that_breaks_is_named(sm
     day = min(small_home.made_days("batch_predictions"))
     arrived = small_home.predictions(day)["client_id"][3].as_py()
 
-    told = json.loads(small_home.command("erase", arrived, "--dry-run", "--json").stdout)
-    assert {file["file"] for file in told["files"]} == {
+    footprint = find_client(small_home.settings, arrived)
+    assert {hit.file for hit in footprint.hits} == {
         f"landing/inference/batch/{day}/clients.csv",
         f"landing/outcomes/{day}/outcomes.csv",
         f"inference_data/{day}/inference_data.parquet",
         f"outcomes/{day}/outcomes.parquet",
         f"predictions/{day}/predictions.parquet",
     }
-    assert told["versions"] == []
+    assert footprint.versions == []
 
     done = small_home.command("erase", learnt_from["client_id"], "--dry-run")
     assert done.returncode == 0, done.stderr
