@@ -25,6 +25,8 @@ KEEP_JOBS_VARIABLE = "CREDIT_DEFAULT_KEEP_JOBS_DAYS"
 KEEP_SUPERSEDED_VARIABLE = "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
+STEP_TIMEOUT_VARIABLE = "CREDIT_DEFAULT_STEP_TIMEOUT"
+RETRY_DELAY_VARIABLE = "CREDIT_DEFAULT_RETRY_DELAY"
 #: The private key that opens what online requests held, and its public part, which is all that a deployment is given.
 COLLECTION_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_KEY"
 COLLECTION_PUBLIC_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY"
@@ -36,6 +38,10 @@ ENDPOINT_NAME = "credit-card-default-be"
 ONLINE_ENDPOINT_NAME = "credit-card-default-oe"
 #: The first day of every daily table, unless START_VARIABLE says otherwise.
 DEFAULT_START = "2025-01-01"
+#: Seconds that a step may run on this machine, and between a step that the system killed and the next attempt at it.
+DEFAULT_STEP_TIMEOUT = 7200.0
+DEFAULT_RETRY_DELAY = 60.0
+_MAX_SECONDS = 7 * 86_400
 
 #: For how many days things are kept, unless a setting says otherwise; None is for ever.
 DEFAULT_KEEP_REPORTS, DEFAULT_KEEP_JOBS, DEFAULT_KEEP_SUPERSEDED = 90, 30, None
@@ -76,6 +82,10 @@ class Settings:
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
         What sends telemetry, where it is sent at all.
+    step_timeout
+        Seconds that a step may run on this machine. On Azure, CREDIT_DEFAULT_RUN_LIMIT limits jobs.
+    retry_delay
+        Seconds until a step that the system killed is tried again.
     file_group
         Name of the group that may read the local state besides its owner; empty for nobody.
     keep_reports, keep_jobs, keep_superseded
@@ -88,6 +98,8 @@ class Settings:
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+    step_timeout: float = DEFAULT_STEP_TIMEOUT
+    retry_delay: float = DEFAULT_RETRY_DELAY
     file_group: str = ""
     keep_reports: int | None = DEFAULT_KEEP_REPORTS
     keep_jobs: int | None = DEFAULT_KEEP_JOBS
@@ -200,6 +212,15 @@ def read_into(reader: VariableReader, *, writing: bool = False) -> Settings:
             reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED, "how long replaced tables are kept"
         ),
         limits=_limits(reader),
+        step_timeout=reader.seconds(
+            STEP_TIMEOUT_VARIABLE, DEFAULT_STEP_TIMEOUT, "how long a step may run on this machine", maximum=_MAX_SECONDS
+        ),
+        retry_delay=reader.seconds(
+            RETRY_DELAY_VARIABLE,
+            DEFAULT_RETRY_DELAY,
+            "how long after the system killed a step it is tried again",
+            maximum=_MAX_SECONDS,
+        ),
     )
 
 

@@ -175,6 +175,20 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     assert all(name in str(caught.value) for name in wrong)
 
 
+@pytest.mark.parametrize("name", ["CREDIT_DEFAULT_STEP_TIMEOUT", "CREDIT_DEFAULT_RETRY_DELAY"])
+@pytest.mark.parametrize("written", ["0", "-1", "soon", "nan", "inf", "700000"])
+def test_limits_in_seconds_are_held_to_bounds_and_told_with_all_that_is_wrong(name, written):
+    with pytest.raises(SettingsError, match=rf"{name} is '{written}'; expected a number of seconds above 0") as caught:
+        read({name: written, "CREDIT_DEFAULT_ENV": "prod"})
+    assert "CREDIT_DEFAULT_ENV is 'prod'" in str(caught.value)
+
+
+def test_a_step_may_run_for_two_hours_and_is_tried_again_after_a_minute_unless_settings_say_otherwise():
+    assert (read({}).step_timeout, read({}).retry_delay) == (7200.0, 60.0)
+    given = read({"CREDIT_DEFAULT_STEP_TIMEOUT": "90.5", "CREDIT_DEFAULT_RETRY_DELAY": "1"})
+    assert (given.step_timeout, given.retry_delay) == (90.5, 1.0)
+
+
 def test_settings_can_be_read_where_the_folder_cannot_be_looked_at(tmp_path):
     assert read({"CREDIT_DEFAULT_HOME": str(tmp_path / "missing" / "deep")}).home == Path(tmp_path / "missing" / "deep")
 

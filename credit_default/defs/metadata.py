@@ -126,6 +126,7 @@ def trained(manifest: Result, storage: Storage, key: str) -> Shown:
         **_figures(test, figures),
         "threshold": manifest["threshold"],
         "model_sha256": manifest["model_sha256"],
+        **({"manifest_sha256": manifest["manifest_sha256"]} if "manifest_sha256" in manifest else {}),
         "content_hash": manifest["content_hash"],
         "prepared_data_version": manifest["prepared_data_version"],
         "mlflow_run_id": manifest.get("mlflow_run_id") or "not tracked",

@@ -54,16 +54,17 @@ Message = Stored | Refused
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder directly below a key."""
+    """A file, folder or link directly below a key. A link is neither of the others, wherever it leads."""
 
     name: str
     is_folder: bool
     size: int
+    is_link: bool = False
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file somewhere below a key, and when it was last written."""
+    """A file at any depth below a key, and when it was last written."""
 
     key: str
     size: int
@@ -72,10 +73,21 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Change:
-    """What the files of a folder are now: a hash that changes when they do, and how long ago the last one changed."""
+    """What a folder holds now.
+
+    Attributes
+    ----------
+    fingerprint
+        Changes when the files do; empty when the folder holds no data.
+    seconds_ago
+        How long ago the last file, or the folder itself, changed.
+    problem
+        Why the folder cannot be used, if it cannot; the rest says nothing then.
+    """
 
     fingerprint: str
     seconds_ago: float
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,15 +162,10 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         options: Mapping[str, str],
         trials: int,
     ) -> Iterator[Message]:
-        """Run a step that searches, and yield what its best trial stored; otherwise like :meth:`run`.
+        """Run a step that searches with `trials`, and yield what its best trial stored; otherwise like :meth:`run`.
 
-        Here the step tries all of them by itself. A platform that can run the trials side by side does so: the step
-        then gets ``--only-trial`` besides ``--trials``.
-
-        Parameters
-        ----------
-        trials
-            Size of the search, given to the step as ``--trials``.
+        Here the step gets ``--trials`` and tries all of them by itself. A platform that can run the trials side by side
+        does so: the step then gets ``--only-trial``, too.
         """
         yield from self.run(context, step, inputs=inputs, options={**options, "trials": str(trials)})
 
@@ -183,7 +190,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def entries(self, key: str) -> list[Entry]:
-        """List what lies directly below a folder, by name; nothing when the folder is not there."""
+        """List what lies directly below a folder, by name; nothing when the folder is not there.
+
+        Links are listed and not followed. Raises :class:`~credit_default.errors.StorageError` when it cannot be read.
+        """
 
     @abstractmethod
     def files(self, key: str) -> Iterator[StoredFile]:
@@ -216,31 +226,30 @@ class Storage(dg.ConfigurableResource[Any], ABC):
     def fingerprint(self, key: str) -> str:
         """Return a hash that changes when a folder's files do; empty when there is none.
 
-        Reads no content, and leaves out hidden files: names that begin with a dot or an underscore.
+        Opens no file, follows no link in the folder, and leaves out what is no data: hidden files (names that begin
+        with a dot or an underscore) and companions, such as ``desktop.ini``. An earlier version of this program may
+        have recorded the first 16 characters alone. Raises :class:`~credit_default.errors.StorageError` when the
+        folder cannot be read.
         """
 
     @abstractmethod
     def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:
         """Return what many sub-folders of a folder hold now, asking as little as possible.
 
-        Those without files are left out. The fingerprint is that of :meth:`fingerprint`.
+        Those that are not there are left out. The fingerprint is that of :meth:`fingerprint`. A sub-folder that cannot
+        be read, or is a link, is a problem of its own and none of the others.
         """
 
     @abstractmethod
     def held(self, key: str) -> AbstractContextManager[None]:
-        """Hold ``key`` against everybody else who holds it, in whichever process or on whichever machine, by turns.
+        """Hold an exclusive lock on ``key``, across processes and machines; it ends within a minute of its holder.
 
-        For what is read, changed and written again. Whoever holds it and dies lets go, within a minute.
-
-        Raises :class:`~credit_default.errors.StorageError` when somebody else does not let go.
+        Raises :class:`~credit_default.errors.StorageError` when another holder does not let go.
         """
 
     @abstractmethod
     def on_disk(self, key: str) -> AbstractContextManager[Path]:
-        """Hold a file or folder on this machine's disk while it is read; nobody may change it there.
-
-        Raises :class:`~credit_default.errors.NotThere`.
-        """
+        """Hold a file or folder on this machine's disk to be read only. Raises `errors.NotThere`."""
 
     def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: ARG002 - for those that have one
         """Enter a table into the platform's data catalogue as an immutable version of ``name``.

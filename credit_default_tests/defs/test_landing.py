@@ -153,14 +153,25 @@ def test_a_day_out_of_range_is_reported_with_the_range(found, landing):
     assert found().pending == {}
 
 
-def test_a_file_and_a_broken_link_in_place_of_a_folder_are_reported(found, storage):
+def test_a_file_and_links_in_place_of_a_folder_are_reported(found, storage, tmp_path):
     folder = storage.path(scoring.LANDING)
     folder.mkdir(parents=True)
     (folder / day(2)).write_text("client_id\n")
-    (folder / day(3)).symlink_to(folder / "nowhere")
-    (folder / day(4)).symlink_to(folder / day(4))
-    assert set(found().unusable) == {day(2), day(3), day(4)}
-    assert all(problem == "a file; expected a folder with files in it" for problem in found().unusable.values())
+    os.mkfifo(folder / day(3))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "clients.csv").write_text("client_id\nA\n")
+    for ago, target in {4: folder / "nowhere", 5: folder / day(5), 6: tmp_path / "elsewhere"}.items():
+        (folder / day(ago)).symlink_to(target)
+    told = found()
+    assert told.pending == {}
+    assert {name: problem for name, problem in told.unusable.items() if problem.startswith("a file;")}.keys() == {
+        day(2),
+        day(3),
+    }
+    links = {
+        name for name, problem in told.unusable.items() if problem.startswith("a link, and links are not followed")
+    }
+    assert links == {day(4), day(5), day(6)}
 
 
 def test_hidden_entries_are_not_worth_a_word(found, landing):
@@ -206,7 +217,7 @@ def test_a_folder_that_vanishes_during_the_look_is_no_error(found, landing, monk
 
     def entries(self, key):
         listed = original(self, key)
-        if key.endswith(day(3)) and path.exists():
+        if path.exists():
             path.unlink()
             path.parent.rmdir()
         return listed

@@ -87,6 +87,12 @@ class World:
         shutil.copytree(self.home, home, symlinks=True)
         return World(home)
 
+    def archive_landing(self) -> None:
+        """Take away the landing folders of days that are done: files that were copied count as changed."""
+        for folder in ("inference/batch", "outcomes"):
+            for day in (self.landing / folder).iterdir():
+                shutil.rmtree(day)
+
     # What a person does.
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

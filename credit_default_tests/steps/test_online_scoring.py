@@ -42,6 +42,7 @@ def environment(model, tmp_path, monkeypatch) -> pytest.MonkeyPatch:
         "CREDIT_DEFAULT_MODEL_NAME": "credit-card-default",
         "CREDIT_DEFAULT_MODEL_VERSION": "3",
         "CREDIT_DEFAULT_MODEL_SHA256": sha256,
+        "CREDIT_DEFAULT_MANIFEST_SHA256": trained.registered(root / "3").manifest_text,
         "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY": KEYS.public(),
         "CREDIT_DEFAULT_TELEMETRY_FOLDER": str(tmp_path / "telemetry"),
     }.items():
@@ -217,6 +218,7 @@ NEEDED = [
     "CREDIT_DEFAULT_MODEL_NAME",
     "CREDIT_DEFAULT_MODEL_VERSION",
     "CREDIT_DEFAULT_MODEL_SHA256",
+    "CREDIT_DEFAULT_MANIFEST_SHA256",
     "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY",
     "CREDIT_DEFAULT_TELEMETRY_FOLDER",
 ]

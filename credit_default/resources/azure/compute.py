@@ -242,7 +242,7 @@ class AzureCompute(Compute):
             if errors:
                 raise JobFailed(errors[0])
             told = (ending.details.error if ending.details else None) or "its program ended without saying how"
-            raise JobFailed(f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip())
+            raise ending.failure(watch.name, told, watch.logs.last_words())
         if trials is None:
             yield from good[0].arrived
             return
