@@ -42,7 +42,10 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
     ports = resources_for(settings)
     version = ports["endpoint"].state().default
     if version is None:
-        raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
+        raise NotThere(
+            f"Nothing is deployed to {ENDPOINT_NAME} in {settings.place}; run `credit-default demo`, or "
+            "`credit-default run deploy_model`, or name another home by CREDIT_DEFAULT_HOME"
+        )
     # Seconds of imports: only once it is clear that there is a model to use them for.
     from credit_default.core import tables
     from credit_default.core.contract import accept, write_rejected

@@ -12,18 +12,25 @@ import click
 from credit_default import __version__, permissions
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
+from credit_default.cli_erase import erase
 from credit_default.cli_models import models
+from credit_default.core.printable import printable, without_controls
 from credit_default.errors import CreditDefaultError, NotThere
 
 
 class _Group(click.Group):
-    """A group whose commands tell our own errors in a line instead of a traceback."""
+    """A group whose commands report our own errors in a line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{printable(str(error.filename))}: {error.strerror}.") from error
         except CreditDefaultError as error:
-            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+            message = without_controls(str(error))
+            raise click.ClickException(message if message.endswith(".") else f"{message}.") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +42,7 @@ def main() -> None:
 
 main.add_command(deploy)
 main.add_command(models)
+main.add_command(erase)
 
 
 @main.command()
@@ -79,6 +87,7 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
     if landing is None:
         settings = settings_of.read()
         settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
+        settings_of.make_home(settings)
         landing = settings.landing
     with permissions.as_given():
         made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
@@ -154,7 +163,7 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a row instead of a table.")
 def query(kql: str, *, as_json: bool) -> None:
     """Run KQL over telemetry: in Azure Monitor, or here as it would; `-` reads the query from standard input."""
-    from credit_default.shown import show_rows
+    from credit_default.shown import say_where, show_rows
 
     text = sys.stdin.read() if kql == "-" else kql
     settings = settings_of.read()
@@ -169,6 +178,8 @@ def query(kql: str, *, as_json: bool) -> None:
 
         found = pa.Table.from_pylist(resources_for(settings)["telemetry"].query(text))
     show_rows(found, as_json=as_json)
+    if not found.num_rows:
+        say_where(settings)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,14 @@ def models(context: click.Context, file: Path | None, *, as_json: bool) -> None:
 def history(*, as_json: bool) -> None:
     """Show the ledger of promotions, newest first; exits with 1 when it was changed by other hands than ours."""
     from credit_default import promotion
+    from credit_default.shown import say_where
     from credit_default.shown_promotions import show_history
 
-    show_history(promotion.history(settings_of.read()), as_json=as_json)
+    settings = settings_of.read()
+    ledger = promotion.history(settings)
+    if not ledger.entries:
+        say_where(settings)
+    show_history(ledger, as_json=as_json)
 
 
 @models.command()

@@ -49,6 +49,11 @@ def is_there(settings: Settings, environ: Mapping[str, str] = os.environ) -> boo
     return settings.environment is Environment.LOCAL or bool(environ.get(COLLECTION_KEY_VARIABLE, "").strip())
 
 
+def was_made(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a key already: a question makes none."""
+    return bool(environ.get(COLLECTION_KEY_VARIABLE, "").strip()) or (settings.home / _FILE).exists()
+
+
 def _make(file: Path) -> None:
     """Write a new key, whole and readable by its owner only, unless another process is faster."""
     from credit_default.core.sealing import new_key

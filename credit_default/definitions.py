@@ -14,6 +14,7 @@ from credit_default.defs import (
     monitoring,
     online_deployment,
     online_inputs,
+    retention,
     retraining,
     schedules,
     scoring,
@@ -35,8 +36,8 @@ defs = dg.Definitions(
         *online_inputs.ASSETS,
     ],
     asset_checks=monitoring.CHECKS,
-    jobs=jobs.JOBS,
-    schedules=schedules.SCHEDULES,
+    jobs=[*jobs.JOBS, *retention.JOBS],
+    schedules=[*schedules.SCHEDULES, *retention.SCHEDULES],
     sensors=[
         *sensors.SENSORS,
         *deployed_elsewhere.SENSORS,

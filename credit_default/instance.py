@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
+
+import dagster as dg
 
 from credit_default import permissions
 from credit_default import settings as settings_of
-from credit_default.settings import HOME_VARIABLE, Environment, Settings
+from credit_default.errors import SettingsError
+from credit_default.settings import HOME_VARIABLE, Environment, Settings, describe_home, make_home
 
 
 def prepare(settings: Settings) -> dict[str, str]:
@@ -19,8 +24,8 @@ def prepare(settings: Settings) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        The settings of an Azure environment are missing or malformed. Its ``dagster.yaml`` needs them too, and
-        Dagster would name the first one only.
+        The home may not be made or written to, or the settings of an Azure environment are missing or malformed. Its
+        ``dagster.yaml`` needs them too, and Dagster would name the first one only.
     """
     folders = [settings.dagster_home]
     if settings.environment is Environment.LOCAL:
@@ -31,13 +36,19 @@ def prepare(settings: Settings) -> dict[str, str]:
 
         azure_settings.read()
         package = "credit_default.resources.azure"
-    for folder in folders:
-        permissions.make_open(folder)
-    permissions.close_home(settings)
-    configuration = settings.dagster_home / "dagster.yaml"
-    if not configuration.exists():
-        with as_file(files(package) / "dagster.yaml") as packaged:
-            shutil.copyfile(packaged, configuration)
+    if settings.environment is Environment.LOCAL:  # a hosted Dagster may have a read-only file system
+        make_home(settings)
+    try:
+        for folder in folders:
+            permissions.make_open(folder)
+        permissions.close_home(settings)
+        configuration = settings.dagster_home / "dagster.yaml"
+        if not configuration.exists():
+            with as_file(files(package) / "dagster.yaml") as packaged:
+                shutil.copyfile(packaged, configuration)
+    except OSError as error:
+        problem = f"where {error.filename} cannot be made ({error.strerror})"
+        raise SettingsError(f"{describe_home(settings.home, problem)}.") from error
     return {
         **os.environ,
         HOME_VARIABLE: str(settings.home),
@@ -47,6 +58,18 @@ def prepare(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance for a question: one that is not there yet is an empty one, and is not created."""
+    if not settings.dagster_home.is_dir():
+        with dg.DagsterInstance.ephemeral() as empty:
+            yield empty
+        return
+    enter(settings)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
 
 
 def enter(settings: Settings | None = None) -> Settings:

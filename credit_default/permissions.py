@@ -20,9 +20,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from credit_default.settings import GROUP_VARIABLE, Settings
+if TYPE_CHECKING:
+    from credit_default.settings import Settings
 
+#: Name of a group that may read the local state.
+GROUP_VARIABLE = "CREDIT_DEFAULT_FILE_GROUP"
 #: Folders of the home that are ours; whatever else lies beside them in a shared folder is not touched.
 _FOLDERS = ("dagster", "jobs", "mlflow", "telemetry")
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from credit_default.core.ledger import Entry, Ledger
+from credit_default.core.ledger import KEY, Entry, Ledger
 from credit_default.defs.deployment import why_not_live
 from credit_default.defs.model import VERDICT
 from credit_default.errors import NotAllowed, NotThere
@@ -68,7 +68,8 @@ def champion(settings: Settings, at: datetime | None = None) -> Champion:
     ledger, moment = ledgers.read(ports["storage"]), at or datetime.now(UTC)
     found = ledger.champion_at(moment)
     if found is None:
-        begins = f"it begins at {_told(ledger.entries[0].at)}" if ledger.entries else "it is empty"
+        where = ports["storage"].uri(KEY)
+        begins = f"it begins at {_told(ledger.entries[0].at)}" if ledger.entries else f"nothing is entered in {where}"
         raise NotThere(
             f"By the ledger of promotions nothing was live at {_told(moment)}; {begins}. What becomes live is entered "
             "by the job deploy_model"
@@ -118,12 +119,13 @@ def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
     NotThere
         There is no such version.
     """
-    ports = resources_for(enter(settings))
+    ports = resources_for(settings)
     state: EndpointState = ports["endpoint"].state()
     wanted = ports["registry"].get(to).version if to is not None else None
     if wanted is not None and wanted == state.default:
         return RolledBack(wanted, state.previous, None, f"Version {wanted} was live already.")
     config = {"direction": "back", "reason": reason, **({"version": wanted} if wanted else {})}
+    enter(settings)
     asked = {"ops": {"batch_deployment": {"config": config}}}
     run_id = launch("rollback_model", settings.home / "rollback.log", config=asked)
     state = ports["endpoint"].state()

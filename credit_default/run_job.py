@@ -15,6 +15,7 @@ import dagster as dg
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster_shared.error import SerializableErrorInfo
 
 from credit_default import permissions
 from credit_default.defs.landing import RANGE_END, RANGE_START
@@ -80,8 +81,14 @@ def why_failed(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> str:
         event = record.event_log_entry.dagster_event
         error = event.step_failure_data.error if event is not None else None
         if error is not None:
-            return (error.cause or error).message.strip()
+            return _without_class(error.cause or error)
     return f"See run {run.run_id}."
+
+
+def _without_class(error: SerializableErrorInfo) -> str:
+    """Return the message of an error as it was raised: Dagster puts the name of its class in front."""
+    first, _, rest = error.message.strip().partition(": ")
+    return rest if rest and first.rpartition(".")[2] == error.cls_name else error.message.strip()
 
 
 if __name__ == "__main__":

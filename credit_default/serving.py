@@ -50,7 +50,10 @@ def serve(settings: Settings, port: int) -> NoReturn:
     ports = resources_for(settings)
     version = _live_version(ports)
     if version is None:
-        raise NotThere(f"Nothing is deployed to {ENDPOINT_NAME}; run `credit-default demo`, or the job deploy_model")
+        raise NotThere(
+            f"Nothing is deployed to {ENDPOINT_NAME} in {settings.place}; run `credit-default demo`, or "
+            "`credit-default run deploy_model`, or name another home by CREDIT_DEFAULT_HOME"
+        )
     model = ports["registry"].get(version)
     # A model's folder never changes and stays where it is, so it may be used after the storage has let go of it.
     with ports["storage"].on_disk(model.key) as folder:

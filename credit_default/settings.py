@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -13,13 +13,13 @@ from pathlib import Path
 from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
+from credit_default.home import default_home, find_problem
+from credit_default.permissions import GROUP_VARIABLE, make_open
 from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
-#: Name of a group that may read the local state.
-GROUP_VARIABLE = "CREDIT_DEFAULT_FILE_GROUP"
 KEEP_REPORTS_VARIABLE = "CREDIT_DEFAULT_KEEP_REPORTS_DAYS"
 KEEP_JOBS_VARIABLE = "CREDIT_DEFAULT_KEEP_JOBS_DAYS"
 KEEP_SUPERSEDED_VARIABLE = "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"
@@ -46,7 +46,7 @@ _MAX_SECONDS = 7 * 86_400
 #: For how many days things are kept, unless a setting says otherwise; None is for ever.
 DEFAULT_KEEP_REPORTS, DEFAULT_KEEP_JOBS, DEFAULT_KEEP_SUPERSEDED = 90, 30, None
 NEVER = "never"
-_MAX_KEEP_DAYS = 36_500
+_MAX_KEEP_DAYS, _MAX_DIGITS = 36_500, 5
 
 
 class Environment(StrEnum):
@@ -75,8 +75,9 @@ class Settings:
         Which set of resources is used.
     home
         Folder of the local state: ``dagster/``, ``lake/``, ``mlflow/``, ``jobs/``, ``telemetry/``. By default
-        ``.credit_default/``, and below it one for each Azure environment: ``.credit_default/development/``. There it
-        holds the Dagster instance and a copy of the telemetry; tables and models are in Azure.
+        ``.credit_default/`` of the checkout, or of the current folder where there is no checkout, and below it one for
+        each Azure environment: ``.credit_default/development/``. There it holds the Dagster instance and a copy of the
+        telemetry; tables and models are in Azure.
     start
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
@@ -104,6 +105,11 @@ class Settings:
     keep_jobs: int | None = DEFAULT_KEEP_JOBS
     keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
     limits: Limits = DEFAULT_LIMITS
+
+    @property
+    def place(self) -> str:
+        """What messages call the place where the state is: the home, or the Azure environment."""
+        return str(self.home) if self.environment is Environment.LOCAL else self.environment.value
 
     @property
     def dagster_home(self) -> Path:
@@ -174,14 +180,38 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     SettingsError
         Naming every variable that is malformed, what was got and what was expected; those of an Azure environment too.
     """
-    # A new setting is a field of Settings and a line here: the reader adds what is wrong with it to the others.
     reader = VariableReader(environ)
+    settings = read_into(reader)
+    if reader.problems:
+        raise all_problems(environ, with_azure=settings.environment is not Environment.LOCAL)
+    return settings
+
+
+def read_into(reader: VariableReader, *, writing: bool = False) -> Settings:
+    """Return the settings; the reader has what is wrong with them.
+
+    A new setting is a field of `Settings` and a line here.
+
+    Parameters
+    ----------
+    writing
+        Whether the home has to be writable.
+    """
     environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
-    settings = Settings(
+    return Settings(
         environment=environment,
-        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
+        home=_home(reader, environment, writing=writing),
         start=_first_day(reader),
-        home=_home(reader, environment),
+        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
+        file_group=_file_group(reader),
+        keep_reports=_keep_days(
+            reader, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS, "how long reports of drift are kept"
+        ),
+        keep_jobs=_keep_days(reader, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS, "how long what jobs left behind is kept"),
+        keep_superseded=_keep_days(
+            reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED, "how long replaced tables are kept"
+        ),
+        limits=_limits(reader),
         step_timeout=reader.seconds(
             STEP_TIMEOUT_VARIABLE, DEFAULT_STEP_TIMEOUT, "how long a step may run on this machine", maximum=_MAX_SECONDS
         ),
@@ -191,28 +221,58 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
             "how long after the system killed a step it is tried again",
             maximum=_MAX_SECONDS,
         ),
-        file_group=_file_group(reader),
-        keep_reports=_days(reader, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS),
-        keep_jobs=_days(reader, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS),
-        keep_superseded=_days(reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED),
-        limits=read_limits(reader),
     )
-    if reader.problems:
-        if environment is not Environment.LOCAL:
-            from credit_default.resources.azure import settings as azure_settings
-
-            azure_settings.read_into(reader)
-            raise settings_error(reader.problems)
-        raise SettingsError(f"{'; '.join(reader.problems)}.")
-    return settings
 
 
-def settings_error(problems: Sequence[str]) -> SettingsError:
-    """Return one error with everything that is wrong with an Azure environment, which may be a lot: line by line."""
-    count = len(problems)
-    listed = "".join(f"\n- {problem}." for problem in problems)
+def all_problems(environ: Mapping[str, str], *, with_azure: bool) -> SettingsError:
+    """Return one error with everything that is wrong: a line, or for Azure, which has many settings, a list."""
+    reader = VariableReader(environ)
+    read_into(reader, writing=True)
+    if not with_azure:
+        return SettingsError(f"{'; '.join(reader.problems)}.")
+    from credit_default.resources.azure import settings as azure_settings
+
+    azure_settings.read_into(reader)
+    count = len(reader.problems)
+    listed = "".join(f"\n- {problem}." for problem in reader.problems)
     are = verb(count, "is", "are")
     return SettingsError(f"{plural(count, 'setting')} of this Azure environment {are} missing or malformed:{listed}")
+
+
+def make_home(settings: Settings) -> None:
+    """Make the home, and refuse to go on where no state can be kept.
+
+    Raises
+    ------
+    SettingsError
+        The home may not be made or written to.
+    """
+    problem = find_problem(settings.home, writing=True)
+    if problem is None:
+        try:
+            make_open(settings.home)
+        except OSError as error:  # what modes do not tell: a full disk, a file system that takes no folders
+            problem = f"which cannot be made ({error.strerror})"
+    if problem is not None:
+        raise SettingsError(f"{describe_home(settings.home, problem)}.")
+
+
+def describe_home(home: Path, problem: str) -> str:
+    """Return what is wrong with the home, given as a clause about it, and what to do."""
+    return f"{HOME_VARIABLE} is {home}, {problem}; set it to a folder that may be written to"
+
+
+def _home(reader: VariableReader, environment: Environment, *, writing: bool) -> Path:
+    given = reader.text(HOME_VARIABLE)
+    try:
+        home = Path(given).expanduser().absolute() if given else default_home(environment.value)
+    except RuntimeError:
+        reader.refuse(HOME_VARIABLE, repr(given), "a folder; there is no such user", "where everything local is kept")
+        return default_home(environment.value)
+    problem = find_problem(home, writing=writing)
+    if problem is not None:
+        reader.problems.append(describe_home(home, problem))
+    return home
 
 
 def _first_day(reader: VariableReader) -> date:
@@ -224,50 +284,34 @@ def _first_day(reader: VariableReader) -> date:
     return first
 
 
-def _home(reader: VariableReader, environment: Environment) -> Path:
-    home = Path(reader.text(HOME_VARIABLE) or _default_home(environment)).expanduser().absolute()
-    if home.exists() and not home.is_dir():
-        reader.problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
-    return home
-
-
 def _file_group(reader: VariableReader) -> str:
-    """Read the group that may read the local state; whoever gives files to a group has to be in it."""
-    name = reader.text(GROUP_VARIABLE)
+    """Read the group that may read the local state; only a member of a group can give files to it."""
+    name, purpose = reader.text(GROUP_VARIABLE), "who may read the local state besides its owner"
     if not name:
         return ""
     try:
         group = grp.getgrnam(name).gr_gid
     except KeyError:
-        reader.problems.append(
-            f"{GROUP_VARIABLE} is {name!r}, and this machine has no such group; set it to the name of a group that may "
-            "read the local state, or unset it for the owner only"
-        )
-    else:
-        if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
-            reader.problems.append(
-                f"{GROUP_VARIABLE} is {name!r}, and this user is not in that group; add the user to it and log in "
-                "again, or name another group"
-            )
+        reader.refuse(GROUP_VARIABLE, repr(name), "the name of a group of this machine", purpose)
+        return ""
+    if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
+        reader.refuse(GROUP_VARIABLE, repr(name), "a group that this user is a member of", purpose)
     return name
 
 
-def _days(reader: VariableReader, variable: str, default: int | None) -> int | None:
-    value = reader.text(variable)
-    if not value:
-        return default
+def _keep_days(reader: VariableReader, variable: str, default: int | None, purpose: str) -> int | None:
+    """Read for how many days something is kept; None is for ever."""
+    value = reader.text(variable, NEVER if default is None else str(default))
     if value.lower() == NEVER:
         return None
-    if value.isascii() and value.isdecimal() and 1 <= int(value) <= _MAX_KEEP_DAYS:
+    if value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS and 1 <= int(value) <= _MAX_KEEP_DAYS:
         return int(value)
-    usual = NEVER if default is None else f"{default} days"
-    reader.problems.append(
-        f"{variable} is {value!r}; expected a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove "
-        f"nothing; unset it for {usual}"
-    )
+    expected = f"a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove nothing"
+    reader.refuse(variable, repr(value), expected, purpose)
     return default
 
 
-def _default_home(environment: Environment) -> str:
-    """Return a folder of its own for each environment, so that no two of them share a Dagster instance."""
-    return ".credit_default" if environment is Environment.LOCAL else f".credit_default/{environment.value}"
+def _limits(reader: VariableReader) -> Limits:
+    limits, problems = read_limits(reader.environ)
+    reader.problems += problems
+    return limits

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from credit_default.core.plurals import plural
+from credit_default.core.printable import without_controls
 from credit_default.resources import resources_for
-from credit_default.settings import Settings
+from credit_default.settings import HOME_VARIABLE, Environment, Settings
 from credit_default.tracing import Trace
 
 FIGURES = {
@@ -34,6 +36,16 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=140)
 
 
+def say_where(settings: Settings) -> None:
+    """Say on standard error where nothing was found, so that a look into the wrong home is seen as one."""
+    if settings.environment is Environment.LOCAL:
+        missing = "" if settings.home.exists() else ", which is not there"
+        place = f"{settings.home}{missing}; {HOME_VARIABLE} names another home"
+    else:
+        place = f"{resources_for(settings)['storage'].uri('')} ({settings.environment.value})"
+    Console(stderr=True, highlight=False).print(f"Looked in {escape(place)}.", soft_wrap=True)
+
+
 def show_models(settings: Settings, *, as_json: bool) -> None:
     """Print the registered versions, newest first."""
     ports = resources_for(settings)
@@ -52,6 +64,8 @@ def show_models(settings: Settings, *, as_json: bool) -> None:
         for version in ports["registry"].versions()
     ]
     show_rows(pa.Table.from_pylist(versions) if versions else pa.table({}), as_json=as_json)
+    if not versions:
+        say_where(settings)
 
 
 def _state(version: str, state: Any) -> str:
@@ -78,7 +92,7 @@ def show_rows(table: pa.Table, *, as_json: bool) -> None:
                 screen.print(f"[bold]{escape(name)}[/]  {escape(cell(value))}")
     else:
         screen.print(shown)
-    screen.print(f"{table.num_rows} row(s)")
+    screen.print(plural(table.num_rows, "row"))
 
 
 def _wide(table: pa.Table, width: int) -> bool:
@@ -90,7 +104,7 @@ def cell(value: Any) -> str:
     """Return how a value is shown in a table."""
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else without_controls(str(value))
 
 
 def show_trace(trace: Trace, *, values: bool, as_json: bool) -> None:
@@ -102,12 +116,14 @@ def show_trace(trace: Trace, *, values: bool, as_json: bool) -> None:
     colours = {"ok": "green", "altered": "bold red", "missing": "bold red", "cannot be checked": "yellow"}
     for one in trace.findings:
         verdict = f"[{colours[one.verdict]}]{one.verdict:<17}[/]"
-        screen.print(f"{verdict}  {one.step:<13}  {one.what:<12}  {escape(one.detail)}", soft_wrap=True)
+        screen.print(
+            f"{verdict}  {one.step:<13}  {one.what:<12}  {escape(without_controls(one.detail))}", soft_wrap=True
+        )
     if values:
         for name, value in (trace.values or {}).items():
             # Whole, where tables of figures are rounded.
             told = "" if value is None else str(value)
-            screen.print(f"[dim]{name:<20}[/]  {escape(told)}", soft_wrap=True)
+            screen.print(f"[dim]{name:<20}[/]  {escape(without_controls(told))}", soft_wrap=True)
     screen.print(trace.conclusion, soft_wrap=True)
 
 

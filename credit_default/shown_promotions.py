@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from credit_default.core.ledger import Entry, Ledger
+from credit_default.core.plurals import plural
 from credit_default.shown import cell, console
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def show_history(ledger: Ledger, *, as_json: bool) -> None:
             for entry in reversed(ledger.entries)
         )
         console().print(_table(columns, rows))
-        console().print(f"{len(ledger.entries)} line(s)")
+        console().print(plural(len(ledger.entries), "line"))
     _warn(ledger)
 
 

@@ -23,11 +23,11 @@ class VariableReader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.problems: list[str] = []
-        self._environ = environ
+        self.environ = environ
 
     def text(self, variable: str, default: str = "") -> str:
         """Return a value as it is, without blanks around it."""
-        return self._environ.get(variable, "").strip() or default
+        return self.environ.get(variable, "").strip() or default
 
     def choice(self, variable: str, default: _Choice) -> _Choice:
         """Return one of the members of the default's enumeration."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from credit_default import instance, permissions
-from credit_default.settings import GROUP_VARIABLE, HOME_VARIABLE, read
+from credit_default.permissions import GROUP_VARIABLE
+from credit_default.settings import HOME_VARIABLE, read
 from credit_default_tests.permissions import can_become_others, of_others, open_to_others, readable
 
 #: What each process of a home begins with, and what it then writes: a table, a replaced one, a job's file, a log.

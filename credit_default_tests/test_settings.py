@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+import credit_default
 from credit_default.errors import SettingsError
-from credit_default.settings import Environment, read
+from credit_default.resources.azure import settings as azure_settings
+from credit_default.settings import Environment, make_home, read
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
+CHECKOUT = Path(credit_default.__file__).parents[1]
 
-def test_with_nothing_set_it_is_local_in_a_folder_of_the_checkout(monkeypatch, tmp_path):
+
+def test_with_nothing_set_it_is_local_in_a_folder_of_the_checkout_wherever_that_is_asked(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     settings = read({})
     assert settings.environment is Environment.LOCAL
-    assert settings.home == tmp_path / ".credit_default"
+    assert settings.home == CHECKOUT / ".credit_default"
     assert settings.start == date(2025, 1, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wheel_has_its_home_in_the_current_folder(tmp_path):
+    package = tmp_path / "site-packages" / "credit_default"
+    shutil.copytree(CHECKOUT / "credit_default", package, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    (tmp_path / "here").mkdir()
+    statement = "from credit_default.settings import read; print(read({}).home)"
+    done = subprocess.run(
+        [sys.executable, "-c", statement],
+        cwd=tmp_path / "here",
+        env={"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == tmp_path / "here" / ".credit_default"
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -76,8 +100,8 @@ def test_what_is_no_number_of_days_is_said_with_every_other_problem(told):
     with pytest.raises(SettingsError) as refused:
         read(environ)
     assert all(name in str(refused.value) for name in environ)
-    assert "1 to 36,500, or 'never' to remove nothing; unset it for 90 days" in str(refused.value)
-    assert "'no-such-group', and this machine has no such group" in str(refused.value)
+    assert "expected a whole number of days, 1 to 36,500, or 'never' to remove nothing" in str(refused.value)
+    assert "'no-such-group'; expected the name of a group of this machine" in str(refused.value)
 
 
 def test_a_first_day_in_the_future_is_refused():
@@ -91,6 +115,55 @@ def test_a_home_that_is_a_file_is_refused(tmp_path):
     file.write_text("")
     with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_HOME is .*which is a file; set it to a folder"):
         read({"CREDIT_DEFAULT_HOME": str(file)})
+
+
+HOMES = {
+    "a file in its place": ("file", "which is a file"),
+    "below a file": ("file/home/deep", "below {}/file, which is a file"),
+    "a link that leads nowhere": ("dangling", "which is a link that leads nowhere"),
+    "below such a link": ("dangling/home", "below {}/dangling, which is a link that leads nowhere"),
+    "a name that is too long": ("x" * 300, "which cannot be used (File name too long)"),
+}
+
+
+@pytest.mark.parametrize(("name", "problem"), HOMES.values(), ids=HOMES)
+def test_a_home_that_cannot_be_one_is_refused_when_the_settings_are_read(tmp_path, name, problem):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    home = tmp_path / name
+    with pytest.raises(SettingsError) as caught:
+        read({"CREDIT_DEFAULT_HOME": str(home)})
+    expected = f"CREDIT_DEFAULT_HOME is {home}, {problem.format(tmp_path)}; set it to a folder that may be written to."
+    assert str(caught.value) == expected
+
+
+@pytest.fixture
+def nobody():
+    """Root may write everywhere, so it asks as somebody else: modes are looked at for the real user."""
+    root = os.getuid() == 0
+    if root:
+        os.setreuid(65534, -1)
+    yield
+    if root:
+        os.setreuid(0, -1)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_home_that_may_not_be_written_to_is_refused_where_state_is_kept_and_with_all_else_that_is_wrong():
+    there = {"CREDIT_DEFAULT_HOME": "/home-of-nobody/deep"}
+    told = "CREDIT_DEFAULT_HOME is /home-of-nobody/deep, below /, which may not be written to; set it to a folder"
+    with pytest.raises(SettingsError, match=told):
+        make_home(read(there))
+    with pytest.raises(SettingsError, match=rf"{told}.*; CREDIT_DEFAULT_START is 'soon'"):
+        read({**there, "CREDIT_DEFAULT_START": "soon"})
+    with pytest.raises(SettingsError) as caught:
+        azure_settings.read({**there, "CREDIT_DEFAULT_ENV": "staging"})
+    assert f"\n- {told}" in str(caught.value)
+
+
+def test_a_home_of_a_user_who_is_not_there_is_refused():
+    with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_HOME is '~nobody-here/x'; expected a folder"):
+        read({"CREDIT_DEFAULT_HOME": "~nobody-here/x"})
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):
@@ -124,8 +197,8 @@ def test_each_azure_environment_has_a_home_of_its_own(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     homes = {read({"CREDIT_DEFAULT_ENV": name}).home for name in Environment}
     assert homes == {
-        tmp_path / ".credit_default",
-        *(tmp_path / ".credit_default" / name for name in ("development", "staging", "production")),
+        CHECKOUT / ".credit_default",
+        *(CHECKOUT / ".credit_default" / name for name in ("development", "staging", "production")),
     }
     assert read({"CREDIT_DEFAULT_ENV": "staging", "CREDIT_DEFAULT_HOME": "mine"}).home == tmp_path / "mine"
 

@@ -84,6 +84,11 @@ def online_day(messages: Iterable[str], day: date, keys: PrivateKeys) -> OnlineD
     return OnlineDay(table, counts, tuple(unreadable))
 
 
+def pseudonym(client_id: str, keys: PrivateKeys) -> str:
+    """Return the name that a client has in exported days."""
+    return _pseudonym(client_id, keys.derived(_PURPOSE))
+
+
 def nothing_asked() -> OnlineDay:
     """Return a day on which nothing was asked; no key is needed to say so."""
     counts = dict.fromkeys(("messages", "requests", "rows", "clients", "repeated", "unreadable"), 0)
@@ -139,7 +144,11 @@ def _pseudonyms(ids: Sequence[str | None], places: Sequence[tuple[str, int]], ke
         if client_id is None:
             yield f"{_PREFIX}{request_id}-{row}"
         else:
-            yield _PREFIX + hmac.new(secret, client_id.encode(), hashlib.sha256).hexdigest()
+            yield _pseudonym(client_id, secret)
+
+
+def _pseudonym(client_id: str, secret: bytes) -> str:
+    return _PREFIX + hmac.new(secret, client_id.encode(), hashlib.sha256).hexdigest()
 
 
 def _latest(rows: pa.Table, pseudonyms: list[str]) -> pa.Table:

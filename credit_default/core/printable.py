@@ -46,3 +46,11 @@ def shortlist(names: Iterable[str], count: int) -> str:
     """List the first names of so many, and say how many more there are."""
     listed = ", ".join(islice(names, MAX_NAMES))
     return f"{listed} and {count - MAX_NAMES:,} more" if count > MAX_NAMES else listed
+
+
+def without_controls(text: str) -> str:
+    r"""Escape what would act on a terminal in a text that may hold names from outside: ``\x1b``, ``\u202e``.
+
+    Unlike `printable`, it leaves line breaks, tabs and backslashes alone: the text is for a person, and not a name.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)

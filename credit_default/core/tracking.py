@@ -31,14 +31,19 @@ def open_client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///"))
+    database = database_of(uri)
+    if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Its first user makes the tables; two first users at once would make them twice, which fails.
         with FileLock(database.with_suffix(".lock")):
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
     return client
+
+
+def database_of(uri: str) -> Path | None:
+    """Return the file of a local tracking server; None for a server elsewhere."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 @contextmanager

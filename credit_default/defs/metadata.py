@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -312,8 +312,11 @@ def predicted(result: Result, uri: str) -> Shown:
     }
 
 
-def drifted(result: Result, report: str) -> Shown:
-    """Show a day's drift: the verdicts, then each feature, worst first."""
+def drifted(result: Result, report: str, kept_until: date | None) -> Shown:
+    """Show a day's drift: the verdicts, then each feature, worst first.
+
+    The link to the report leads nowhere after the day `kept_until`, when retention removes it; None is never.
+    """
     overall = result["overall"]
     features = sorted(result["features"], key=lambda feature: -(feature["csi"] or 0.0))
     columns = {
@@ -331,6 +334,7 @@ def drifted(result: Result, report: str) -> Shown:
         **_figures(overall, ("n_features", "n_drifted_features", "share_drifted_features", "psi", "max_csi", "note")),
         **_figures(result, ("n_rows", "n_reference", "model_version")),
         "report": _place(report),
+        "report_kept_until": kept_until.isoformat() if kept_until else "for ever",
         "features": _table(features, columns),
         "violating_features": ", ".join(overall["violating_features"]) or "none",
     }

@@ -78,7 +78,7 @@ def _of_day(telemetry: Telemetry, day: date, keys: "Callable[[], PrivateKeys]") 
     from credit_default.core.online_rows import nothing_asked, online_day
 
     since = datetime.combine(day, time(), UTC)
-    messages = list(_messages(telemetry, since, since + timedelta(days=1) + _LATE))
+    messages = list(collected_messages(telemetry, since, since + timedelta(days=1) + _LATE))
     if not messages:
         return nothing_asked()
     found = online_day(messages, day, keys())
@@ -91,7 +91,7 @@ def _of_day(telemetry: Telemetry, day: date, keys: "Callable[[], PrivateKeys]") 
     return found
 
 
-def _messages(telemetry: Telemetry, since: datetime, until: datetime) -> Iterator[str]:
+def collected_messages(telemetry: Telemetry, since: datetime, until: datetime) -> Iterator[str]:
     """Yield the messages of a span, in pieces when there are more than are answered at once; some of them twice."""
     try:
         rows = telemetry.query(QUERY, since=since, until=until)
@@ -99,8 +99,8 @@ def _messages(telemetry: Telemetry, since: datetime, until: datetime) -> Iterato
         if until - since <= _SHORTEST:
             raise
         middle = since + (until - since) / 2
-        yield from _messages(telemetry, since, middle)
-        yield from _messages(telemetry, middle, until)
+        yield from collected_messages(telemetry, since, middle)
+        yield from collected_messages(telemetry, middle, until)
     else:
         yield from (row["message"] for row in rows)
 

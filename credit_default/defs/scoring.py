@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default import settings
 from credit_default.core.model_folder import Expectation, as_text
 from credit_default.core.telemetry import drift_measurements, drift_records, measurements
 from credit_default.defs import columns, metadata, withdrawal
@@ -17,6 +18,7 @@ from credit_default.defs.daily import Days, materialised_day, recorded_day, take
 from credit_default.defs.history import figure, newest
 from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
+from credit_default.defs.retention import kept_until
 from credit_default.errors import HashMismatch
 from credit_default.resources.model_versions import SHA256, expectation_of
 from credit_default.resources.ports import BatchEndpoint, Compute, Message, ModelRegistry, Storage, Telemetry
@@ -160,7 +162,8 @@ def _measure(
         named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
         run_id = context.run.run_id
         telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
-        yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
+        shown = metadata.drifted(result, storage.uri(report), kept_until(settings.read().keep_reports))
+        yield materialised_day("drift_metrics", stored, shown)
 
 
 def _registered(

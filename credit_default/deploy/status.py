@@ -78,7 +78,7 @@ def _looked(look: Callable[[], Facts]) -> Facts:
         with told_by_azure("looking at it"):
             return look()
     except CreditDefaultError as error:
-        return {"problem": f"{type(error).__name__}: {error}"}
+        return {"problem": str(error)}
 
 
 def _environment(place: Place) -> Facts:
@@ -104,7 +104,7 @@ def _environment(place: Place) -> Facts:
                 "data_assets": patience.ask("listing data assets", lambda: _data_assets(client)),
             }
     except CreditDefaultError as error:
-        facts["problem"] = f"{type(error).__name__}: {error}"
+        facts["problem"] = str(error)
     return facts
 
 

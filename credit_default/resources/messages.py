@@ -14,6 +14,13 @@ from dagster_pipes import PipesContextData, PipesParams
 from credit_default.code_version import code_version
 from credit_default.resources.ports import Message, Refused, Stored
 
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 MEMORY_HINT = "the system kills so when memory runs out"
 #: How libraries tell that the system killed a process that the step had started.
 _KILLED_CHILD = ("SIGKILL", "TerminatedWorkerError", "BrokenProcessPool")
@@ -39,7 +46,18 @@ def job_name(
     given = [sorted((inputs or {}).items()), sorted(settled.items())]
     intent = json.dumps([root, code_version(), step, *days, *given, *versions])
     digest = hashlib.sha256(intent.encode()).hexdigest()[:8]
-    return f"{step.replace('_', '-')}-{root.split('-')[0]}-{digest}"
+    return f"{step.replace('_', '-')}-{run_part(root)}-{digest}"
+
+
+def run_part(run_id: str) -> str:
+    """Return the part of the names of its jobs that stands for the root of a run."""
+    return run_id.partition("-")[0]
+
+
+def runs_under_way(instance: dg.DagsterInstance) -> set[str]:
+    """Return the runs that have not ended, each by the part that its jobs' names have in common."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+    return {run_part(run.root_run_id or run.run_id) for run in runs}
 
 
 class StepMessages(dg.PipesMessageReader):

@@ -63,6 +63,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file at any depth below a key, and when it was last written."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
 class Change:
     """What a folder holds now.
 
@@ -153,17 +162,19 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         options: Mapping[str, str],
         trials: int,
     ) -> Iterator[Message]:
-        """Run a step that searches, and yield what its best trial stored; otherwise like :meth:`run`.
+        """Run a step that searches with `trials`, and yield what its best trial stored; otherwise like :meth:`run`.
 
-        Here the step tries all of them by itself. A platform that can run the trials side by side does so: the step
-        then gets ``--only-trial`` besides ``--trials``.
-
-        Parameters
-        ----------
-        trials
-            Size of the search, given to the step as ``--trials``.
+        Here the step gets ``--trials`` and tries all of them by itself. A platform that can run the trials side by side
+        does so: the step then gets ``--only-trial``, too.
         """
         yield from self.run(context, step, inputs=inputs, options={**options, "trials": str(trials)})
+
+    def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: ARG002 - see below
+        """Remove what jobs left behind, if nothing of it has changed since a moment; returns the jobs' names.
+
+        Jobs of runs that are `under_way` (`resources.messages.runs_under_way`) are kept, whatever their age.
+        """
+        return []
 
 
 class Storage(dg.ConfigurableResource[Any], ABC):
@@ -183,6 +194,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
         Links are listed and not followed. Raises :class:`~credit_default.errors.StorageError` when it cannot be read.
         """
+
+    @abstractmethod
+    def files(self, key: str) -> Iterator[StoredFile]:
+        """Yield every file below a folder, at any depth and hidden ones too, but no links; nothing without a folder."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -227,19 +242,14 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def held(self, key: str) -> AbstractContextManager[None]:
-        """Hold ``key`` against everybody else who holds it, in whichever process or on whichever machine, by turns.
+        """Hold an exclusive lock on ``key``, across processes and machines; it ends within a minute of its holder.
 
-        For what is read, changed and written again. Whoever holds it and dies lets go, within a minute.
-
-        Raises :class:`~credit_default.errors.StorageError` when somebody else does not let go.
+        Raises :class:`~credit_default.errors.StorageError` when another holder does not let go.
         """
 
     @abstractmethod
     def on_disk(self, key: str) -> AbstractContextManager[Path]:
-        """Hold a file or folder on this machine's disk while it is read; nobody may change it there.
-
-        Raises :class:`~credit_default.errors.NotThere`.
-        """
+        """Hold a file or folder on this machine's disk to be read only. Raises `errors.NotThere`."""
 
     def catalogue(self, name: str, key: str, *, version: str) -> str | None:  # noqa: ARG002 - for those that have one
         """Enter a table into the platform's data catalogue as an immutable version of ``name``.

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import dagster as dg
-
 from credit_default.core import evidence, lineage
 from credit_default.core.evidence import Finding
 from credit_default.errors import NotThere
-from credit_default.instance import enter
+from credit_default.instance import opened
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
 from credit_default.tracing.history import History
@@ -70,13 +68,13 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
     if parsed is None:
         raise NotThere(f"{prediction_id!r} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1")
     prefix, row = parsed
-    enter(settings)
     ports = resources_for(settings)
-    with dg.DagsterInstance.get() as instance:
+    with opened(settings) as instance:
         history = History(instance)
         located = locate(ports["storage"], history, prefix)
         if located is None:
-            raise NotThere(f"no prediction is kept or recorded whose id begins with {prefix}; see predictions/<day>/")
+            where = ports["storage"].uri("predictions")
+            raise NotThere(f"no prediction is kept or recorded whose id begins with {prefix}; looked in {where}")
         walk = Walk(ports["storage"], ports["registry"], history, located, row=row, prediction_id=prediction_id)
         findings = tuple(walk.findings())
     return Trace(prediction_id, walk.about, findings, walk.values)

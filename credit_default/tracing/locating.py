@@ -13,6 +13,7 @@ from credit_default.core.evidence import Recorded
 from credit_default.core.predictions import id_prefix, origin_key
 from credit_default.errors import ContractError, NotThere, UnreadableFile
 from credit_default.resources.ports import Storage
+from credit_default.resources.retention import removed_predictions
 from credit_default.tracing.history import History
 
 
@@ -23,7 +24,7 @@ class Located:
     Attributes
     ----------
     key
-        None when the event log knows the prediction and no file holds it.
+        None when the event log, or the record of what retention removed, knows the prediction and no file holds it.
     same_in
         Other files with predictions of this id: the same rows were scored again by the same model.
     """
@@ -51,7 +52,11 @@ def locate(storage: Storage, history: History, prefix: str) -> Located | None:
         return Located(recorded[0], present if is_it else None)
     entries = (*storage.entries("predictions"), *storage.entries("superseded_predictions"))
     days = sorted({entry.name for entry in entries if entry.is_folder}, reverse=True)
-    return next((found for day in days if (found := _in_day(storage, day, prefix)) is not None), None)
+    found = next((found for day in days if (found := _in_day(storage, day, prefix)) is not None), None)
+    if found is not None:
+        return found
+    removal = removed_predictions(storage, prefix)
+    return Located(removal.key.split("/")[1], None) if removal is not None else None
 
 
 def inputs_of(

@@ -18,7 +18,7 @@ from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default.defs.scoring import LANDING
 from credit_default.errors import NotThere
-from credit_default.resources import ledger
+from credit_default.resources import ledger, retention
 from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.tracing.history import History
 from credit_default.tracing.locating import Located, inputs_of, prefix_of, read
@@ -68,7 +68,7 @@ class Walk:
             The file has fewer rows, and always had.
         """
         if self._located.key is None:
-            yield PREDICTION.missing("file", f"{self._located.day} was recorded as scored, and no file holds the id")
+            yield self._no_file()
             return
         predictions, told_version = read(self._storage, self._located.key)
         if predictions is None:
@@ -110,6 +110,12 @@ class Walk:
         yield run_lineage.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
         yield from self._promotion(shared["model_version"], since, shared["scored_at"])
 
+    def _no_file(self) -> Finding:
+        removal = retention.removed_predictions(self._storage, self._id.partition("-")[0])
+        if removal is not None:
+            return PREDICTION.unchecked("file", str(removal))
+        return PREDICTION.missing("file", f"{self._located.day} was recorded as scored, and no file holds the id")
+
     def _no_such_row(self, predictions: pa.Table) -> Finding:
         told = (
             f"{self._located.day} has {predictions.num_rows} predictions of this id, and none with number {self._row}"
@@ -131,7 +137,11 @@ class Walk:
         recorded = [one for _, one in self._history.of("inference_data", day)]
         found = inputs_of(self._storage, day, version, recorded)
         if found is None:
-            yield INPUT.missing("content", f"no table of {day} with data version {version} is kept")
+            removal = retention.removed_inputs(self._storage, day, version)
+            if removal is not None:
+                yield INPUT.unchecked("content", str(removal))
+            else:
+                yield INPUT.missing("content", f"no table of {day} with data version {version} is kept")
             return None
         key, inputs = found
         self.about["inference_data"] = key
@@ -156,14 +166,9 @@ class Walk:
         folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
         self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
         # By what is there, since a name in a table that was altered may lead anywhere.
-        there = next(
-            (
-                entry.name
-                for entry in self._storage.entries(folder)
-                if printable(entry.name) == name and not entry.is_folder and not entry.is_link
-            ),
-            None,
-        )
+        entries = self._storage.entries(folder)
+        regular = [one.name for one in entries if not one.is_folder and not one.is_link]
+        there = next((one for one in regular if printable(one) == name), None)
         with ExitStack() as held:
             path = held.enter_context(self._storage.on_disk(f"{folder}/{there}")) if there else None
             yield from lineage.of_landing(path, inputs, day=self._located.day, taken_in=taken_in, newest=newest)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit_default.core.printable import printable
+from credit_default.core.printable import printable, without_controls
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_whatever_the_bytes_the_name_is_one_printable_line_and_no_two_are_one(na
     assert first != second
     assert first.isprintable()
     assert first.encode().decode() == first
+
+
+@given(st.text())
+def test_a_text_for_a_person_keeps_its_lines_and_does_nothing_to_a_terminal(text: str) -> None:
+    shown = without_controls(text)
+    assert all(character.isprintable() or character in "\n\t" for character in shown)
+    assert without_controls(shown) == shown
+    assert shown.count("\n") == text.count("\n")

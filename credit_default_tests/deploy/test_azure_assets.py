@@ -120,7 +120,7 @@ def test_a_refusal_of_azure_is_told_with_what_to_do_and_without_an_address(deliv
     refused = delivery.call("production", "endpoint")
     delivery.emulator.clear_faults()
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("Error: DeployError: Azure refused making endpoint credit-card-default-be (403 ")
+    assert refused.stderr.startswith("Error: Azure refused making endpoint credit-card-default-be (403 ")
     assert "AzureML Data Scientist" in refused.stderr
     assert "https://" not in refused.stderr
 
@@ -146,7 +146,7 @@ def test_what_is_not_there_is_told_in_a_line_with_what_to_do(delivery, environme
     for dry_run in ((), ("--dry-run",)):
         refused = delivery.call(environment, *command, *dry_run, "--json")
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert refused.stderr.startswith("Error: NotThere: ")
+        assert refused.stderr.startswith("Error: ")
         assert refused.stderr.count("\n") == 1
         assert told in refused.stderr
 
@@ -156,7 +156,7 @@ def test_a_registry_that_is_not_there_is_told(delivery):
     for command in (("environments", "--registry"), ("environments", "--registry", "--dry-run")):
         refused = delivery.call("staging", *command, "--json")
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "DeployError: Azure refused looking at the environments in no-such-registry (404 " in refused.stderr
+        assert "Error: Azure refused looking at the environments in no-such-registry (404 " in refused.stderr
     delivery.write_settings("staging")
 
 
@@ -165,5 +165,5 @@ def test_what_is_looked_for_in_a_workspace_that_is_not_there_is_not_taken_for_mi
     for command in (("endpoint",), ("environments",), ("train",), ("deployment",), ("online",), ("data-assets",)):
         refused = delivery.call("development", *command, "--dry-run")
         assert refused.exit_code == 1, path
-        assert "DeployError: Azure refused looking" in refused.stderr
+        assert "Error: Azure refused looking" in refused.stderr
         assert "(404 ResourceNotFound); check the names in the settings" in refused.stderr

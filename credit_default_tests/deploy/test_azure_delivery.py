@@ -168,7 +168,7 @@ def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged,
         place.storage.write(key, fewer.read_bytes())
     off = delivery.call("staging", "invoke", DAY, "--verify")
     assert off.exit_code == 1
-    assert "DeployError: The predictions of 2026-01-31 are not what version 1 makes" in off.stderr
+    assert "Error: The predictions of 2026-01-31 are not what version 1 makes" in off.stderr
     assert "there are 39 predictions; expected 40" in off.stderr
     with delivery.inside("staging") as place:
         place.storage.write(key, b"of somebody else")
@@ -187,7 +187,7 @@ def test_what_is_live_goes_online_as_announced(staged, delivery):
     without = delivery.call("staging", "online", "--dry-run")
     os.environ[COLLECTION_KEY_VARIABLE] = key
     assert without.exit_code == 1
-    assert "SettingsError: CREDIT_DEFAULT_COLLECTION_KEY is not set" in without.stderr
+    assert "Error: CREDIT_DEFAULT_COLLECTION_KEY is not set" in without.stderr
     thrice = delivery.thrice("staging", "online")
     thrice.must_be_exact()
     assert thrice.done["scoring_uri"].endswith("/score")
@@ -238,7 +238,7 @@ def test_an_environment_that_cannot_be_looked_at_says_so_and_the_others_are_show
     told = json.loads(result.stdout)["environments"]
     assert "problem" not in told["development"]
     assert told["staging"] == {"problem": "no settings", "given": False}
-    assert told["production"]["problem"].startswith("DeployError: Azure refused looking at it (404 ")
+    assert told["production"]["problem"].startswith("Azure refused looking at it (404 ")
     shown = CliRunner().invoke(main, ["deploy", *files, "status"]).output
     assert "no settings" in shown
     assert "DeployError" in shown

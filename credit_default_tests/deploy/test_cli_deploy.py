@@ -62,7 +62,7 @@ def test_whatever_changes_something_can_be_tried_first(call, arguments):
 def test_commands_work_on_azure_environments_only(call, arguments):
     result = call(*arguments)
     assert result.exit_code == 1
-    assert "SettingsError: Deploy commands work on an Azure environment, and CREDIT_DEFAULT_ENV is" in result.stderr
+    assert "Error: Deploy commands work on an Azure environment, and CREDIT_DEFAULT_ENV is" in result.stderr
 
 
 def test_wrong_usage_has_an_exit_code_of_its_own(call, staging):
@@ -95,7 +95,7 @@ def test_nothing_is_shared_or_promoted_from_where_it_does_not_belong(call, stagi
 def test_a_day_that_is_none_of_ours_is_refused(call, staging, day):
     result = call("--settings", staging, "invoke", day)
     assert result.exit_code == 1
-    assert f"DayError: {day} is no day of ours; expected one from 2025-01-01 to today" in result.stderr
+    assert f"Error: {day} is no day of ours; expected one from 2025-01-01 to today" in result.stderr
 
 
 def test_an_environment_without_settings_says_so(call):

@@ -45,6 +45,7 @@ def test_the_outputs_are_the_variables_that_the_platform_reads(name):
     optional = {
         *("CREDIT_DEFAULT_ENV", "CREDIT_DEFAULT_SPOT_COMPUTE"),
         *("CREDIT_DEFAULT_BATCH_ENDPOINT", "CREDIT_DEFAULT_ONLINE_ENDPOINT"),
+        *(f"CREDIT_DEFAULT_KEEP_{what}_DAYS" for what in ("JOBS", "REPORTS", "SUPERSEDED")),
         "AZURE_CLIENT_ID",  # read by azure-identity: which identity of the machine is meant
     }
     assert set(told) == required | optional
@@ -154,6 +155,11 @@ def test_what_jobs_left_behind_is_removed_and_nothing_else():
     assert rule["definition"]["filters"]["prefixMatch"] == [outputs, f"{container}/taken/"]
     assert outputs.endswith("/jobs/")
     (days,) = rule["definition"]["actions"]["baseBlob"]["delete"].values()
+    # Retention of an environment as it is deployed: the rule, the settings that come with it, and the defaults agree.
+    deployed = settings.read(environment("production").outputs["settings"])
+    usual = settings.read({})
+    assert days == deployed.keep_jobs == usual.keep_jobs
+    assert (deployed.keep_reports, deployed.keep_superseded) == (usual.keep_reports, usual.keep_superseded)
     # A run may wait and run for as long as the settings allow, and be resumed after it was killed.
     assert days > 2 * 7
 

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from credit_default.core.ledger import Draft
 from credit_default.core.predictions import PREDICTIONS, Origin, Scores, write_predictions
 from credit_default.core.schema import FEATURE_NAMES
 from credit_default.errors import NotThere
+from credit_default.resources import resources_for
+from credit_default.resources.retention import Retention
+from credit_default.settings import read
 from credit_default.tracing import Trace
 from credit_default_tests.end_to_end.world import World, ago, new_clients
 from credit_default_tests.served import served
@@ -159,6 +163,38 @@ def test_a_prediction_whose_replaced_input_is_gone_says_so(home):
         found = home.trace(home.prediction(path=superseded(home)))
     assert failing(found) == {("input row", "content")}
     assert found.verdict == "missing"
+
+
+def test_what_retention_removed_is_no_loss_and_what_a_kept_prediction_was_made_of_stays(home, tmp_path):
+    copied = replace(home, world=home.world.copy_to(tmp_path / "home"))
+    world = copied.world
+    (inputs,) = (world.lake / "superseded_inference_data" / home.again).glob("*.parquet")
+    report, *others = sorted(world.lake.glob("drift/*/report.html"))
+    prediction = copied.prediction(path=superseded(copied))
+    months_ago = time.time() - 100 * 86_400
+    for path in (inputs, report, *world.job_folders("")):
+        os.utime(path, (months_ago, months_ago))
+    world.environment["CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"] = "30"
+    done = world.run_job("apply_retention")
+    assert done.returncode == 0, done.stderr
+    assert not report.exists()
+    assert (report.parent / "drift.json").exists()
+    assert all(path.exists() for path in (*others, superseded(copied), inputs))
+    assert world.job_folders("") == []
+    assert copied.trace(prediction).verdict == "ok"
+
+    os.utime(superseded(copied), (months_ago, months_ago))
+    settings = read(world.environment)
+    ports = resources_for(settings)
+    removed = Retention(ports["storage"], ports["compute"], settings, datetime.now(UTC)).apply(under_way=set())
+    assert removed == {"reports": 0, "superseded tables": 2, "jobs": 0}
+    (finding,) = copied.trace(prediction).findings
+    assert (finding.verdict, finding.step) == ("cannot be checked", "prediction")
+    assert f"was removed by retention on {ago(0)}, after 30 days" in finding.detail
+    # Also where the event log knows nothing of it.
+    shutil.rmtree(world.settings.dagster_home)
+    (again,) = copied.trace(prediction).findings
+    assert again == finding
 
 
 OTHER = {

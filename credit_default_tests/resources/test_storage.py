@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,17 @@ def test_written_files_are_there_at_once(storage, root):
     assert storage.read(f"{root}/endpoints/e.json") == b"{}"
     storage.write(f"{root}/endpoints/e.json", b"")
     assert storage.read(f"{root}/endpoints/e.json") == b""
+
+
+def test_every_file_below_a_folder_is_told_with_its_size_and_when_it_was_written(storage, root):
+    for name in ("a.csv", "deep/er/b.csv", ".hidden/c", "deep.csv"):
+        storage.write(f"{root}/folder/{name}", b"12")
+    storage.write(f"{root}/folder-2/d.csv", b"")
+    found = {file.key.removeprefix(f"{root}/folder/"): file for file in storage.files(f"{root}/folder")}
+    assert found.keys() == {"a.csv", "deep/er/b.csv", ".hidden/c", "deep.csv"}
+    assert {file.size for file in found.values()} == {2}
+    assert all(abs(datetime.now(UTC) - file.modified) < timedelta(minutes=5) for file in found.values())
+    assert list(storage.files(f"{root}/nothing")) == []
 
 
 @pytest.mark.parametrize("name", ["a b.csv", "ü.csv", "100%.csv", "a%20b.csv", "q?x=#y.csv", "it's.csv"])

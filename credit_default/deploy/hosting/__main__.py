@@ -37,7 +37,7 @@ def main() -> None:
         permissions.restrict_umask()
         instance.enter(settings)
     except CreditDefaultError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"Error: {error}")
     program, *arguments = PARTS[part]
     path = Path(sys.executable).with_name(program)
     os.execv(path, [program, *arguments])  # noqa: S606 - our own command

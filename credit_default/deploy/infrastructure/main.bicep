@@ -60,9 +60,16 @@ param storageRedundancy string = 'Standard_ZRS'
 ])
 param imagesSku string = 'Standard'
 
-@description('Days after which what jobs left behind is removed from the lake.')
+@description('Days for which what jobs left behind is kept. Longer than a run may be interrupted and resumed.')
 @minValue(7)
 param jobDays int = 30
+
+@description('Days for which reports of drift are kept; their figures are kept for ever.')
+@minValue(1)
+param reportDays int = 90
+
+@description('Days for which replaced tables are kept, as a text; never removes none of them.')
+param supersededDays string = 'never'
 
 @description('Days for which deleted and replaced blobs can be brought back.')
 @minValue(7)
@@ -231,6 +238,10 @@ output settings object = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
   CREDIT_DEFAULT_COMPUTE: clusters.outputs.name
   CREDIT_DEFAULT_SPOT_COMPUTE: clusters.outputs.spotName
+  // By these the platform's own retention goes, and by the first the lifecycle rule of the account, too.
+  CREDIT_DEFAULT_KEEP_JOBS_DAYS: string(jobDays)
+  CREDIT_DEFAULT_KEEP_REPORTS_DAYS: string(reportDays)
+  CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS: supersededDays
   // A region of Azure has each name of an endpoint once.
   CREDIT_DEFAULT_BATCH_ENDPOINT: 'credit-card-default-be-${take(unique, 8)}'
   CREDIT_DEFAULT_ONLINE_ENDPOINT: 'credit-card-default-oe-${take(unique, 8)}'

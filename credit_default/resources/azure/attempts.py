@@ -95,7 +95,7 @@ class Attempts:
     def settle(self, name: str) -> None:
         """Note that this run published and recorded everything that a job made.
 
-        What it made stays below ``jobs/``, for whoever looks into it, until a lifecycle rule of the account removes it.
+        What it made stays below ``jobs/``, for a person to look into, until retention removes it.
         """
         self._mark(name, self.run_id)
 
@@ -139,7 +139,7 @@ class Attempts:
             run = self.instance.get_run_by_id(run_id) if run_id and run_id != self.run_id else None
             if run is None or run.is_success:
                 return True
-        # A lifecycle rule may have removed what it said, and then nobody can take it again.
+        # Retention may have removed its messages, and then nothing of it can be published again.
         return not self.storage.entries(f"{folder_of(name)}/{self.kept}")
 
     def _preempted(self, job: Job) -> int:

@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
+from pathlib import PurePosixPath
 
 import dagster as dg
 from pydantic import Field
@@ -22,10 +24,12 @@ from credit_default.resources.azure.sweep import best_of
 from credit_default.resources.azure.targets import Target, kind_of
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.messages import StepMessages, job_name, open_session
-from credit_default.resources.ports import Compute, Message, Stored
+from credit_default.resources.ports import Compute, Message, Stored, StoredFile
 
 #: How much longer than we wait Azure lets a job run, so that none runs on when nobody watches.
 _MARGIN_SECONDS = 600.0
+#: Folder of what jobs leave behind.
+_JOBS = PurePosixPath(folder_of("any")).parts[0]
 
 
 class AzureCompute(Compute):
@@ -81,6 +85,20 @@ class AzureCompute(Compute):
             return
         name = job_name(context, step, inputs=inputs, options={**options, "trials": str(trials)})
         yield from self._carry_out(context, name, step, inputs, options=options, trials=trials)
+
+    def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: D102 - see the port
+        jobs: dict[str, list[StoredFile]] = {}
+        for file in self.storage.files(_JOBS):
+            jobs.setdefault(file.key.split("/")[1], []).append(file)
+        old = [
+            name
+            for name, files in sorted(jobs.items())
+            if max(file.modified for file in files) < before and under_way.isdisjoint(name.split("-"))
+        ]
+        for name in old:
+            for file in jobs[name]:
+                self.storage.remove(file.key)
+        return old
 
     def _carry_out(
         self,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from credit_default.resources.azure.targets import Kind, Target, read_targets
-from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME, settings_error
+from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME, all_problems
 from credit_default.variables import VariableReader
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -190,7 +190,7 @@ def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
     reader = VariableReader(environ)
     found = read_into(reader)
     if reader.problems:
-        raise settings_error(reader.problems)
+        raise all_problems(environ, with_azure=True)
     return found
 
 

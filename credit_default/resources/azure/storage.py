@@ -19,7 +19,7 @@ from credit_default.resources.azure.blobs import BlobContainer
 from credit_default.resources.azure.leases import held
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.workspace import AzureWorkspace
-from credit_default.resources.ports import Change, Entry, Storage
+from credit_default.resources.ports import Change, Entry, Storage, StoredFile
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobProperties, ContainerClient
@@ -87,6 +87,11 @@ class AzureStorage(Storage):
                 name = item.name[len(prefix) :]
                 found.setdefault(name, Entry(name, False, item.size))
         return [found[name] for name in sorted(found)]
+
+    def files(self, key: str) -> Iterator[StoredFile]:  # noqa: D102 - see the port
+        for blob in self._list(f"{key}/"):
+            if not blob.name.endswith("/"):
+                yield StoredFile(blob.name, blob.size, blob.last_modified)
 
     def read(self, key: str) -> bytes:  # noqa: D102 - see the port
         return self.blobs.ask(key, lambda client: client.download_blob(key).readall())

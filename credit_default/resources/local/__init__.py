@@ -28,7 +28,11 @@ def local_resources(settings: Settings) -> dict[str, Any]:
 
     lake = str(settings.lake)
     compute = LocalCompute(
-        jobs=str(settings.jobs), lake=lake, tracking_uri=settings.tracking_uri, step_timeout=settings.step_timeout
+        jobs=str(settings.jobs),
+        lake=lake,
+        tracking_uri=settings.tracking_uri,
+        step_timeout=settings.step_timeout,
+        keep_days=settings.keep_jobs,
     )
     storage = LocalStorage(root=lake)
     registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, files=settings.lake.as_uri())

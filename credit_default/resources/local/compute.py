@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +19,7 @@ from pydantic import Field
 from credit_default import settings
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.local.job import Job, JobState
-from credit_default.resources.messages import StepMessages, job_name, open_session
+from credit_default.resources.messages import StepMessages, job_name, open_session, runs_under_way
 from credit_default.resources.ports import Compute, Message
 
 _POLL_SECONDS = 0.1
@@ -33,7 +34,7 @@ class LocalCompute(Compute):
     grace_seconds: float = Field(default=10.0, description="How long a cancelled step may take before it is killed.")
     steps: str = Field(default="credit_default.steps", description="Package that the steps are modules of.")
     step_timeout: float = Field(default=settings.DEFAULT_STEP_TIMEOUT, description="Seconds that a step may run.")
-    keep_days: float = Field(default=7.0, description="How long the folders of ended jobs are kept.")
+    keep_days: int | None = Field(default=30, description="How long folders of ended jobs are kept; None for ever.")
 
     def run(  # noqa: D102 - see the port
         self,
@@ -45,7 +46,7 @@ class LocalCompute(Compute):
         days: Sequence[str] = (),
         versions: Sequence[str] = (),
     ) -> Iterator[Message]:
-        self._tidy()
+        self._remove_expired_jobs(context.instance)
         name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
         job, fresh = self._find_or_name(name)
         channel = {PipesDefaultMessageWriter.FILE_PATH_KEY: str(job.messages)}
@@ -129,15 +130,22 @@ class LocalCompute(Compute):
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
 
-    def _tidy(self) -> None:
-        folder = Path(self.jobs)
-        if not folder.exists():
-            return
-        oldest = time.time() - self.keep_days * 86_400
-        for path in folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another run tidies too
-                if path.stat().st_mtime < oldest and not Job(path).alive():
-                    shutil.rmtree(path, ignore_errors=True)
+    def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: D102 - see the port
+        removed: list[str] = []
+        with contextlib.suppress(FileNotFoundError):  # nothing has run yet, or another run removes the same
+            for path in Path(self.jobs).iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    old = path.stat().st_mtime < before.timestamp()
+                    if old and under_way.isdisjoint(path.name.split("-")) and not Job(path).alive():
+                        shutil.rmtree(path, ignore_errors=True)
+                        removed.append(path.name)
+        return removed
+
+    def _remove_expired_jobs(self, instance: dg.DagsterInstance) -> None:
+        """Remove them here too: on a laptop, the daemon and its schedules may never run."""
+        if self.keep_days is not None:
+            before = datetime.now(UTC) - timedelta(days=self.keep_days)
+            self.remove_jobs(before, under_way=runs_under_way(instance))
 
 
 def _closed_well(messages: Path) -> bool:

@@ -82,7 +82,7 @@ class Job:
         """Start the process in its own session, with the lock in its hands."""
         self.output.mkdir(parents=True)
         self.messages.touch()
-        lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with (self.folder / "stdout").open("wb") as stdout, (self.folder / "stderr").open("wb") as stderr:

@@ -56,6 +56,11 @@ class LocalModelRegistry(ModelRegistry):
 
     def _split(self) -> tuple[list[ModelVersion], list[str]]:
         """Return the versions, newest first, and the numbers of those that have lost the tags that count."""
+        from credit_default.core.tracking import database_of
+
+        database = database_of(self.tracking_uri)
+        if database is not None and not database.exists():
+            return [], []  # a question makes none
         client = self._client()
         aliases: dict[str, list[str]] = {}
         # Asked for by name: a shared server answers with its first hundred models otherwise.

@@ -9,6 +9,7 @@ import stat
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,7 @@ from pydantic import Field
 from credit_default import permissions
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.local import folders
-from credit_default.resources.ports import Change, Entry, Storage
+from credit_default.resources.ports import Change, Entry, Storage, StoredFile
 
 _LONGEST_WAIT_SECONDS = 300.0
 #: Folder in which files from outside arrive.
@@ -54,6 +55,17 @@ class LocalStorage(Storage):
             Entry(name, stat.S_ISDIR(status.st_mode), status.st_size, stat.S_ISLNK(status.st_mode))
             for name, status in found.items()
         ]
+
+    def files(self, key: str) -> Iterator[StoredFile]:  # noqa: D102 - see the port
+        for folder, _, names in os.walk(self.path(key)):
+            for path in (Path(folder, name) for name in sorted(names)):
+                try:
+                    status = path.lstat()
+                except FileNotFoundError:
+                    continue  # removed meanwhile
+                if stat.S_ISREG(status.st_mode):
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield StoredFile(path.relative_to(self.root).as_posix(), status.st_size, modified)
 
     def read(self, key: str) -> bytes:  # noqa: D102 - see the port
         try:
@@ -98,6 +110,8 @@ class LocalStorage(Storage):
         kept = f"{into}/{name}{present.suffix}"
         if not self.exists(kept):
             self.publish(str(present), kept)
+            # Retention counts from here on; the time when it was made is in the table.
+            self.path(kept).touch()
 
     def remove(self, key: str) -> None:  # noqa: D102 - see the port
         self.path(key).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ param tags object
 @description('How often each blob is kept, and where: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
 param redundancy string
 
-@description('Days after which what a job left behind is removed. Longer than a run may be interrupted and resumed.')
+@description('Days after which what a job left behind is removed: CREDIT_DEFAULT_KEEP_JOBS_DAYS.')
 param jobDays int
 
 @description('Days for which what was deleted or replaced can be brought back.')
@@ -75,6 +75,9 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
     policy: {
       rules: [
         {
+          // A net below the schedule `daily_retention`, which removes the same after the same time, and which may be
+          // switched off. It alone removes reports of drift and replaced tables: a rule can tell neither a report from
+          // the figures beside it, nor whether predictions that are kept were made of a table.
           // `jobs/` holds outputs and messages of jobs. What counts of them was copied to its place, so this is only
           // personal data that lies about. Files that a killed step left `.unfinished` are among it: steps write
           // nowhere else. `taken/` holds models on their way from the shared registry.
