@@ -158,6 +158,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     # A new setting is a field of Settings and a line here: the reader adds what is wrong with it to the others.
     reader = VariableReader(environ)
     environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
+    limits, problems = read_limits(environ)
+    reader.problems += problems
     settings = Settings(
         environment=environment,
         exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
@@ -172,7 +174,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
             "how long after the system killed a step it is tried again",
             maximum=_MAX_SECONDS,
         ),
-        limits=read_limits(reader),
+        limits=limits,
     )
     if reader.problems:
         if environment is not Environment.LOCAL:
