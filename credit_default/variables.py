@@ -83,18 +83,6 @@ class VariableReader:
         self.refuse(variable, repr(value), f"a number of seconds above 0, {limit} at most", purpose)
         return default
 
-    def share(self, variable: str, default: float, purpose: str, *, minimum: float, maximum: float) -> float:
-        """Return a share within bounds, both of them included."""
-        value = self.text(variable, str(default))
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if minimum <= number <= maximum:
-            return number
-        self.refuse(variable, repr(value), f"a share, {minimum:g} to {maximum:g}", purpose)
-        return default
-
     def refuse(self, variable: str, got: str, expected: str, purpose: str) -> None:
         """Add a problem, once however often it is found."""
         problem = f"{variable} is {got}; expected {expected} ({purpose})"

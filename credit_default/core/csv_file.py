@@ -61,7 +61,7 @@ def read_csv(name: str, data: bytes, limits: Limits) -> RawFile:
     _refuse_long_lines(name, data, limits)
     header, header_lines, first = _beginning(name, data, limits)
     if header is None:
-        raise UnreadableFile(f"{name}: is empty; expected a line with the names of the columns, then rows")
+        raise UnreadableFile(f"{name}: is empty; expected a line with the names of the columns, then rows.")
     refuse_other_layouts(name, _first_lines(data), header, first or ())
     header = [field.strip() for field in header]
     refuse_repeated(name, header)
@@ -100,10 +100,10 @@ def _beginning(name: str, data: bytes, limits: Limits) -> tuple[list[str] | None
         line = reader.line_num
         if b'"' not in data:
             raise UnreadableFile(
-                f"{name}, line {line}: has a field of more than 128 KiB; expected names and values"
+                f"{name}, line {line}: has a field of more than 128 KiB; expected names and values."
             ) from None
         raise UnreadableFile(
-            f"{name}: a quote that is opened near line {line} is never closed; close it or remove it"
+            f"{name}: a quote that is opened near line {line} is never closed; close it or remove it."
         ) from None
     if header is not None:
         refuse_columns(name, len(header), limits)
@@ -230,7 +230,7 @@ def _read_by_record(name: str, data: bytes, columns: Sequence[str], limits: Limi
         if len(malformed) > MAX_MALFORMED_ROWS:
             raise ContractError(
                 f"{name}: more than {MAX_MALFORMED_ROWS:,} rows have another number of fields than the header; "
-                "send rows and header of one table"
+                "send rows and header of one table."
             )
         by_column = zip(*good, strict=True) if good else ([] for _ in columns)
         tables.append(pa.table([pa.array(values, pa.string()) for values in by_column], names=list(columns)))
@@ -263,5 +263,5 @@ def _records(name: str, data: bytes, limits: Limits) -> Iterator[tuple[int, list
     except csv.Error:
         raise UnreadableFile(
             f"{name}, line {first_line}: a quoted field that begins in this row is not closed as it should be; "
-            'expected "..." with quotes inside written twice, and fields below 128 KiB'
+            'expected "..." with quotes inside written twice, and fields below 128 KiB.'
         ) from None

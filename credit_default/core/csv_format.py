@@ -35,20 +35,20 @@ _KINDS = {
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF",
 }
-_AS_UTF8 = 'save it as UTF-8 (in Excel: "CSV UTF-8 (comma delimited)")'
+_AS_UTF8 = 'save it as UTF-8 (in Excel: "CSV UTF-8 (comma delimited)").'
 
 
 def refuse_other_formats(name: str, data: bytes) -> None:
     """Raise `UnreadableFile` for bytes that are no UTF-8 text."""
     for magic, kind in _KINDS.items():
         if data.startswith(magic):
-            raise UnreadableFile(f"{name}: is {kind} by its first bytes; save it as CSV, or give it its own suffix")
+            raise UnreadableFile(f"{name}: is {kind} by its first bytes; save it as CSV, or give it its own suffix.")
     encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None)
     encoding = encoding or _without_mark(data[:_SAMPLE])
     if encoding:
         raise UnreadableFile(f"{name}: is {encoding}, expected UTF-8; {_AS_UTF8}")
     if b"\0" in data[:_SAMPLE] or data.endswith(b"\0"):
-        raise UnreadableFile(f"{name}: holds zero bytes, so it is no text, or was not sent whole; send it again")
+        raise UnreadableFile(f"{name}: holds zero bytes, so it is no text, or was not sent whole; send it again.")
     if data.isascii():
         return
     try:
@@ -88,19 +88,19 @@ def refuse_other_layouts(name: str, lines: Sequence[str], header: Sequence[str],
     if separator:
         seen = _DELIMITERS.get(separator[1])
         then = f", and columns separated by {seen}; separate them by commas and" if seen != "commas" and seen else ";"
-        raise ContractError(f"{name}: begins with a line sep= that only Excel understands{then} remove that line")
+        raise ContractError(f"{name}: begins with a line sep= that only Excel understands{then} remove that line.")
     if _known(header):
         if _known(first) > 1:
-            raise ContractError(f"{name}: has a second header below the first; remove one of the two lines")
+            raise ContractError(f"{name}: has a second header below the first; remove one of the two lines.")
         return
     number, delimiter = _find_header(lines[place : place + _LINES])
     other = f"columns are separated by {_DELIMITERS[delimiter]}, expected commas"
     if number:
         seen = f" and {other}" if delimiter != "," else ""
         mend = "remove what is above it" + (" and separate columns by commas" if delimiter != "," else "")
-        raise ContractError(f"{name}: the names of the columns are in line {place + number + 1}{seen}; {mend}")
+        raise ContractError(f"{name}: the names of the columns are in line {place + number + 1}{seen}; {mend}.")
     if delimiter != ",":
-        raise ContractError(f'{name}: {other}; save it as "CSV (comma delimited)", with a point in decimal numbers')
+        raise ContractError(f'{name}: {other}; save it as "CSV (comma delimited)", with a point in decimal numbers.')
 
 
 def _find_header(lines: Sequence[str]) -> tuple[int, str]:

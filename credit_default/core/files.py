@@ -59,7 +59,7 @@ class ReadFiles:
         except MemoryError:
             raise UnreadableFile(
                 f"{printable(path.name)}: takes more memory than this process has left; send fewer rows a day, or give "
-                "the step more memory"
+                "the step more memory."
             ) from None
 
     def _read(self, path: Path) -> RawFile | None:
@@ -67,7 +67,7 @@ class ReadFiles:
         with open_regular(path, root=self._root, follow_links=self._follow_links) as (stream, size):
             if suffix not in SUFFIXES:
                 got = f"the suffix {printable(suffix)}" if suffix else "no suffix"
-                raise UnreadableFile(f"{name}: has {got}; expected {' or '.join(SUFFIXES)}")
+                raise UnreadableFile(f"{name}: has {got}; expected {' or '.join(SUFFIXES)}.")
             refuse_size(name, size, self._left, self._limits)
             data = stream.read(size)
         self.sha256[name] = digest = hashlib.sha256(data).hexdigest()

@@ -68,16 +68,19 @@ def list_landed(root: Path, *below: str) -> Landed:
     except FileNotFoundError:
         if not os.path.lexists(folder):
             return Landed()
-        raise UnreadableFile(f"{printable(str(folder))}: the link leads nowhere; expected a folder") from None
+        raise UnreadableFile(f"{printable(str(folder))}: the link leads nowhere; expected a folder.") from None
     except OSError as error:
         got = f"{printable(str(folder))}: cannot be listed ({_reason(error)})"
-        raise UnreadableFile(f"{got}; expected a folder with CSV or Parquet files") from None
+        raise UnreadableFile(f"{got}; expected a folder with CSV or Parquet files.") from None
     companions = {printable(name): reason for name in names if (reason := companion_reason(name))}
     files = [name for name in names if not companion_reason(name)]
     undecodable = [printable(name) for name in files if not _is_utf8(name)]
     if undecodable:
         listed = shortlist(undecodable, len(undecodable))
-        raise UnreadableFile(f"{listed}: the name of the file is not UTF-8; rename the file")
+        what = "name is" if len(undecodable) == 1 else "names are"
+        raise UnreadableFile(
+            f"{listed}: the {what} not UTF-8; rename the {'file' if len(undecodable) == 1 else 'files'}."
+        )
     return Landed(tuple(folder / name for name in files), companions)
 
 
@@ -117,9 +120,9 @@ def open_regular(
             yield stream, status.st_size
     except FileNotFoundError:
         state = "is a link that leads nowhere" if path.is_symlink() else f"is not in {printable(str(path.parent))}"
-        raise NotThere(f"{name} {state}; expected a CSV or Parquet file") from None
+        raise NotThere(f"{name} {state}; expected a CSV or Parquet file.") from None
     except OSError as error:
-        raise UnreadableFile(f"{name}: cannot be read: {_reason(error)}") from None
+        raise UnreadableFile(f"{name}: cannot be read: {_reason(error)}.") from None
 
 
 @contextmanager
@@ -130,7 +133,7 @@ def _opened_folder(root: Path, below: Sequence[str]) -> Iterator[int]:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
                 raise UnreadableFile(
-                    f"{printable(str(root / name))}: is {_kind(status)}; expected a folder with CSV or Parquet files"
+                    f"{printable(str(root / name))}: is {_kind(status)}; expected a folder with CSV or Parquet files."
                 )
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
@@ -142,7 +145,7 @@ def _opened_folder(root: Path, below: Sequence[str]) -> Iterator[int]:
 
 def _refuse_kind(name: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        more = "; put the file itself here" if stat.S_ISLNK(status.st_mode) else "; expected a CSV or Parquet file"
+        more = "; put the file itself here." if stat.S_ISLNK(status.st_mode) else "; expected a CSV or Parquet file."
         raise UnreadableFile(f"{name}: is {_kind(status)}{more}")
 
 

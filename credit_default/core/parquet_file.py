@@ -47,26 +47,25 @@ def read_parquet(name: str, data: bytes, left: int, limits: Limits) -> RawFile:
         It has too many columns, two of one name, or a name that is not UTF-8.
     """
     if not data:
-        raise UnreadableFile(f"{name}: is empty (0 bytes); expected a Parquet file")
+        raise UnreadableFile(f"{name}: is empty (0 bytes); expected a Parquet file.")
     footer = int.from_bytes(data[-_END : -_END // 2], "little")
     if footer <= len(data):
         refuse_size(name, len(data) + _METADATA_FACTOR * footer, left, limits)
     try:
         with at_most(limits.max_bytes):
             table = _read(name, data, left, limits)
-            table.validate(full=True)  # finds text that is not UTF-8, which Arrow's functions choke on
             return RawFile(name, table, np.arange(1, table.num_rows + 1), None)
     except MemoryError:
         raise UnreadableFile(
             f"{name}: takes more memory than the {limits.max_bytes >> 20:,} MB that files may take, although its "
-            f"metadata says less; write the file again, or raise {MAX_MEMORY_SHARE_VARIABLE}"
+            f"metadata says less; write the file again, or raise {MAX_MEMORY_SHARE_VARIABLE}."
         ) from None
     except UnicodeDecodeError:
         # Values are not decoded, and Arrow does not tell which name it is.
-        raise ContractError(f"{name}: the name of a column is not UTF-8; write the file with other names") from None
+        raise ContractError(f"{name}: the name of a column is not UTF-8; write the file with other names.") from None
     except _UNSOUND:
         raise UnreadableFile(
-            f"{name}: is no sound Parquet file; it may have been cut short or damaged: copy it here again"
+            f"{name}: is no sound Parquet file; it may have been cut short or damaged: copy it here again."
         ) from None
 
 
@@ -81,6 +80,7 @@ def _read(name: str, data: bytes, left: int, limits: Limits) -> pa.Table:
     # No threads, whose stacks would count as memory of the process; two cores were no faster.
     with pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, pre_buffer=False) as file:
         table = file.read(use_threads=False)
+    table.validate(full=True)  # what is damaged, and text that is not UTF-8, which Arrow's functions choke on
     lengths = {column: _lengths(table[column]) for column in texts}
     size = sum(pc.sum(each).as_py() or 0 for each in lengths.values())
     refuse_size(name, len(data) + table.nbytes + size, left, limits)
@@ -91,16 +91,11 @@ def _read(name: str, data: bytes, left: int, limits: Limits) -> pa.Table:
 
 def _decoded(metadata: pq.FileMetaData) -> int:
     """Estimate what the columns take in memory, by what the pages hold and by how many values there are."""
-    schema = metadata.schema
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    # Metadata may hold any number.
-    size = sum(max(group.total_byte_size, 0) for group in groups)
+    # Metadata may hold any number; that of single columns ends the process where it is damaged, so it is not asked for.
+    size = sum(max(metadata.row_group(number).total_byte_size, 0) for number in range(metadata.num_row_groups))
     for place in range(metadata.num_columns):
-        column = schema.column(place)
-        width = _WIDTHS.get(column.physical_type) or column.length
-        nested = column.max_repetition_level > 0
-        values = sum(group.column(place).num_values for group in groups) if nested else metadata.num_rows
-        size += width * max(values, 0)
+        column = metadata.schema.column(place)
+        size += (_WIDTHS.get(column.physical_type) or column.length) * max(metadata.num_rows, 0)
     return int(size)
 
 
@@ -129,7 +124,7 @@ def _refuse_large_rows(name: str, lengths: list[pa.ChunkedArray], limits: Limits
 def _as_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Give text as plain text, whichever layout it came in, and bytes that are UTF-8 too; other bytes stay bytes."""
     if (pc.sum(_lengths(column)).as_py() or 0) > _MAX_TEXT:
-        raise UnreadableFile(f"{name}: a column holds more than 2 GB of text; send fewer rows a day")
+        raise UnreadableFile(f"{name}: a column holds more than 2 GB of text; send fewer rows a day.")
     is_text = not pa.types.is_binary(column.type.value_type)
     for kind in (pa.string(), pa.binary()):
         try:

@@ -45,7 +45,7 @@ def refuse_columns(name: str, count: int, limits: Limits) -> None:
     if count > limits.max_columns:
         raise ContractError(
             f"{name}, header: has more than {limits.max_columns:,} columns; leave out those that are not needed, or "
-            f"raise {MAX_COLUMNS_VARIABLE}"
+            f"raise {MAX_COLUMNS_VARIABLE}."
         )
 
 
@@ -58,14 +58,14 @@ def refuse_repeated(name: str, header: Sequence[str]) -> None:
     if repeated:
         positions = [str(place) for place, column in enumerate(header, start=1) if column in repeated]
         listed = shortlist(positions, len(positions))
-        raise ContractError(f"{name}, header: columns {listed} repeat a name; expected every column once")
+        raise ContractError(f"{name}, header: columns {listed} repeat a name; expected every column once.")
 
 
 def refuse_row(where: str, limits: Limits) -> None:
     """Raise `UnreadableFile` for a row that is larger than a row may be."""
     raise UnreadableFile(
         f"{where}: a row is larger than {limits.max_row_mb} MB; is it one row? Mend the file, or raise "
-        f"{MAX_ROW_MB_VARIABLE}"
+        f"{MAX_ROW_MB_VARIABLE}."
     )
 
 
@@ -76,7 +76,7 @@ def refuse_size(name: str, size: int, left: int, limits: Limits) -> None:
         raise UnreadableFile(
             f"{name}: takes about {_in_mb(size)} of memory once it is read, which is{more} more than the "
             f"{_in_mb(limits.max_bytes)} that files may take ({limits.max_memory_share:.0%} of what this process may "
-            f"use); send fewer rows a day, give the step more memory, or raise {MAX_MEMORY_SHARE_VARIABLE}"
+            f"use); send fewer rows a day, give the step more memory, or raise {MAX_MEMORY_SHARE_VARIABLE}."
         )
 
 

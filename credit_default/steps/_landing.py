@@ -110,7 +110,7 @@ def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
         state = "is empty" if folder.is_dir() else "is not there"
         if landed.companions:
             state = f"holds no data yet, only {unread({}, landed.companions)}"
-        raise NotThere(f"nothing landed: {printable(str(folder))} {state}; put CSV or Parquet files into it")
+        raise NotThere(f"nothing landed: {printable(str(folder))} {state}; put CSV or Parquet files into it.")
     accepted = accept(landed.files, dataset=dataset, day=day, root=landing)
     not_read = unread(accepted.counts["files"], landed.companions)
     return replace(accepted, counts={**accepted.counts, "not_read": not_read})

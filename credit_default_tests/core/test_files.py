@@ -323,7 +323,7 @@ class TestParquetText:
 
         told = refusal(tmp_path / "t.parquet", ContractError)
 
-        assert told == "t.parquet: the name of a column is not UTF-8; write the file with other names"
+        assert told == "t.parquet: the name of a column is not UTF-8; write the file with other names."
 
     @given(data=st.data())
     @settings(deadline=None, max_examples=60)

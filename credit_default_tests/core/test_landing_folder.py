@@ -88,7 +88,7 @@ class TestListing:
         with pytest.raises(UnreadableFile) as caught:
             list_landed(root, DAY)
 
-        assert str(caught.value) == r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"
+        assert str(caught.value) == r"Kunden-M\xe4rz.csv: the name is not UTF-8; rename the file."
 
     def test_hidden_files_and_companions_may_be_named_as_they_like(self, root):
         for name in (b".M\xe4rz.csv", b"M\xe4rz.csv.md5"):

@@ -69,7 +69,7 @@ class TestWidth:
 
         assert told == (
             "clients.csv, header: has more than 1,000 columns; leave out those that are not needed, or raise "
-            "CREDIT_DEFAULT_MAX_COLUMNS"
+            "CREDIT_DEFAULT_MAX_COLUMNS."
         )
 
     def test_a_parquet_file_too(self, tmp_path):
@@ -100,7 +100,7 @@ class TestRows:
         told = refusal(path)
 
         assert ", line 3: a row is larger than 1 MB" in told
-        assert told.endswith("or raise CREDIT_DEFAULT_MAX_ROW_MB")
+        assert told.endswith("or raise CREDIT_DEFAULT_MAX_ROW_MB.")
 
     def test_a_parquet_file_too(self, tmp_path, setting):
         setting("ROW_MB", 1)
@@ -148,6 +148,16 @@ class TestMemory:
 
         assert "although its metadata says less" in found["told"]
         assert found["mb"] < 250
+
+    def test_a_list_of_nothings_in_one_row_runs_into_it_too(self, tmp_path, setting):
+        nothings = pa.ListArray.from_arrays(pa.array([0, 30_000_000], pa.int32()), pa.nulls(30_000_000, pa.int64()))
+        pq.write_table(pa.table({"a": nothings}), tmp_path / "list.parquet")
+        setting("MEMORY_SHARE", "0.05")
+
+        found = small_machine(READ, tmp_path / "list.parquet", 1000)
+
+        assert "although its metadata says less" in found["told"]
+        assert found["mb"] < 150
 
     @pytest.mark.parametrize("line", ["\n", "1,2\n", ",\n"])
     def test_lines_cost_memory_besides_their_text(self, tmp_path, allowed, line):

@@ -71,7 +71,7 @@ REFUSED = {
     "dangling link": (None, "gone.csv: is a link; put the file itself here"),
     "link to outside": (None, "x.csv: is a link; put the file itself here"),
     "pipe": (None, "x.csv: is a pipe"),
-    "name": (None, r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"),
+    "name": (None, r"Kunden-M\xe4rz.csv: the name is not UTF-8; rename the file."),
     "semicolons": (csv_text(rows(education=WORD)).replace(",", ";"), "separated by semicolons, expected commas"),
     "UTF-16": (csv_text(rows(education=WORD)).encode("utf-16"), "is UTF-16, expected UTF-8"),
     "title": (f"{WORD}\n{csv_text(rows())}", "the names of the columns are in line 2"),

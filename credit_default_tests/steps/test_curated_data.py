@@ -57,6 +57,27 @@ def test_an_empty_lake_gives_the_bundled_clients_and_they_pass_every_check(run, 
     assert "15000 bundled" in said
 
 
+def test_own_files_are_files_each_content_once_and_what_is_not_read_is_named(run, curated, tmp_path):
+    # The landing folder itself may be a link, as a share is that is mounted elsewhere.
+    (tmp_path / "share").mkdir()
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "landing/curated").symlink_to(tmp_path / "share")
+    own = [{**row, TARGET: str(number % 2 == 0)} for number, row in enumerate(clients(4, target=True))]
+    for name in ("a.csv", "b.csv"):
+        write_csv(tmp_path / "share" / name, own, [name for name in own[0] if name != CLIENT_ID])
+    (tmp_path / "share/Thumbs.db").touch()
+
+    result, said = run()
+
+    assert curated().num_rows == result["result"]["origins"]["own"] == 4
+    assert result["result"]["not_read"].startswith("Thumbs.db (comes along with data")
+    assert "b.csv (has the same bytes as a.csv)" in said
+
+    (tmp_path / "share/c.csv").symlink_to(tmp_path / "share/a.csv")
+    with pytest.raises(SystemExit, match=r"c\.csv: is a link; put the file itself here\."):
+        run()
+
+
 def test_own_files_and_labelled_arrivals_become_the_training_table(run, curated, tmp_path, capsys):
     own = [{**row, TARGET: str(number % 2 == 0)} for number, row in enumerate(clients(4, target=True))]
     write_csv(tmp_path / "landing/curated/mine.csv", [*own, client(9, sex=SECRET, **{TARGET: "True"})])

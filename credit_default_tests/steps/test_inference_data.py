@@ -168,7 +168,7 @@ def text_of(folder, change):
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (latin1_name, r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"),
+        (latin1_name, r"Kunden-M\xe4rz.csv: the name is not UTF-8; rename the file."),
         (linked_day, f"{NEXT_DAY}: is a link; expected a folder with CSV or Parquet files"),
         (linked_file, "x.csv: is a link; put the file itself here"),
         (lambda folder: os.mkfifo(folder / "x\n\x1b[31m.csv"), r"x\n\x1b[31m.csv: is a pipe; expected a CSV"),

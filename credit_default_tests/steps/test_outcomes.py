@@ -48,6 +48,22 @@ def test_a_day_of_outcomes_has_its_table_and_target_rate(run, landing, tmp_path)
     assert results[DAY]["data_version"] == tables.data_version_of(tmp_path / "out" / DAY / "outcomes.parquet")
 
 
+def test_the_same_files_are_refused_left_out_and_read_once_as_for_scoring(run, landing):
+    write_csv(landing / DAY / "a.csv", [outcome("1", "1"), outcome("2", "0")])
+    (landing / DAY / "b.csv").write_bytes((landing / DAY / "a.csv").read_bytes())
+    (landing / DAY / "a.csv.done").touch()
+    write_csv(landing / NEXT_DAY / "a.csv", [outcome("1", "1")])
+    (landing / NEXT_DAY / "b.csv").symlink_to(landing / DAY / "a.csv")
+
+    results, said = run(DAY, NEXT_DAY)
+
+    assert list(results) == [DAY]
+    assert results[DAY]["result"]["rows"] == 2
+    assert "b.csv (has the same bytes as a.csv)" in said
+    assert "a.csv.done (comes along with data" in said
+    assert f"{NEXT_DAY}: b.csv: is a link; put the file itself here." in said
+
+
 def test_outcomes_that_cannot_be_used_are_kept_and_counted(run, landing, tmp_path):
     write_csv(landing / DAY / "a.csv", [outcome("1", "1"), outcome("", "1"), outcome("3", "maybe"), outcome("4", "")])
 
