@@ -33,6 +33,7 @@ from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
 from credit_default.core.pipeline import probabilities
+from credit_default.core.plurals import plural
 from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, PROBABILITY, Feature
 from credit_default.core.training import TrainedModel
 from credit_default.errors import HashMismatch, ModelError, NotThere, UntrustedType
@@ -234,8 +235,8 @@ def _parse(content: bytes, path: Path) -> Pipeline:
         foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(ALLOWED_TYPES))
         if foreign:
             raise UntrustedType(
-                f"{path}: got type(s) {', '.join(foreign)} that are not on the allow-list; expected the types of a "
-                "model that the train step wrote; do not load this file"
+                f"{path}: got {plural(len(foreign), 'type')} beside the allow-list, {', '.join(foreign)}; expected the "
+                "types of a model that the train step wrote; do not load this file"
             )
         pipeline = skops.io.loads(content, trusted=list(ALLOWED_TYPES))
     except (BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:

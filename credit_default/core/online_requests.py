@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
 
 from credit_default.core.json_rows import Problem
+from credit_default.core.plurals import plural
 
 MOST_CLIENTS = 1_000
 FORM = 'a JSON array of clients, or {"data": [...]}, in that form optionally with "smoke_test": true'
@@ -44,7 +45,7 @@ def read(body: str) -> Asked:
     clients, smoke_test = told, False
     if isinstance(told, dict):
         if unknown := told.keys() - {"data", "smoke_test"}:
-            message = f"got an object with {len(unknown)} member(s) of another name; expected {FORM}"
+            message = f"got an object with {plural(len(unknown), 'member')} of another name; expected {FORM}"
             raise Refusal(HTTPStatus.BAD_REQUEST, message)
         clients, smoke_test = told.get("data"), told.get("smoke_test", False)
     if not isinstance(clients, list) or not isinstance(smoke_test, bool):
@@ -56,7 +57,8 @@ def read(body: str) -> Asked:
         Problem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
     ]
     if problems:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"{len(problems)} client(s) are no objects; expected {FORM}", problems)
+        message = f"got {plural(len(problems), 'client')} of another form than an object; expected {FORM}"
+        raise Refusal(HTTPStatus.BAD_REQUEST, message, problems)
     return Asked(clients, smoke_test)
 
 

@@ -78,7 +78,7 @@ def _batches(source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(source) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise ContractError(f"{source} lacks the column(s) {', '.join(missing)}; expected the curated schema")
+                raise ContractError(f"{source} lacks {', '.join(missing)}; expected the curated schema")
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{source}: expected a complete Parquet file; materialise inference_data again") from error

@@ -13,6 +13,7 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files import landing_files, sha256_of
+from credit_default.core.plurals import plural
 from credit_default.errors import CreditDefaultError, NotThere, UnreadableFile
 from credit_default.steps._daily import day_list, refuse_malformed
 from credit_default.steps.reporting import Reporter
@@ -66,9 +67,8 @@ def take_in(
             files["quarantine"] = f"{day}/{REJECTED}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
         result = {**accepted.counts, **figures(accepted.table)}
-        report.info(
-            f"{day}: {result['accepted']} of {result['rows']} rows accepted, from {len(result['files'])} file(s)"
-        )
+        of_files = plural(len(result["files"]), "file")
+        report.info(f"{day}: {result['accepted']} of {plural(result['rows'], 'row')} accepted, from {of_files}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
 
 

@@ -25,6 +25,7 @@ from credit_default.core import collected_inputs, json_rows, online_requests
 from credit_default.core.collected_inputs import Request
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.online_requests import Asked, Refusal
+from credit_default.core.plurals import plural, verb
 from credit_default.core.sealing import PublicKey
 from credit_default.errors import SettingsError
 from credit_default.resources.collector import Collector
@@ -110,7 +111,8 @@ def _answer(deployment: _Deployment, asked: Asked) -> flask.Response:
     table, problems = json_rows.judge(asked.clients)
     if problems:
         rows = len({problem.row for problem in problems})
-        message = f"{rows} of {len(asked.clients)} client(s) break the contract; nothing was scored"
+        clients, breaks = plural(len(asked.clients), "client"), verb(rows, "breaks", "break")
+        message = f"{rows} of {clients} {breaks} the contract; nothing was scored"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, problems)
     request = Request(uuid.uuid4().hex, deployment.model_name, deployment.model_version, requested_at)
     probabilities = deployment.model.probabilities(table).tolist() if asked.clients else []
