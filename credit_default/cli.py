@@ -145,7 +145,7 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
     try:
         found = tracing.trace(settings, prediction_id)
     except NotThere as error:
-        raise click.BadParameter(str(error), param_hint="PREDICTION_ID") from error
+        raise click.BadParameter(f"{error}.", param_hint="PREDICTION_ID") from error
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
 

@@ -72,9 +72,9 @@ def history(*, as_json: bool) -> None:
 
     settings = settings_of.read()
     ledger = promotion.history(settings)
+    show_history(ledger, as_json=as_json)
     if not ledger.entries:
         say_where(settings)
-    show_history(ledger, as_json=as_json)
 
 
 @models.command()

@@ -67,7 +67,8 @@ class Demo:
         if self._left_out:
             self.warn(f"Left out, for the reasons above: {', '.join('/'.join(key) for key in self._left_out)}.")
         seconds = f"{time.monotonic() - started:.0f} s"
-        ended = f"Ended after {seconds}, with an error." if stopped_by or self._left_out else f"Done in {seconds}."
+        rest = ", but for what was left out" if self._left_out else ""
+        ended = f"Ended by an error after {seconds}." if stopped_by else f"Done in {seconds}{rest}."
         next_steps = describe_next_steps(self.settings, self.ports["storage"])
         self.console.print(f"{ended} {next_steps}", soft_wrap=True, markup=False)
         return 1 if stopped_by or self._left_out else 0

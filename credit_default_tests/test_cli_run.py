@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from click.testing import CliRunner
 
 from credit_default.cli import main
 from credit_default.defs.jobs import JOBS
 
-TOMORROW = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()
+FUTURE = "2999-01-01"
 
 
 @pytest.fixture
@@ -46,8 +44,8 @@ WRONG = {
     ("score_batch", "--day", "20260102"): "'20260102' is no day; expected YYYY-MM-DD.",
     ("score_batch", "--day", "2024-12-31"): "2024-12-31 is out of range; expected a day from 2025-01-01 to today, ",
     ("outcomes",): "'outcomes' is no job",
-    ("judge_predictions", "--day", TOMORROW): f"{TOMORROW} is out of range; expected a day from 2025-01-01 to ",
-    ("judge_predictions", "--from", "2026-01-01", "--to", TOMORROW): f"{TOMORROW} is out of range",
+    ("judge_predictions", "--day", FUTURE): f"{FUTURE} is out of range; expected a day from 2025-01-01 to ",
+    ("judge_predictions", "--from", "2026-01-01", "--to", FUTURE): f"{FUTURE} is out of range",
     ("score_batch", "--from", "2026-01-02", "--to", "2026-01-01"): "--from is 2026-01-02, after --to, 2026-01-01",
     ("score_batch", "--from", "2026-01-02"): "--from and --to go together",
     ("score_batch", "--to", "2026-01-02"): "--from and --to go together",
@@ -55,7 +53,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "told"), WRONG.items(), ids=" ".join)
+@pytest.mark.parametrize(("arguments", "told"), WRONG.items(), ids=[" ".join(arguments) for arguments in WRONG])
 def test_a_job_or_day_that_cannot_be_run_is_wrong_usage_and_nothing_is_made(home, arguments, told):
     assert told in refused(*arguments)
     assert not home.exists()

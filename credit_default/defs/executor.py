@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,14 @@ def _on_our_instance(context: dg.InitExecutorContext) -> dg.Executor:
         The instance is not the one of the home. Dagster's commands print it in a line, any other with a traceback.
     """
     home = settings_of.read().dagster_home
-    instance = context.instance
-    kept_in = None if instance.is_ephemeral else Path(instance.root_directory)
-    if kept_in is None or kept_in.resolve() != home.resolve():
+    # The variable too: a dagster.yaml of the user's own may keep artifacts elsewhere.
+    folders = (
+        os.environ.get("DAGSTER_HOME", ""),
+        "" if context.instance.is_ephemeral else context.instance.root_directory,
+    )
+    if home.resolve() not in [Path(folder).resolve() for folder in folders if folder]:
         raise click.ClickException(
-            f"This run would be kept in {kept_in or 'memory'}, and the history of this project is in {home}; use "
+            f"This run would be kept in {folders[1] or 'memory'}, and the history of this project is in {home}; use "
             f"`credit-default run {context.job.get_definition().name}`, or set DAGSTER_HOME={shlex.quote(str(home))}."
         )
     executor: dg.Executor = _DAGSTERS.executor_creation_fn(context)

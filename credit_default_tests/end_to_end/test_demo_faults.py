@@ -50,6 +50,8 @@ def test_bad_days_are_named_and_left_out_and_a_second_demo_waits_for_its_turn(sm
     assert good not in left_out
     assert len(small.predictions(good)) == 120, "the days beside it go on"
     assert f"\n  {good} " in told.partition("\nDays")[2], "the summary is shown all the same"
+    assert "\nDone in " in told
+    assert " s, but for what was left out. What to open next" in told
     # The last words open this home from this folder, which is not the one that is opened without them.
     assert f"  CREDIT_DEFAULT_HOME={small.home} make dev\n" in told
 
