@@ -19,6 +19,7 @@ def score(lake, day: str, probability: float = 0.25) -> None:
     for folder, columns in {
         "predictions": {"client_id": ["a"], "probability_of_default": [probability], "run_id": [str(lake)]},
         "inference_data": {"client_id": ["a"]},
+        "outcomes": {"client_id": ["a"]},
     }.items():
         (lake / folder / day).mkdir(parents=True)
         pq.write_table(pa.table(columns), lake / folder / day / f"{folder}.parquet")
@@ -52,7 +53,7 @@ def test_a_day_that_only_one_of_them_has_is_named_and_the_others_are_compared(la
     score(lakes[side], OWN)
     assert compare(*lakes) == 0
     told = capsys.readouterr().out
-    for table in ("predictions", "inference_data", "drift"):
+    for table in ("predictions", "inference_data", "outcomes", "drift"):
         assert f"not compared: {table} of {OWN}, only {('here', 'there')[side]}\n" in told
     assert "2 days, 2 predictions" in told
 
@@ -61,8 +62,7 @@ def test_what_differs_in_a_day_that_both_have_counts_whatever_one_of_them_has_be
     score(lakes[0], OWN)
     shutil.rmtree(lakes[1] / "predictions" / DAYS[0])
     shutil.rmtree(lakes[1] / "predictions" / DAYS[1])
-    shutil.rmtree(lakes[1] / "inference_data" / DAYS[1])
-    for folder in ("drift", "landing/inference/batch"):
+    for folder in ("inference_data", "outcomes", "drift", "landing/inference/batch"):
         shutil.rmtree(lakes[1] / folder / DAYS[1])
     score(lakes[1], DAYS[1], probability=0.26)
     assert compare(*lakes) == 2
