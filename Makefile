@@ -14,6 +14,8 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done))$(PYTHON)
 BIN := .venv/bin
+# Of the UI.
+PORT ?= 3000
 # More than the two cores that this is meant for: end-to-end tests wait for daemons now and then.
 WORKERS ?= 3
 # What the tests' stand-in for Azure needs besides the environment.
@@ -37,8 +39,8 @@ demo: .venv/.project  ## train, deploy, score and watch a model on real data, a 
 azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand-in for Azure
 	$(BIN)/python -m credit_default_tests.azure_demo
 
-dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
-	$(BIN)/credit-default dev
+dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000; PORT=... takes another port
+	$(BIN)/credit-default dev --port $(PORT)
 
 # What the tests need besides the environment is fetched by twos: each waits for the network or keeps one core busy.
 test: .venv/.project  ## run every test but the soak
@@ -64,6 +66,10 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 	rm -rf .venv node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find credit_default credit_default_tests -name __pycache__ -prune -exec rm -rf {} +
 
+# Installs what a lock holds, and says how far it is: $(call INSTALL,python,lock,further arguments)
+INSTALL = PYTHONUNBUFFERED=1 $(1) -m pip install --no-deps --require-hashes -r $(2) $(3) \
+	| awk -v all="$$(grep -c '==' $(2))" -f .ci/progress.awk
+
 # Made anew from the lock, so that a half-made or outdated environment is mended by running make again.
 # --no-deps: the lock is complete.
 .venv/.requirements: requirements.lock
@@ -72,7 +78,7 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 		exit 1; fi
 	@echo "Setting up .venv (once, some minutes)"
 	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock
+	$(call INSTALL,$(BIN)/python,$<)
 	@touch $@
 
 .venv/.project: .venv/.requirements pyproject.toml
@@ -81,19 +87,22 @@ clean:  ## remove what make made; keeps .credit_default, which holds your data a
 
 # Gone with .venv when that is made anew, so it comes after it.
 .venv/inference-server/.installed: credit_default_tests/inference_server.txt .venv/.requirements
+	@echo "Setting up the inference server of the tests (once)"
 	rm -rf $(@D)
-	$(BIN)/python -m pip install -q --no-deps --require-hashes --target $(@D) -r $<
+	$(call INSTALL,$(BIN)/python,$<,--target $(@D))
 	@touch $@
 
 # An environment of its own, which looks over the Bicep files; see the lock.
 .venv/checkov/.installed: credit_default_tests/checkov.txt .venv/.requirements
+	@echo "Setting up checkov for the tests (once)"
 	$(BIN)/python -m venv --clear $(@D)
-	$(@D)/bin/python -m pip install -q --no-deps --require-hashes -r $<
+	$(call INSTALL,$(@D)/bin/python,$<)
 	@touch $@
 
 # Azurite, the blob store of the tests. Made anew from its lock, as .venv is; nothing in it needs a script at install.
 node_modules/.installed: package.json package-lock.json .npmrc
 	@command -v npm >/dev/null || { echo "npm is missing, which the tests' blob store needs: install Node.js 22 (20 works too)." >&2; exit 1; }
+	@echo "Setting up node_modules for the tests (once)"
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -27,8 +28,12 @@ class Scored:
     quarantine: Path
 
 
+#: How predictions are written, by the suffix of their file.
+SUFFIXES = (".csv", ".parquet")
+
+
 def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
-    """Score a CSV or Parquet file in the curated schema and write predictions as Parquet.
+    """Score a CSV or Parquet file in the curated schema and write predictions in the format of ``out``'s suffix.
 
     Rejected rows go to ``<out>.rejected.csv``.
 
@@ -58,17 +63,18 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
 
     now = datetime.now(UTC)
     accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     quarantine = out.with_name(f"{out.name}.rejected.csv")
     if accepted.rejected.num_rows:
         write_rejected(accepted.rejected, quarantine)
     with tempfile.TemporaryDirectory() as folder:
         typed = Path(folder) / "typed.parquet"
         tables.write(accepted.table, typed)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        predictions = Path(folder) / "predictions.parquet"
         summary = score_file(
             model,
             typed,
-            out,
+            predictions,
             as_of=now.date(),
             model_name=registered.name,
             model_version=registered.version,
@@ -76,6 +82,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
             run_id="credit-default score",
             scored_at=now,
         )
+        _write(predictions, out)
     return Scored(
         rows=accepted.counts["rows"],
         accepted=accepted.counts["accepted"],
@@ -85,3 +92,21 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
         seconds=summary["seconds"],
         quarantine=quarantine,
     )
+
+
+def _write(predictions: Path, out: Path) -> None:
+    """Write predictions where they are wanted, whole or not at all."""
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        if out.suffix.lower() == ".csv":
+            import pyarrow.parquet as pq
+            from pyarrow import csv
+
+            with pq.ParquetFile(predictions) as file, csv.CSVWriter(unfinished, file.schema_arrow) as writer:
+                for batch in file.iter_batches():
+                    writer.write_batch(batch)
+        else:
+            shutil.copyfile(predictions, unfinished)
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,27 +12,14 @@ from credit_default import __version__, permissions
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
 from credit_default.cli_erase import erase
+from credit_default.cli_group import CommandGroup
 from credit_default.cli_models import models
-from credit_default.core.printable import printable, without_controls
-from credit_default.errors import CreditDefaultError, NotThere
+from credit_default.cli_run import run
+from credit_default.core.plurals import plural, verb
+from credit_default.errors import NotThere
 
 
-class _Group(click.Group):
-    """A group whose commands report our own errors in a line instead of a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            if error.filename is None:
-                raise
-            raise click.ClickException(f"{printable(str(error.filename))}: {error.strerror}.") from error
-        except CreditDefaultError as error:
-            message = without_controls(str(error))
-            raise click.ClickException(message if message.endswith(".") else f"{message}.") from error
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def main() -> None:
     """Train, register, deploy, score with and watch a model of credit-card default."""
@@ -43,6 +29,7 @@ def main() -> None:
 main.add_command(deploy)
 main.add_command(models)
 main.add_command(erase)
+main.add_command(run)
 
 
 @main.command()
@@ -92,10 +79,10 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
     with permissions.as_given():
         made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
-        f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {landing}; "
-        f"{made.outcomes:,} outcomes; amounts in NT$ on {len(made.shifted_days)} days"
+        f"{plural(made.rows, 'client')} over {plural(len(made.days), 'day')}, {made.days[0]} to {made.days[-1]}, in "
+        f"{landing}; {plural(made.outcomes, 'outcome')}; amounts in NT$ on {plural(len(made.shifted_days), 'day')}"
         + (f" from {made.shifted_days[0]}" if made.shifted_days else "")
-        + f". {len(made.written)} files written, {len(made.unchanged)} unchanged."
+        + f". {plural(len(made.written), 'file')} written, {len(made.unchanged)} unchanged."
     )
 
 
@@ -107,16 +94,25 @@ def _day(moment: datetime | None) -> date:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 def score(file: Path, out: Path) -> None:
-    """Score FILE (CSV or Parquet, curated schema) with the live model and write Parquet to OUT."""
-    from credit_default.ad_hoc import score_one_file
+    """Score FILE with the live model and write the predictions to OUT.
 
+    FILE is CSV or Parquet in the curated schema. OUT is CSV when its name ends with .csv, Parquet when with .parquet.
+    """
+    from credit_default.ad_hoc import SUFFIXES, score_one_file
+
+    if out.suffix.lower() not in SUFFIXES:
+        raise click.BadParameter(f"{str(out)!r} has to end with {' or '.join(SUFFIXES)}.", param_hint="OUT")
+    if out.is_dir() or (out.exists() and file.exists() and out.samefile(file)):
+        what = "a folder" if out.is_dir() else "FILE itself"
+        raise click.BadParameter(f"{str(out)!r} is {what}; name another file.", param_hint="OUT")
     done = score_one_file(settings_of.read(), file, out)
     click.echo(
-        f"{done.accepted:,} of {done.rows:,} rows scored by version {done.model_version} in {done.seconds:.1f} s: "
-        f"mean PD {done.mean_pd:.4f}. Written to {out}."
+        f"{done.accepted:,} of {plural(done.rows, 'row')} scored by version {done.model_version} in "
+        f"{done.seconds:.1f} s: mean PD {done.mean_pd:.4f}. Written to {out}."
     )
     if done.rejected:
-        click.echo(f"{done.rejected:,} rows were rejected, with reasons in {done.quarantine}.", err=True)
+        were = verb(done.rejected, "was", "were")
+        click.echo(f"{plural(done.rejected, 'row')} {were} rejected, with reasons in {done.quarantine}.", err=True)
 
 
 @main.command()
@@ -153,7 +149,7 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
     try:
         found = tracing.trace(settings, prediction_id)
     except NotThere as error:
-        raise click.BadParameter(str(error), param_hint="PREDICTION_ID") from error
+        raise click.BadParameter(f"{error}.", param_hint="PREDICTION_ID") from error
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
 

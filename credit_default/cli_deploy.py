@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from credit_default.cli_group import CommandGroup
 from credit_default.cli_models import one_line
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _place(files: tuple[Path, ...]) -> Iterator[Place]:
         yield open_place()
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.option(
     "--settings",
     "files",

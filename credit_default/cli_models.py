@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from credit_default import settings as settings_of
+from credit_default.cli_group import CommandGroup
 
 
 def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
@@ -37,7 +38,7 @@ _reason = click.option("--reason", required=True, callback=one_line, help="Why, 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option(
     "--settings",
     "file",
@@ -71,9 +72,9 @@ def history(*, as_json: bool) -> None:
 
     settings = settings_of.read()
     ledger = promotion.history(settings)
+    show_history(ledger, as_json=as_json)
     if not ledger.entries:
         say_where(settings)
-    show_history(ledger, as_json=as_json)
 
 
 @models.command()

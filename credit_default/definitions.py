@@ -20,6 +20,7 @@ from credit_default.defs import (
     scoring,
     sensors,
 )
+from credit_default.defs.executor import in_process_executor
 from credit_default.resources import resources_for
 
 # Code servers and the processes of runs come by here, whoever starts them; steps are started by runs.
@@ -46,6 +47,5 @@ defs = dg.Definitions(
         *failures.SENSORS,
     ],
     resources=resources_for(settings.read()),
-    # Steps are processes of their own already; one more for each would only cost time.
-    executor=dg.in_process_executor,
+    executor=in_process_executor,
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -16,21 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock, Timeout
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from credit_default import shown
-from credit_default.core.model_folder import MANIFEST_FILE, read_manifest
+from credit_default.core.plurals import plural, verb
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.demo_chapters import Chapter, ChapterFailed, with_trials
 from credit_default.demo_loop import ClosingTheLoop
+from credit_default.demo_summary import describe_next_steps, show_results
+from credit_default.errors import CreditDefaultError, NotAllowed
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
-from credit_default.resources.model_versions import expectation_of
 from credit_default.resources.ports import Storage
 from credit_default.run_job import why_failed
 from credit_default.run_process import running
-from credit_default.settings import Environment, Settings
+from credit_default.settings import HOME_VARIABLE, Settings
 from credit_default.shown import console
 
 #: Written beside the sample, so that a demo on a later day goes on with the same days.
@@ -50,34 +50,65 @@ class Demo:
         os.environ.update(self.environment)
         self.ports = resources_for(settings)
         self.console = console()
+        #: What was left out: the days of a landing folder by the fingerprint of their files, and entries that are none.
+        self._left_out: dict[tuple[str, str], str] = {}
 
     def play(self, *, trials: int, days: int, rows: int | None) -> int:
-        """Play the story; returns the exit code."""
+        """Play the story; returns the exit code: 0 when all of it was played."""
         started = time.monotonic()
+        stopped_by = None
+        try:
+            with dg.DagsterInstance.get() as instance:
+                self._play(instance, trials=trials, days=days, rows=rows)
+        except (ChapterFailed, CreditDefaultError) as error:
+            stopped_by = f"The demo ends here: {error}"
+            self.warn(stopped_by)
+        show_results(self.console, self.ports)
+        if self._left_out:
+            self.warn(f"Left out, for the reasons above: {', '.join('/'.join(key) for key in self._left_out)}.")
+        seconds = f"{time.monotonic() - started:.0f} s"
+        rest = ", but for what was left out" if self._left_out else ""
+        ended = f"Ended by an error after {seconds}." if stopped_by else f"Done in {seconds}{rest}."
+        next_steps = describe_next_steps(self.settings, self.ports["storage"])
+        self.console.print(f"{ended} {next_steps}", soft_wrap=True, markup=False)
+        return 1 if stopped_by or self._left_out else 0
+
+    def _play(self, instance: dg.DagsterInstance, *, trials: int, days: int, rows: int | None) -> None:
         acts = self._acts(days, rows)
-        with dg.DagsterInstance.get() as instance:
-            try:
-                self.arrive(acts[0])
-                for chapter in self._model_chapters(trials):
-                    self.run(instance, chapter)
-                self.work_off(instance)
-                if len(acts) > 1:
-                    ClosingTheLoop(self, instance, trials).play(acts[1], acts[2])
-            except ChapterFailed:
-                return 1
-        self._summary(time.monotonic() - started)
-        return 0
+        self.arrive(acts[0])
+        for chapter in self._model_chapters(trials):
+            self.run(instance, chapter)
+        self.work_off(instance)
+        if len(acts) > 1:
+            ClosingTheLoop(self, instance, trials).play(acts[1], acts[2])
+
+    def warn(self, message: str) -> None:
+        """Print something that went wrong, in yellow where there are colours."""
+        printable = message.encode("utf-8", "backslashreplace").decode()  # names of files need not be text
+        self.console.print(printable, style="yellow", soft_wrap=True, markup=False)
 
     def work_off(self, instance: dg.DagsterInstance) -> None:
-        """Score what has arrived, and judge it where its outcomes are there."""
+        """Score what has arrived, and judge it where its outcomes are there; days that fail are named and left out."""
         for job, area, asset, per_day, title in (
             ("score_batch", scoring, "inference_data", 3, "Scoring and measuring drift"),
             ("judge_predictions", monitoring, "outcomes", 2, "Judging by outcomes"),
         ):
-            for first, last in self._pending(instance, job, area.LANDING, asset, area.CHAIN):
+            pending = self._pending(instance, job, area.LANDING, asset, area.CHAIN)
+            if not pending:
+                self.console.print(f"Nothing new in {area.LANDING}.")
+            for first, last in stretches(pending):
                 number = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
                 span = ("--from", first, "--to", last)
-                self.run(instance, Chapter(f"{title}: {number} days", job, number * per_day, span))
+                chapter = Chapter(f"{title}: {plural(number, 'day')}", job, number * per_day, span)
+                try:
+                    self.run(instance, chapter)
+                except ChapterFailed as error:
+                    still = self._pending(instance, job, area.LANDING, asset, area.CHAIN)
+                    failed = {day: still[day] for day in still if first <= day <= last}
+                    if not failed:  # none of its days is to blame
+                        raise
+                    self._left_out |= {(area.LANDING, day): fingerprint for day, fingerprint in failed.items()}
+                    self.warn(str(error))
 
     def _acts(self, days: int, rows: int | None) -> list[dict[str, bytes]]:
         """Make the sample, and return the files that arrive together: key to content.
@@ -111,7 +142,8 @@ class Demo:
                 acts[late if closes else 0][f"landing/{key.as_posix()}"] = path.read_bytes()
         storage.write(_SAMPLE, json.dumps({"until": until.isoformat()}).encode())
         self.console.print(
-            f"[bold]{made.rows:,} real clients[/] (UCI) arrive over {len(made.days)} days, "
+            f"[bold]{plural(made.rows, 'real client')}[/] (UCI) {verb(made.rows, 'arrives', 'arrive')} over "
+            f"{plural(len(made.days), 'day')}, "
             f"{made.days[0]} to {made.days[-1]}.\n"
             "The days are made up, and so is the shift: "
             + (
@@ -135,9 +167,8 @@ class Demo:
         yield Chapter("Curating, preparing, training", "train_model", 5, ("--config", with_trials(trials)))
         yield Chapter("Deploying", "deploy_model", 1)
 
-    def _pending(
-        self, instance: dg.DagsterInstance, job: str, folder: str, asset: str, chain: Chain
-    ) -> list[tuple[str, str]]:
+    def _pending(self, instance: dg.DagsterInstance, job: str, folder: str, asset: str, chain: Chain) -> dict[str, str]:
+        """Return the days to work on, with the fingerprints of their files, but for those that were left out."""
         found = look(
             instance,
             self.ports["storage"],
@@ -150,10 +181,14 @@ class Demo:
             settling_seconds=0,
         )
         for name, problem in found.unusable.items():
-            self.console.print(f"[yellow]{folder}/{name} is left alone: {problem}.[/]")
-        if not found.pending:
-            self.console.print(f"Nothing new in {folder}.")
-        return stretches(found.pending)
+            if (folder, name) not in self._left_out:
+                self._left_out[folder, name] = problem
+                self.warn(f"{folder}/{name} is left out: {problem}.")
+        return {
+            day: fingerprint
+            for day, fingerprint in found.pending.items()
+            if self._left_out.get((folder, day)) != fingerprint
+        }
 
     def run(self, instance: dg.DagsterInstance, chapter: Chapter) -> None:
         """Run a job in a process of its own and show its materialisations as they come.
@@ -161,7 +196,7 @@ class Demo:
         Raises
         ------
         ChapterFailed
-            The job failed, which has been told.
+            The job failed; the message says why.
         """
         log = self.settings.home / "demo.log"
         with (
@@ -177,8 +212,8 @@ class Demo:
                     self._advance(instance, run.run_id, progress, task)
         if not process.failed:
             return
-        self.console.print(f"[bold red]{chapter.job} failed.[/] {why_failed(instance, run)}\nThe whole log: {log}")
-        raise ChapterFailed(chapter.job)
+        why = why_failed(instance, run).rstrip(".")
+        raise ChapterFailed(f"{chapter.job} failed: {why}.\nThe whole log: {log}")
 
     @staticmethod
     def _advance(instance: dg.DagsterInstance, run_id: str, progress: Progress, task: Any) -> None:
@@ -198,28 +233,6 @@ class Demo:
             console=self.console,
         )
 
-    def _summary(self, seconds: float) -> None:
-        version = self.ports["endpoint"].state().default
-        model = self.ports["registry"].get(version)
-        key = f"{model.key}/{MANIFEST_FILE}"
-        manifest = read_manifest(self.ports["storage"].read(key), expectation_of(model), key)
-        self.console.print(shown.model_table(manifest, version))
-        with dg.DagsterInstance.get() as instance:
-            self.console.print(shown.days_table(_days(instance)))
-        command = Path(os.path.relpath(sys.executable)).with_name("credit-default")
-        if self.settings.environment is Environment.LOCAL:
-            arrivals = os.path.relpath(self.settings.landing / "inference" / "batch")
-        else:
-            arrivals = self.ports["storage"].uri(scoring.LANDING)
-        self.console.print(
-            f"Done in {seconds:.0f} s. What to open next:\n"
-            "  make dev\n      the asset graph, runs, plots and tables\n"
-            f"  {command} models\n      registered versions\n"
-            f'  {command} query "traces | take 5"\n      what a monitor would see\n'
-            f"  {arrivals}/<day>/\n      drop files of your own here; with make dev running they score themselves",
-            soft_wrap=True,
-        )
-
 
 def _land(storage: Storage, key: str, content: bytes) -> bool:
     """Let a file arrive, unless this very one is there: one that is written again counts as changed."""
@@ -229,25 +242,20 @@ def _land(storage: Storage, key: str, content: bytes) -> bool:
     return True
 
 
-def _days(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
-    """Return what was stored for each day, from the newest materialisation of each daily asset."""
-    figures: dict[str, dict[str, Any]] = {}
-    for asset, wanted in (
-        ("inference_data", {"dagster/row_count": "rows", "rejected": "rejected"}),
-        ("batch_predictions", {"mean_pd": "mean_pd"}),
-        ("drift_metrics", {name: name for name in ("model_version", "n_drifted_features", "psi", "violation")}),
-        ("model_performance", {"roc_auc": "roc_auc"}),
-    ):
-        records = instance.fetch_materializations(dg.AssetKey(asset), limit=5000, ascending=True).records
-        for record in records:
-            made = record.asset_materialization
-            if made is None or made.partition is None:
-                continue
-            day = figures.setdefault(made.partition, {"day": made.partition})
-            day |= {title: made.metadata[name].value for name, title in wanted.items() if name in made.metadata}
-    return [figures[day] for day in sorted(figures)]
-
-
 def play(settings: Settings, *, trials: int, days: int, rows: int | None) -> int:
-    """Play the demo; see `Demo.play`."""
-    return Demo(settings).play(trials=trials, days=days, rows=rows)
+    """Play the demo, if no other one is playing in this home; see `Demo.play`.
+
+    Raises
+    ------
+    NotAllowed
+        Another one is playing.
+    """
+    demo = Demo(settings)
+    try:
+        # The system lets go of it when the process ends, however that happens.
+        with FileLock(settings.home / "demo.lock", timeout=0):
+            return demo.play(trials=trials, days=days, rows=rows)
+    except Timeout:
+        raise NotAllowed(
+            f"A demo is playing in {settings.home}; wait for its end, or set {HOME_VARIABLE} to another folder"
+        ) from None

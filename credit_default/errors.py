@@ -15,7 +15,7 @@
     │   ├── UntrustedType      the file holds a type that is not on our allow-list
     │   └── SmokeTestFailed    golden rows do not score as they did in training
     ├── NotThere               something that this step needs was never made
-    ├── NotAllowed             a version's verdict, or what a person decided about it, forbids what is asked
+    ├── NotAllowed             a verdict, what a person decided, or a demo that is playing forbids what is asked
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
     ├── StorageError           storage cannot be reached, or refuses us
@@ -89,7 +89,7 @@ class NotThere(CreditDefaultError):
 
 
 class NotAllowed(CreditDefaultError):
-    """A version's verdict, or what a person decided about it, forbids what is asked."""
+    """A version's verdict, what a person decided about it, or a demo that is playing forbids what is asked."""
 
 
 class LedgerError(CreditDefaultError):

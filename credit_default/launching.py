@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,14 @@ from credit_default.run_job import why_failed
 from credit_default.run_process import running
 
 
-def launch(job: str, log: Path, *, config: Mapping[str, Any] | None = None, day: str | None = None) -> str:
+def launch(
+    job: str,
+    log: Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    days: tuple[str, str] | None = None,
+    watch: Callable[[dg.DagsterInstance, dg.DagsterRun], None] | None = None,
+) -> str:
     """Run a job to its end in a process of its own; returns the run's id.
 
     Parameters
@@ -31,8 +38,10 @@ def launch(job: str, log: Path, *, config: Mapping[str, Any] | None = None, day:
         File that everything which the process prints is added to.
     config
         Run configuration.
-    day
-        For daily jobs: the day to work on.
+    days
+        For daily jobs: the first and the last day to work on.
+    watch
+        Called with the run while it runs, and once when it has ended.
 
     Raises
     ------
@@ -42,17 +51,23 @@ def launch(job: str, log: Path, *, config: Mapping[str, Any] | None = None, day:
         This process was told to end; the run was, too, and has ended.
     """
     arguments = ["--config", json.dumps(config)] if config else []
-    arguments += ["--from", day] if day else []
+    arguments += ["--from", days[0], "--to", days[1]] if days else []
     arguments += ["--tag", f"{ASKED_BY}={login()}"]
     begins = log.stat().st_size if log.exists() else 0
     with dg.DagsterInstance.get() as instance:
         with running(instance, job, arguments, log) as process:
-            pass  # its end is waited for
+            ended = False
+            while not ended:
+                ended = process.ended(within=0.5)
+                run = process.run() if watch is not None else None
+                if watch is not None and run is not None:
+                    watch(instance, run)
         run = process.run()
         if process.failed or run is None:
             if github_actions.is_here():
                 github_actions.show(f"The log of {job}", log, since=begins)
-            raise JobFailed(f"{job} failed: {why_failed(instance, run)} The whole log: {log}")
+            why = why_failed(instance, run).rstrip(".")
+            raise JobFailed(f"{job} failed: {why}. The whole log: {log}")
     return run.run_id
 
 

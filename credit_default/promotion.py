@@ -125,6 +125,8 @@ def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
     if wanted is not None and wanted == state.default:
         return RolledBack(wanted, state.previous, None, f"Version {wanted} was live already.")
     config = {"direction": "back", "reason": reason, **({"version": wanted} if wanted else {})}
+    if state.default is None:
+        raise NotThere(f"Nothing is deployed in {settings.place}, so there is nothing to go back from")
     enter(settings)
     asked = {"ops": {"batch_deployment": {"config": config}}}
     run_id = launch("rollback_model", settings.home / "rollback.log", config=asked)

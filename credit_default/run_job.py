@@ -64,7 +64,8 @@ def run_to_end(
     )
     run = instance.create_run_for_job(
         definition,
-        run_config=run_config,
+        # Dagster gives a job's own configuration to the launchpad of the UI only.
+        run_config=run_config or definition.run_config or {},
         tags={**definition.run_tags, **tags},
         remote_job_origin=RemoteRepositoryOrigin(location, "__repository__").get_job_origin(name),
         job_code_origin=job.get_python_origin(),

@@ -40,7 +40,7 @@ def say_where(settings: Settings) -> None:
     """Say on standard error where nothing was found, so that a look into the wrong home is seen as one."""
     if settings.environment is Environment.LOCAL:
         missing = "" if settings.home.exists() else ", which is not there"
-        place = f"{settings.home}{missing}; {HOME_VARIABLE} names another home"
+        place = f"{settings.home}{missing}; set {HOME_VARIABLE} to look into another home"
     else:
         place = f"{resources_for(settings)['storage'].uri('')} ({settings.environment.value})"
     Console(stderr=True, highlight=False).print(f"Looked in {escape(place)}.", soft_wrap=True)

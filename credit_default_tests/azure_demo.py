@@ -16,6 +16,8 @@ from unittest.mock import patch
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 
+from credit_default import settings
+from credit_default.settings import HOME_VARIABLE
 from credit_default_tests.azure_emulator import Emulator, Workspace
 from credit_default_tests.same_results import compare
 
@@ -28,7 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(".azure-demo"), help="where everything is kept; made anew")
     parser.add_argument(
-        "--like", type=Path, default=Path(".credit_default/lake"), help="lake of a local demo, to compare with"
+        "--like",
+        type=Path,
+        default=settings.read({HOME_VARIABLE: os.environ.get(HOME_VARIABLE, "")}).lake,
+        help="lake of a local demo, to compare with",
     )
     parser.add_argument("--dev", action="store_true", help="open the UI afterwards, until Ctrl-C")
     options, of_demo = parser.parse_known_args()

@@ -69,6 +69,19 @@ def test_every_command_and_every_option_says_what_it_does(call, names):
             assert parameter.help, parameter.name
 
 
+@pytest.mark.parametrize("names", [(), ("deploy",), ("deploy", "model"), ("models",)], ids=" ".join)
+def test_the_help_of_a_group_says_of_each_command_what_it_does_to_the_end(call, names):
+    listed = call(*names, "-h").output.partition("Commands:")[2]
+    assert "..." not in listed
+    group = main
+    for name in names:
+        group = group.commands[name]
+    assert group.commands
+    for command in group.commands.values():
+        sentence = " ".join(command.help.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+        assert sentence in " ".join(listed.split())
+
+
 def test_help_lists_every_command_and_the_version_is_told(call):
     listed = call("--help").output
     assert all(f"  {name} " in listed for name in COMMANDS)
@@ -223,6 +236,16 @@ def test_scoring_before_a_model_is_live_says_what_to_do(call, tmp_path, home):
     line = told(call("score", tmp_path / "clients.csv", tmp_path / "out.parquet"))
     assert f"Error: Nothing is deployed to credit-card-default-be in {home}; run `credit-default demo`" in line
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("out", ["scored", "scored.txt", "scored.csv.gz", "clients.csv", "folder.csv"])
+def test_an_output_that_is_no_csv_or_parquet_file_of_its_own_is_wrong_usage(call, tmp_path, out):
+    (tmp_path / "clients.csv").write_text("client_id\nA\n")
+    (tmp_path / "folder.csv").mkdir()
+    result = call("score", tmp_path / "clients.csv", tmp_path / out)
+    assert result.exit_code == 2
+    assert f"Error: Invalid value for OUT: '{tmp_path / out}' " in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clients.csv", "folder.csv"]
 
 
 @pytest.mark.slow

@@ -28,4 +28,4 @@ def test_the_drift_sensor_is_asked_on_azure_as_the_daemon_asks_it(azure, tmp_pat
         ):
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))
         told = ClosingTheLoop(demo, instance, trials=1)._look().skip_message
-    assert told == f"{day} violates, and 1 of the last 1 day(s) violate; 2 of 5 are needed."
+    assert told == f"{day} violates, and 1 of the last 1 day violates; 2 of 5 are needed."

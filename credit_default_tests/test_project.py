@@ -175,3 +175,29 @@ def test_no_committed_file_holds_a_path_of_somebodys_machine_or_a_registrys_addr
 
 def test_the_changelog_tells_of_the_present_version():
     assert f"## [{credit_default.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_make_dev_takes_a_port():
+    told = [
+        subprocess.run(["make", "-n", "dev", *port], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for port in ((), ("PORT=3456",))
+    ]
+    assert "credit-default dev --port 3000\n" in told[0]
+    assert "credit-default dev --port 3456\n" in told[1]
+
+
+def test_the_set_up_shows_how_far_it_is_and_no_address_of_a_registry():
+    """The filter that the Makefile puts behind pip, fed with what pip prints where a registry is set up."""
+    lines = ["Looking in indexes: https://registry.example/simple"]
+    for number in range(60):
+        lines += [f"Collecting p{number}==1 (from -r requirements.lock (line {number}))"]
+        lines += [f"  Downloading https://registry.example/p{number}.whl (1 kB)"]
+    lines += ["Installing collected packages: p0, p1", "Successfully installed p0-1 p1-1"]
+    awk = ["awk", "-v", "all=62", "-f", ROOT / ".ci" / "progress.awk"]
+    done = subprocess.run(awk, input="\n".join(lines), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "  25 of about 62 packages fetched",
+        "  50 of about 62 packages fetched",
+        "  installing 60 packages",
+        "  installed",
+    ]

@@ -42,6 +42,7 @@ from statistics import NormalDist
 from typing import Any
 
 from credit_default.core.gates import AbsoluteThresholds, Criterion, Verdict
+from credit_default.core.plurals import plural, verb
 
 _DAY_SECONDS = 86_400
 _MISCALIBRATED = AbsoluteThresholds().calibration_in_the_large
@@ -148,7 +149,7 @@ def when_to_retrain(
         "labelled_rows_since": labelled,
     }
 
-    share = f"{len(violating)} of the last {len(recent)} day(s) violate"
+    share = f"{len(violating)} of the last {plural(len(recent), 'day')} {verb(len(violating), 'violates', 'violate')}"
     against, waits_for_labels = None, False
     if under_way:
         against = "A retraining is under way."
@@ -161,7 +162,8 @@ def when_to_retrain(
     elif last_asked is not None and now - last_asked < limits.cool_down:
         asked = last_asked.isoformat(timespec="minutes")
         apart = limits.cool_down.total_seconds() / _DAY_SECONDS
-        against = f"{share}; the last retraining was asked for at {asked}, and they are {apart:g} day(s) apart."
+        days = f"{apart:g} {verb(apart, 'day', 'days')}"
+        against = f"{share}; the last retraining was asked for at {asked}, and they are {days} apart."
     elif labelled < limits.labelled_rows:
         waits_for_labels = True
         against = f"{share}; {labelled:,} rows since {since} have an outcome, and {limits.labelled_rows:,} are needed."

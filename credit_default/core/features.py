@@ -40,9 +40,7 @@ def encode(table: pa.Table | pa.RecordBatch, features: Sequence[Feature]) -> Mat
     """
     missing = [feature.name for feature in features if feature.name not in table.schema.names]
     if missing:
-        raise ContractError(
-            f"the table lacks the column(s) {', '.join(missing)}; expected all {len(features)} inputs of the model"
-        )
+        raise ContractError(f"the table lacks {', '.join(missing)}; expected all {len(features)} inputs of the model")
     matrix = np.empty((table.num_rows, len(features)))
     for position, feature in enumerate(features):
         column = table.column(feature.name)

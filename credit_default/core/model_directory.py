@@ -45,6 +45,7 @@ from credit_default.core.model_folder import (
     threshold_of,
 )
 from credit_default.core.pipeline import probabilities
+from credit_default.core.plurals import plural
 from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, PROBABILITY, Feature
 from credit_default.core.training import TrainedModel
 from credit_default.errors import ModelError, UntrustedType
@@ -214,8 +215,8 @@ def _parse(content: bytes, path: Path) -> Pipeline:
         foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(ALLOWED_TYPES))
         if foreign:
             raise UntrustedType(
-                f"{path}: got type(s) {', '.join(foreign)} that are not on the allow-list; expected the types of a "
-                "model that the train step wrote; do not load this file"
+                f"{path}: got {plural(len(foreign), 'type')} beside the allow-list, {', '.join(foreign)}; expected the "
+                "types of a model that the train step wrote; do not load this file"
             )
         pipeline = skops.io.loads(content, trusted=list(ALLOWED_TYPES))
     except (BadZipFile, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from credit_default.core.json_rows import Problem
+from credit_default.core.plurals import plural
 
 MAX_CLIENTS = 1_000
 FORM = 'a JSON array of clients, or {"data": [...]}'
@@ -37,7 +38,7 @@ def read(body: str) -> list[Mapping[str, Any]]:
     clients = told
     if isinstance(told, dict):
         if unknown := told.keys() - {"data"}:
-            message = f"got an object with {len(unknown)} member(s) of another name; expected {FORM}"
+            message = f"got an object with {plural(len(unknown), 'member')} of another name; expected {FORM}"
             raise Refusal(HTTPStatus.BAD_REQUEST, message)
         clients = told.get("data")
     if not isinstance(clients, list):
@@ -49,7 +50,8 @@ def read(body: str) -> list[Mapping[str, Any]]:
         Problem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
     ]
     if problems:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"{len(problems)} client(s) are no objects; expected {FORM}", problems)
+        message = f"got {plural(len(problems), 'client')} of another form than an object; expected {FORM}"
+        raise Refusal(HTTPStatus.BAD_REQUEST, message, problems)
     return clients
 
 

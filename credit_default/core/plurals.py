@@ -12,8 +12,8 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
-def verb(count: int, one: str, many: str) -> str:
-    """Return the form of a verb that agrees with a count.
+def verb(count: float, one: str, many: str) -> str:
+    """Return the form of a word that agrees with a count.
 
     >>> verb(1, "violates", "violate"), verb(0, "is", "are")
     ('violates', 'are')

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from credit_default.core.plurals import plural
+
 #: Repayment states from best to worst; the position in this tuple is the ordinal code that models see.
 REPAYMENT_STATES = (
     "duly_paid",
@@ -54,7 +56,7 @@ class Feature:
 
 def _monthly(name: str, description: str, **details: object) -> tuple[Feature, ...]:
     return tuple(
-        Feature(f"{name}_{month}", description=f"{description}, {month} month(s) back", **details)  # type: ignore[arg-type]
+        Feature(f"{name}_{month}", description=f"{description}, {plural(month, 'month')} back", **details)  # type: ignore[arg-type]
         for month in MONTHS
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default.core.decisions import Answer, Window, when_to_retrain
+from credit_default.core.plurals import verb
 from credit_default.defs import loop
 from credit_default.defs.jobs import retrain
 from credit_default.defs.retraining import ask
@@ -89,8 +90,9 @@ def alert_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> d
         return dg.SensorResult(skip_reason=told, cursor=cursor)
     live = loop.live_version(instance)
     if live is None or all(row["model_version"] != live for row in new):
-        days = ", ".join(sorted(row["day"] for row in new))
-        told = f"{days} violate(s), scored by another version than {live}." if live else "No version is live."
+        days = sorted(row["day"] for row in new)
+        violate = verb(len(days), "violates", "violate")
+        told = f"{', '.join(days)} {violate}, scored by another version than {live}." if live else "No version is live."
         return dg.SensorResult(skip_reason=told, cursor=cursor)
     answer = _answer(instance, live, [row for row in found if row["model_version"] == live])
     if not answer.retrain:

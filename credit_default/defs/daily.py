@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core.plurals import plural
 from credit_default.core.telemetry import acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
@@ -87,7 +88,7 @@ class Days:
         told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
         others = "; the others went on to the end and stand" if self.going_on else ""
         raise dg.Failure(
-            f"{len(self.failed)} of {len(self._days)} day(s) failed{others}.\n"
+            f"{len(self.failed)} of {plural(len(self._days), 'day')} failed{others}.\n"
             f"{told}\nMend or remove what the messages name and materialise these days again.",
             metadata=dict(sorted(self.failed.items())),
             allow_retries=False,

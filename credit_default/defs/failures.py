@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default import errors
+from credit_default.core.plurals import plural
 from credit_default.core.telemetry import Failure
 from credit_default.resources.ports import Telemetry
 
@@ -23,7 +24,7 @@ _OURS = {name for name, kind in vars(errors).items() if isinstance(kind, type)} 
 def run_failures(context: dg.RunFailureSensorContext, telemetry: Telemetry) -> None:
     """Send each failed step of a run, once, as an exception."""
     told = telemetry.emit(list(failures_of(context)))
-    context.log.info(f"{told} exception(s) of run {context.dagster_run.run_id} told.")
+    context.log.info(f"{plural(told, 'exception')} of run {context.dagster_run.run_id} told.")
 
 
 def failures_of(context: dg.RunFailureSensorContext) -> Iterator[Failure]:

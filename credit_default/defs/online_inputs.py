@@ -9,6 +9,7 @@ import dagster as dg
 
 from credit_default import collection_key, settings
 from credit_default.core.defects import as_unexpected
+from credit_default.core.plurals import plural
 from credit_default.core.telemetry import measurements
 from credit_default.defs import metadata
 from credit_default.defs.daily import Days, recorded_day
@@ -85,8 +86,9 @@ def _of_day(telemetry: Telemetry, day: date, keys: "Callable[[], PrivateKeys]") 
     unreadable = found.counts["unreadable"]
     if unreadable and unreadable == found.counts["messages"]:
         raise UnreadableMessage(
-            f"none of {unreadable} collected message(s) can be read; the first one: {found.unreadable[0]}. Expected in "
-            f"{COLLECTION_KEY_VARIABLE} the private key whose public part the endpoint was given, alone or in a set"
+            f"none of {plural(unreadable, 'collected message')} can be read; the first one: {found.unreadable[0]}. "
+            f"Expected in {COLLECTION_KEY_VARIABLE} the private key whose public part the endpoint was given, alone or "
+            "in a set"
         )
     return found
 

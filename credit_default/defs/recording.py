@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core.plurals import plural
 from credit_default.errors import QualityError
 from credit_default.resources.ports import Storage, Stored
 
@@ -34,7 +35,7 @@ def blocked_by(stored: Stored) -> QualityError | None:
     if not failed:
         return None
     told = "; ".join(f"{check['name']}: {check['description']}" for check in failed)
-    return QualityError(f"Nothing was published, because {len(failed)} blocking check(s) failed. {told}")
+    return QualityError(f"Nothing was published, because {plural(len(failed), 'blocking check')} failed. {told}")
 
 
 def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any]:

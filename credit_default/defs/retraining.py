@@ -14,6 +14,7 @@ import dagster as dg
 
 from credit_default import settings
 from credit_default.core.decisions import Answer, Window, when_to_retrain
+from credit_default.core.plurals import plural
 from credit_default.core.telemetry import EVENT_KEY, Failure
 from credit_default.defs import loop
 from credit_default.defs.deployment import WHY
@@ -195,8 +196,8 @@ def _at_its_age(context: dg.SensorEvaluationContext, telemetry: Telemetry, live:
         return dg.SensorResult(skip_reason=f"It is not on record when version {live} was trained.")
     age, oldest = now - trained, FRESHNESS["trained_model"].fail_window.to_timedelta()
     if age < oldest or loop.is_under_way(context.instance):
-        return dg.SensorResult(skip_reason=f"The model is {age.days} day(s) old.")
-    answer = Answer(True, f"the model is {age.days} day(s) old, {oldest.days} are allowed", {"days": age.days})
+        return dg.SensorResult(skip_reason=f"The model is {plural(age.days, 'day')} old.")
+    answer = Answer(True, f"the model is {plural(age.days, 'day')} old, {oldest.days} are allowed", {"days": age.days})
     # Asked for once a day as long as it stays old.
     return ask(context, telemetry, f"freshness_sensor-{live}-{now.date()}", answer)
 

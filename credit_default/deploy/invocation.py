@@ -50,7 +50,7 @@ def invoke(place: Place, day: date, *, verify: bool, dry_run: bool) -> Report:
     run_id = None
     if any_pending(changes):
         settings = enter(place.settings)
-        run_id = launch("score_batch", settings.home / "deploy.log", day=name)
+        run_id = launch("score_batch", settings.home / "deploy.log", days=(name, name))
     with told_by_azure(f"reading the predictions of {name}"):
         predictions, key = _predictions(place, day), predictions_key(day)
         about = {"day": name, "predictions": storage.uri(key), **read(predictions).as_dict(), "run_id": run_id}

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from credit_default.core.plurals import plural
 from credit_default.deploy.changes import Change, Report
 
 #: Of a dry run that found something to do, as terraform's ``-detailed-exitcode`` tells it apart; 2 is click's own.
@@ -48,6 +49,7 @@ def conclusion(report: Report) -> str:
         return f"{report.environment}: nothing to do."
     count = sum(change.certain for change in pending)
     more = f", and at most {len(pending) - count} more" if count < len(pending) else ""
+    changes = plural(count, "change")
     if report.dry_run:
-        return f"{report.environment}: {count} change(s) to make{more}; this was a dry run, and nothing was changed."
-    return f"{report.environment}: {count} change(s) made{more}."
+        return f"{report.environment}: {changes} to make{more}; this was a dry run, and nothing was changed."
+    return f"{report.environment}: {changes} made{more}."

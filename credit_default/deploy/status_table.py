@@ -10,6 +10,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from credit_default.core.plurals import plural
+
 Facts = dict[str, Any]
 
 _SHORT = 8
@@ -95,4 +97,4 @@ def _data(name: str, facts: Facts) -> str:
     told = facts["data_assets"][name]
     if not told["versions"]:
         return "none"
-    return f"{told['versions']} version(s), newest {escape(told['newest'])}"
+    return f"{plural(told['versions'], 'version')}, newest {escape(told['newest'])}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from credit_default.core.plurals import plural, verb
 from credit_default.core.telemetry import Record
 from credit_default.resources.application_insights import Delivery
 
@@ -76,15 +77,16 @@ class Collector:
             delivery = sender.send(records)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next records are to be sent
             # Its text may quote a record.
-            _log.error(f"{len(records)} record(s) of collected inputs were not sent: {type(error).__name__}")
+            were = verb(len(records), "was", "were")
+            _log.error(f"{plural(len(records), 'record')} of collected inputs {were} not sent: {type(error).__name__}")
             return
         if delivery.dropped:
             _log.error(
-                f"Application Insights refused {delivery.dropped} record(s) of collected inputs for good: the key may "
-                "be wrong or the quota used up"
+                f"Application Insights refused {plural(delivery.dropped, 'record')} of collected inputs for good: the "
+                "key may be wrong or the quota used up"
             )
         if delivery.kept:
             _log.warning(
-                f"Application Insights could not be reached; {delivery.kept} record(s) of collected inputs wait on the "
-                "disk and are sent after the next success"
+                f"Application Insights could not be reached; {plural(delivery.kept, 'record')} of collected inputs "
+                "kept on the disk, to be sent after the next success"
             )

@@ -13,6 +13,7 @@ import pyarrow as pa
 from credit_default.core import acceptance, tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.landing_folder import list_landed
+from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import printable, shortlist
 from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import NotThere
@@ -79,15 +80,15 @@ def unread(files: Mapping[str, Mapping[str, Any]], companions: Mapping[str, str]
 
 def _summary(result: Mapping[str, Any]) -> str:
     read = sum("same_as" not in about for about in result["files"].values())
-    counts = f"{result['accepted']} of {result['rows']} rows accepted, from {read} file{'s'[: read != 1]}"
+    counts = f"{result['accepted']} of {plural(result['rows'], 'row')} accepted, from {plural(read, 'file')}"
     if result["not_read"]:
         counts += f"; not read: {result['not_read']}"
     if result["acceptance"] == "ok":
         return counts
     rule, rows = next(iter(result["by_reason"].items()))
     return (
-        f"{counts}; expected at least {acceptance.MIN_ACCEPTED_SHARE:.0%}. Most often ({rows} time"
-        f"{'s' if rows > 1 else ''}): {rule}. The rejected rows are kept with their reasons in quarantine: mend them "
+        f"{counts}; expected at least {acceptance.MIN_ACCEPTED_SHARE:.0%}. Most often ({plural(rows, 'time')}): "
+        f"{rule}. The rejected rows are kept with their reasons in quarantine: mend them "
         "where they come from, and land the day again."
     )
 
@@ -96,7 +97,7 @@ def _without_ids(result: Mapping[str, Any]) -> str:
     names = result["id_like_columns"]
     shown = ", ".join(names)
     return (
-        f"no id column in some files, and {shown} {'looks' if len(names) == 1 else 'look'} like one; expected "
+        f"no id column in some files, and {shown} {verb(len(names), 'looks', 'look')} like one; expected "
         f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {result['rows_without_client_id']} of {result['accepted']} "
         "accepted rows have ids made of day, file and row, which no outcome has. Name the column as expected and land "
         "the file again."

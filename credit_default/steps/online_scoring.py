@@ -26,6 +26,7 @@ from credit_default.core import collected_inputs, golden_rows, json_rows, online
 from credit_default.core.collected_inputs import Request
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.online_requests import Refusal
+from credit_default.core.plurals import plural, verb
 from credit_default.core.sealing import PublicKey
 from credit_default.errors import SettingsError
 from credit_default.resources.collector import Collector
@@ -114,7 +115,8 @@ def _answer(deployment: _Deployment, clients: Sequence[Mapping[str, Any]]) -> fl
     table, problems = json_rows.judge(clients)
     if problems:
         rows = len({problem.row for problem in problems})
-        message = f"{rows} of {len(clients)} client(s) break the contract; nothing was scored"
+        asked, breaks = plural(len(clients), "client"), verb(rows, "breaks", "break")
+        message = f"{rows} of {asked} {breaks} the contract; nothing was scored"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, problems)
     request = Request(uuid.uuid4().hex, deployment.model_name, deployment.model_version, requested_at)
     probabilities = deployment.model.probabilities(table).tolist() if clients else []

@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from credit_default.core.plurals import plural
+
 
 def main() -> None:
     """Score every file of a folder; exit with 1 when more failed than may."""
@@ -46,7 +48,9 @@ def main() -> None:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / options.rows_to).write_text("".join(f"{result}\n" for result in results))
     if 0 <= options.error_threshold < failed:
-        sys.exit(f"The run has {failed} failed file(s), more than the error threshold of {options.error_threshold}.")
+        sys.exit(
+            f"The run has {plural(failed, 'failed file')}, more than the error threshold of {options.error_threshold}."
+        )
 
 
 def _tried(script: Any, batch: list[str], retries: int) -> list[Any]:

@@ -44,9 +44,9 @@ def test_a_drift_that_persists_asks_for_a_retraining_and_says_why(pattern):
         ("", "No day was measured since the live version is live."),
         ("....", "2026-03-04 does not violate."),
         ("xxx.", "2026-03-04 does not violate."),
-        ("....x", "2026-03-05 violates, and 1 of the last 5 day(s) violate; 2 of 5 are needed."),
-        ("x", "2026-03-01 violates, and 1 of the last 1 day(s) violate; 2 of 5 are needed."),
-        ("x....x", "2026-03-06 violates, and 1 of the last 5 day(s) violate; 2 of 5 are needed."),
+        ("....x", "2026-03-05 violates, and 1 of the last 5 days violates; 2 of 5 are needed."),
+        ("x", "2026-03-01 violates, and 1 of the last 1 day violates; 2 of 5 are needed."),
+        ("x....x", "2026-03-06 violates, and 1 of the last 5 days violates; 2 of 5 are needed."),
     ],
 )
 def test_noise_does_not_and_it_is_said_why(pattern, words):

@@ -75,7 +75,7 @@ def test_days_that_the_alert_tells_of_ask_once_with_the_reason_in_words_and_as_d
         alerted.told(day(ago))
         alerted.outcomes(day(ago))
     _, (request,) = alerted.asks()
-    assert request.tags[WHY].startswith("alert_sensor: 2 of the last 2 day(s) violate, the newest among them; 1,200")
+    assert request.tags[WHY].startswith("alert_sensor: 2 of the last 2 days violate, the newest among them; 1,200")
     evidence = json.loads(request.tags[EVIDENCE])
     assert evidence["violating_windows"] == [day(3), day(2)]
     assert evidence["violating_features"] == ["bill_amount_1", "credit_limit"]
@@ -108,7 +108,7 @@ def test_a_single_day_is_no_reason_and_a_second_one_is(alerted):
     alerted.outcomes(day(2))
     told, new = alerted.asks()
     assert new == []
-    assert "1 of the last 5 day(s) violate; 2 of 5 are needed" in told
+    assert "1 of the last 5 days violates; 2 of 5 are needed" in told
     alerted.told(day(1))
     alerted.outcomes(day(1))
     assert len(alerted.asks()[1]) == 1
@@ -128,7 +128,7 @@ def test_days_that_another_version_scored_are_none_of_its_business(alerted):
         alerted.outcomes(day(ago))
     told, new = alerted.asks()
     assert new == []
-    assert told == f"{day(3)}, {day(2)} violate(s), scored by another version than 1."
+    assert told == f"{day(3)}, {day(2)} violate, scored by another version than 1."
     assert alerted.asks()[0].startswith(_NOTHING)
 
 
@@ -201,7 +201,7 @@ def test_rows_that_come_late_and_out_of_order_are_seen_once(alerted):
     alerted.looked_first(timedelta(days=2))
     alerted.told(day(2))
     alerted.outcomes(day(2), 600)
-    assert "1 of the last 1 day(s) violate" in alerted.asks()[0]
+    assert "1 of the last 1 day violates" in alerted.asks()[0]
     # Made before what was seen already: its telemetry waited on disk.
     alerted.outcomes(day(3), 600)
     alerted.told_late(day(3), timedelta(hours=20))

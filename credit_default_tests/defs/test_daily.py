@@ -223,7 +223,7 @@ def test_a_refused_day_drops_out_and_the_others_go_on_to_the_end(play, instance)
     for asset in ("inference_data", "batch_predictions", "drift_metrics"):
         assert list(made(instance, asset)) == others
     told, details = failure(result)
-    assert told.startswith("1 of 4 day(s) failed; the others went on to the end and stand.")
+    assert told.startswith("1 of 4 days failed; the others went on to the end and stand.")
     assert f"{DAYS[1]}: inference_data: columns age: missing; expected the curated schema" in told
     assert details == {DAYS[1]: "inference_data: columns age: missing; expected the curated schema"}
 
@@ -551,7 +551,7 @@ def test_a_failed_error_check_publishes_nothing_and_is_recorded(curate, storage,
     assert outcome == {name: name not in ("ranges", "duplicates") for name in CURATED_CHECKS}
     (event,) = result.get_step_failure_events()
     error = event.step_failure_data.error.cause.message
-    assert "QualityError: Nothing was published, because 2 blocking check(s) failed." in error
+    assert "QualityError: Nothing was published, because 2 blocking checks failed." in error
     assert "ranges: told about ranges; duplicates: told about duplicates" in error
 
 

@@ -214,7 +214,7 @@ def test_a_day_that_cannot_be_exported_drops_out_and_the_others_stand(ask, expor
         ask([client(0)], NOON[day])
     sent.broken = DAYS[1]
     told = failure(export())
-    assert told.startswith("1 of 3 day(s) failed; the others went on to the end and stand.")
+    assert told.startswith("1 of 3 days failed; the others went on to the end and stand.")
     assert f"{DAYS[1]}: online_inputs: Azure Monitor does not run this query: no" in told
     assert list(made()) == [DAYS[0], DAYS[2]]
 
@@ -239,7 +239,7 @@ def test_messages_that_cannot_be_read_are_counted_and_do_not_stop_the_others(ask
 def test_a_day_of_which_nothing_can_be_read_fails_and_says_which_key_is_expected(ask, export, storage):
     ask([client(0)], NOON[DAYS[0]], keys=PrivateKeys.read(new_key(), "KEY"))
     told = failure(export())
-    assert "none of 1 collected message(s) can be read" in told
+    assert "none of 1 collected message can be read" in told
     assert "CREDIT_DEFAULT_COLLECTION_KEY" in told
     assert landed(storage, DAYS[0]) is None
 

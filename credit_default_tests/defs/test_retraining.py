@@ -92,7 +92,7 @@ def drifting(loop) -> Loop:
 
 def test_a_drift_that_persists_asks_once_with_the_reason_in_words_and_as_data(drifting):
     _, (request,) = drifting.tick()
-    assert request.tags[WHY].startswith("drift_sensor: 2 of the last 2 day(s) violate, the newest among them; 1,200")
+    assert request.tags[WHY].startswith("drift_sensor: 2 of the last 2 days violate, the newest among them; 1,200")
     evidence = json.loads(request.tags[EVIDENCE])
     assert evidence["violating_windows"] == [day(3), day(2)]
     assert evidence["violating_features"] == ["bill_amount_1", "credit_limit"]
@@ -122,7 +122,7 @@ def test_a_single_noisy_day_asks_for_nothing(loop):
     loop.drift(day(2))
     done, new = loop.tick()
     assert new == []
-    assert "1 of the last 5 day(s) violate; 2 of 5 are needed" in done.skip_message
+    assert "1 of the last 5 days violates; 2 of 5 are needed" in done.skip_message
 
 
 def test_days_that_another_version_scored_do_not_count(drifting):
@@ -234,7 +234,7 @@ def test_an_old_model_is_retrained_once_a_day(loop, monkeypatch):
     later = datetime.now(UTC) + timedelta(days=45, hours=1)
     monkeypatch.setattr(retraining, "datetime", clock(later))
     _, (request,) = loop.tick(freshness_sensor)
-    assert request.tags[WHY] == "freshness_sensor: the model is 45 day(s) old, 45 are allowed"
+    assert request.tags[WHY] == "freshness_sensor: the model is 45 days old, 45 are allowed"
     assert loop.tick(freshness_sensor)[1] == []
 
 
@@ -245,7 +245,7 @@ def test_a_yesterday_that_is_missing_fails_the_tick_and_is_told(loop, monkeypatc
     today = datetime.now(UTC).replace(hour=11)
     monkeypatch.setattr(retraining, "datetime", clock(today))
     # By that clock the model may be from the future: it is afternoon when this test runs.
-    assert loop.tick(freshness_sensor)[0].skip_message.endswith("day(s) old. Yesterday is there.")
+    assert loop.tick(freshness_sensor)[0].skip_message.endswith("days old. Yesterday is there.")
     monkeypatch.setattr(retraining, "datetime", clock(today.replace(hour=12)))
     with pytest.raises(NotThere, match=rf"batch_predictions and drift_metrics of {day(1)} are missing; look whether"):
         loop.tick(freshness_sensor)
@@ -264,7 +264,7 @@ def test_a_host_that_never_trained_goes_by_what_the_deployment_tells_of_the_live
         loop.made("batch_deployment", live_version="7", roc_auc=0.78, trained_at=trained_at)
         new = loop.tick(freshness_sensor)[1]
         assert len(new) == asks
-    assert new[0].tags[WHY] == "freshness_sensor: the model is 46 day(s) old, 45 are allowed"
+    assert new[0].tags[WHY] == "freshness_sensor: the model is 46 days old, 45 are allowed"
     loop.tick(performance_sensor)
     for ago in (3, 2):
         loop.made("model_performance", day(ago), model_version="7", n_joined=500, bad_rate=0.22, roc_auc=0.64)
@@ -277,7 +277,7 @@ def test_a_training_whose_model_did_not_go_live_is_not_asked_for_again(loop):
     trained_at = dg.MetadataValue.timestamp(datetime.now(UTC) - timedelta(days=60))
     loop.made("batch_deployment", live_version="1", trained_at=trained_at)
     loop.made("trained_model")
-    assert loop.tick(freshness_sensor)[0].skip_message.startswith("The model is 0 day(s) old.")
+    assert loop.tick(freshness_sensor)[0].skip_message.startswith("The model is 0 days old.")
 
 
 def test_where_neither_age_nor_promise_is_on_record_nothing_is_asked_for(loop):
@@ -304,7 +304,7 @@ def test_production_says_that_a_retraining_is_due_tells_telemetry_once_and_asks_
     before = dict(drifting.cursors)
     done, new = drifting.tick()
     assert (new, done.run_requests) == ([], [])
-    assert "2 of the last 2 day(s) violate, the newest among them" in done.skip_message
+    assert "2 of the last 2 days violate, the newest among them" in done.skip_message
     assert "A retraining is due, and production trains nothing: train in staging" in done.skip_message
     assert "`credit-default deploy model promote`" in done.skip_message
     assert drifting.tick()[0].skip_message == "Nothing was measured since the last look."
@@ -312,7 +312,7 @@ def test_production_says_that_a_retraining_is_due_tells_telemetry_once_and_asks_
     drifting.tick()
     (told,) = exceptions(drifting)
     assert (told["type"], told["customDimensions"]["sensor"]) == ("RetrainingDue", "drift_sensor")
-    assert told["outerMessage"].startswith("drift_sensor: 2 of the last 2 day(s) violate, the newest among them;")
+    assert told["outerMessage"].startswith("drift_sensor: 2 of the last 2 days violate, the newest among them;")
     # Another day that drifts is another event.
     drifting.drift(day(1))
     drifting.tick()
@@ -329,7 +329,7 @@ def test_in_production_an_old_model_is_told_once_a_day_and_does_not_hide_a_missi
     for _ in range(2):
         done, new = loop.tick(freshness_sensor)
         assert (new, done.run_requests) == ([], [])
-        assert done.skip_message.startswith("freshness_sensor: the model is 45 day(s) old, 45 are allowed. A retrain")
+        assert done.skip_message.startswith("freshness_sensor: the model is 45 days old, 45 are allowed. A retrain")
     loop.made("batch_predictions", day(3))
     with pytest.raises(NotThere, match=f"batch_predictions and drift_metrics of {day(1)} are missing"):
         loop.tick(freshness_sensor)

@@ -217,5 +217,5 @@ def test_what_is_not_certain_is_told_as_such():
     maybe = Change(Action.UPDATE, "alias", "challenger", "ws", "if its verdict is promote", "1", certain=False)
     assert line(maybe).startswith("update?    alias")
     told = [conclusion(Report("train", "staging", dry_run, [certain, maybe])) for dry_run in (True, False)]
-    assert told[0].startswith("staging: 1 change(s) to make, and at most 1 more; this was a dry run")
-    assert told[1] == "staging: 1 change(s) made, and at most 1 more."
+    assert told[0].startswith("staging: 1 change to make, and at most 1 more; this was a dry run")
+    assert told[1] == "staging: 1 change made, and at most 1 more."

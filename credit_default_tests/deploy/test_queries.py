@@ -38,7 +38,7 @@ from credit_default_tests.deploy.deployed import QUERIES
 
 pytestmark = pytest.mark.slow
 
-DUE = "2 of the last 2 day(s) violate"
+DUE = "2 of the last 2 days violate"
 WORTHLESS, CALM, VIOLATING, REFUSED = "2026-01-29", "2026-01-30", "2026-01-31", "2026-02-01"
 TEXTS = {path.stem: path.read_text("utf-8") for path in sorted(QUERIES.glob("*.kql"))}
 

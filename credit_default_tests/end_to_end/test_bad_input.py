@@ -115,7 +115,7 @@ def after(small_home, tmp_path_factory) -> World:
 
 def test_the_run_names_each_bad_day_with_its_file_and_what_was_expected_and_no_other_day(after):
     told = after.failure(after.runs("score_batch")[0])
-    assert f"{len(REFUSED)} of {len(DAYS)} day(s) failed" in told
+    assert f"{len(REFUSED)} of {len(DAYS)} days failed" in told
     lines = {line[:10]: line for line in told.splitlines() if line[:2] == "20"}
     assert set(lines) == {DAYS[kind] for kind in REFUSED}
     for kind, (_, message) in REFUSED.items():

@@ -109,7 +109,7 @@ def test_the_page_of_the_model_shows_its_plots_as_pictures(page):
 
 def test_the_page_of_a_failed_run_says_which_file_and_what_to_do(page, ui):
     page.goto(f"/runs/{ui.failed_run}")
-    expect(page.get_by_text("1 of 1 day(s) failed").first).to_be_visible()
+    expect(page.get_by_text("1 of 1 day failed").first).to_be_visible()
     expect(page.get_by_text(re.compile("broken.parquet.*Parquet")).first).to_be_visible()
     expect(page.get_by_text("Mend or remove what the messages name").first).to_be_visible()
     assert ago(0) in page.content()

@@ -141,7 +141,7 @@ def test_days_whose_outcomes_are_known_are_judged_by_them(demo_home, days):
 
 def test_the_sensor_asked_for_the_retraining_once_its_drift_could_be_learnt_from(demo_home, days):
     (run,) = demo_home.runs("retrain")
-    assert run.tags["credit_default/why"].startswith("drift_sensor: 5 of the last 5 day(s) violate")
+    assert run.tags["credit_default/why"].startswith("drift_sensor: 5 of the last 5 days violate")
     evidence = json.loads(run.tags["credit_default/evidence"])
     assert (evidence["drift_since"], evidence["labelled_rows_since"]) == (days[SHIFT], 500 * (RETRAINED - SHIFT))
     printed = " ".join((demo_home.home / "printed.txt").read_text().split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -84,3 +86,12 @@ def test_one_file_is_scored_on_the_side_like_the_day_that_holds_it(own, tmp_path
     assert f"{UNLABELLED} of {UNLABELLED} rows scored" in done.stdout
     of_the_day = own.predictions(DAY)
     assert pq.read_table(out)["probability_of_default"].equals(of_the_day["probability_of_default"])
+
+    done = own.command("score", str(file), str(tmp_path / "new folder" / "scored.CSV"))
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "new folder" / "scored.CSV").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == of_the_day.column_names
+    for name, kind in (("probability_of_default", float), ("client_id", str)):
+        assert [kind(row[name]) for row in rows] == of_the_day[name].to_pylist()
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["scored.CSV"]

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -14,14 +15,6 @@ from credit_default_tests.end_to_end.world import World, alive, group_lives, new
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-#: What `deploy train` does once it has looked at Azure, in the local environment.
-PROGRAM = """
-from credit_default.instance import enter
-from credit_default.launching import launch
-settings = enter()
-launch("train_model", settings.home / "launched.log", config={"ops": {"trained_model": {"config": {"trials": 300}}}})
-"""
 
 
 @pytest.fixture
@@ -35,7 +28,10 @@ def world(tmp_path) -> Iterator[World]:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_command_that_is_stopped_cancels_its_run_and_waits_for_that(world, how):
-    with world.started([sys.executable, "-c", PROGRAM], "command.log") as command:
+    (world.home / "long.yaml").write_text("ops: {trained_model: {config: {trials: 300}}}")
+    program = Path(sys.executable).with_name("credit-default")
+    run = [program, "run", "train_model", "--config", world.home / "long.yaml"]
+    with world.started(run, "command.log") as command:
         step = world.step_at_work("train")
         for _ in range(2):  # whoever is impatient stops it once more
             if how is signal.SIGINT:
@@ -47,4 +43,6 @@ def test_a_command_that_is_stopped_cancels_its_run_and_waits_for_that(world, how
         assert not group_lives(step)
     (run,) = world.runs("train_model")
     assert run.status == dg.DagsterRunStatus.CANCELED
-    assert (world.home / "command.log").read_text().count("is cancelled first") == 1
+    told = (world.home / "command.log").read_text()
+    assert told.count("is cancelled first") == 1
+    assert told.endswith("train_model was cancelled.\n")

@@ -75,7 +75,7 @@ def test_what_cannot_be_sent_waits_on_the_disk_and_is_told(tmp_path, caplog):
         collector.collect([record(1), record(2)])
         collector.close()
     assert len(list((tmp_path / "unsent").iterdir())) == 1
-    assert "2 record(s) of collected inputs wait on the disk" in caplog.text
+    assert "2 records of collected inputs kept on the disk" in caplog.text
     assert KEY not in caplog.text
 
 
@@ -84,7 +84,7 @@ def test_what_is_refused_for_good_is_told(endpoint, tmp_path, caplog):
     collector = Collector(None, ApplicationInsights(endpoint.connection_string, tmp_path / "unsent"))
     collector.collect([record(1)])
     collector.close()
-    assert "refused 1 record(s) of collected inputs for good" in caplog.text
+    assert "refused 1 record of collected inputs for good" in caplog.text
 
 
 def test_an_error_of_the_sender_is_told_by_its_kind_and_the_next_records_are_sent(caplog):
@@ -98,12 +98,12 @@ def test_an_error_of_the_sender_is_told_by_its_kind_and_the_next_records_are_sen
     sender.let.set()
     collector = Collector(None, sender)
     collector.collect([record(0)])
-    while "were not sent" not in caplog.text:
+    while "was not sent" not in caplog.text:
         time.sleep(0.01)
     collector.collect([record(1)])
     collector.close()
     assert sender.sent == [["1"]]
-    assert "1 record(s) of collected inputs were not sent: ValueError" in caplog.text
+    assert "1 record of collected inputs was not sent: ValueError" in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -175,7 +175,7 @@ def test_clients_that_break_the_contract_are_told_by_row_and_nothing_is_scored(a
     del rows[3]["marriage"]
     status, told = ask(rows)
     assert status == 422
-    assert told["message"] == "3 of 4 client(s) break the contract; nothing was scored"
+    assert told["message"] == "3 of 4 clients break the contract; nothing was scored"
     assert told["problems"] == [
         {"row": 2, "reason": "sex: not text"},
         {"row": 2, "reason": "age: not a number"},

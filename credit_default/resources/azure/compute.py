@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core.plurals import plural
 from credit_default.errors import JobCancelled, JobFailed
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.cancelling import Cancelling
@@ -143,7 +144,9 @@ class AzureCompute(Compute):
                 except TakenAway as taken:
                     attempts.taken_away(attempt.name, taken.times)
                     preemptions += taken.times
-                    context.log.warning(f"The machine of job {attempt.name} was taken away {taken.times} time(s).")
+                    context.log.warning(
+                        f"The machine of job {attempt.name} was taken away {plural(taken.times, 'time')}."
+                    )
                     continue
                 if ending.preempted or self._lost_a_trial(watch, ending, trials):
                     preemptions += 1

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from credit_default.core.plurals import plural
 from credit_default.core.telemetry import Record
 from credit_default.resources.application_insights import ApplicationInsights, Delivery
 from credit_default.resources.local.traces import TraceLog
@@ -40,12 +41,12 @@ class LocalTelemetry(Telemetry):
         delivery = self._send(new)
         if delivery.dropped:
             dg.get_dagster_logger().error(
-                f"Application Insights refused {delivery.dropped} record(s) for good: the key may be wrong or the "
-                f"quota used up. They are in the files of {Path(self.folder).name}/ and nowhere else."
+                f"Application Insights refused {plural(delivery.dropped, 'record')} for good: the key may be wrong or "
+                f"the quota used up. They are in the files of {Path(self.folder).name}/ and nowhere else."
             )
         if delivery.kept:
             dg.get_dagster_logger().warning(
-                f"Application Insights could not be reached; {delivery.kept} record(s) wait and are sent later."
+                f"Application Insights could not be reached; {plural(delivery.kept, 'record')} kept, to be sent later."
             )
         return sum(self._log(table).append([record for record in new if record.table == table]) for table in tables)
 
