@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,33 +20,15 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
+from credit_default.core.kql_results import shown
+from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
 
-#: Tables of an Application Insights resource: column to type. The first one of each is when the row was made.
-TABLES: Mapping[str, Mapping[str, str]] = {
-    "traces": {"timestamp": "datetime", "message": "string", "severityLevel": "int", "customDimensions": "dynamic"},
-    "customMetrics": {"timestamp": "datetime", "name": "string", "value": "real", "customDimensions": "dynamic"},
-    "exceptions": {
-        "timestamp": "datetime",
-        "type": "string",
-        "outerMessage": "string",
-        "severityLevel": "int",
-        "customDimensions": "dynamic",
-    },
-}
 _DATABASE = "memory"  # what DuckDB calls a database that is in no file
 _SUPPORTED = (
     "supported are where, project, extend, summarize, order by, top, take, count, distinct, join, union, "
     "mv-expand, parse, let and `evaluate bag_unpack(column [, 'prefix'])`, over `traces`, `customMetrics`, `exceptions`"
 )
-#: How a column of each of Kusto's types is read from a row.
-_CASTS = {
-    "datetime": "TRY_CAST(row ->> '{0}' AS TIMESTAMPTZ) AT TIME ZONE 'UTC'",
-    "string": "row ->> '{0}'",
-    "int": "TRY_CAST(row ->> '{0}' AS INTEGER)",
-    "real": "TRY_CAST(row ->> '{0}' AS DOUBLE)",
-    "dynamic": "row -> '{0}'",
-}
 _BAG_UNPACK = re.compile(
     r"""evaluate \s+ bag_unpack \s* \( \s* (?P<column>[A-Za-z_]\w*) \s*
         (?: , \s* (?: '(?P<single>\w*)' | "(?P<double>\w*)" ) \s* )? \)""",
@@ -110,7 +92,8 @@ def run_over(
     Returns
     -------
     pyarrow.Table
-        ``datetime`` is a UTC timestamp, ``dynamic`` is JSON text, the others are what they are called.
+        ``datetime`` is a UTC timestamp, ``timespan`` is text as Kusto writes it, ``dynamic`` is JSON text, the others
+        are what they are called.
 
     Raises
     ------
@@ -121,12 +104,12 @@ def run_over(
         raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
         for name, columns in tables.items():
-            _load(connection, name, columns, lines.get(name, ()), since=since, until=until)
+            load(connection, name, columns, lines.get(name, ()), since=since, until=until)
         # Every other door is shut: no file, no extension, no Python variable.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
             result = _pipeline(connection, query)
-            return _in_utc(connection.sql(result).to_arrow_table())
+            return shown(connection.sql(result).to_arrow_table())
         except duckdb_kql.KqlSyntaxError as error:
             raise QueryError(f"malformed KQL: {error}") from None
         except duckdb_kql.KqlError as error:
@@ -136,34 +119,6 @@ def run_over(
             raise QueryError(f"{first} Columns and their types: `traces | getschema`") from None
         except duckdb.Error as error:  # its text may hold a value
             raise QueryError(f"the query fails while it runs ({type(error).__name__}); check its types") from None
-
-
-def _load(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    columns: Mapping[str, str],
-    lines: Sequence[str],
-    *,
-    since: datetime | None,
-    until: datetime | None,
-) -> None:
-    """Make one of the tables."""
-    connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
-    connection.register("raw", pa.table({"line": pa.array(lines, pa.large_string())}))
-    selected = ", ".join(f"{_CASTS[kind].format(name)} AS {_quoted(name)}" for name, kind in columns.items())
-    moment = _quoted(next(iter(columns)))
-    connection.execute(
-        f"""
-        CREATE TABLE {_quoted(table)} AS
-        SELECT {selected} FROM (SELECT CAST(line AS JSON) AS row FROM raw WHERE json_valid(line))
-        WHERE json_type(row) = 'OBJECT'
-        """  # noqa: S608 - names are quoted
-    )
-    connection.unregister("raw")
-    for limit, outside in ((since, "<"), (until, ">")):
-        if limit is not None:
-            naive = limit.astimezone(UTC).replace(tzinfo=None)
-            connection.execute(f"DELETE FROM {_quoted(table)} WHERE {moment} {outside} ?", [naive])  # noqa: S608
 
 
 def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:
@@ -239,7 +194,7 @@ def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefi
     if columns.get(column) != "JSON":
         got = f"is {columns[column]}: try parse_json" if column in columns else f"is none of {', '.join(columns)}"
         raise QueryError(f"bag_unpack: expected a dynamic column, and {column} {got}")
-    bag = _quoted(column)
+    bag = quoted(column)
     slots = connection.sql(
         f"""
         SELECT slot.key, list(DISTINCT slot.type) FILTER (slot.type != 'NULL')
@@ -250,7 +205,7 @@ def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefi
 
     kept = [name for name in columns if name != column]
     taken = {name.casefold() for name in kept}
-    selected = [_quoted(name) for name in kept]
+    selected = [quoted(name) for name in kept]
     for name, types in slots:
         output = prefix + name
         if output.casefold() in taken:
@@ -259,7 +214,7 @@ def _unpack(connection: duckdb.DuckDBPyConnection, step: int, column: str, prefi
                 f"give them a prefix, bag_unpack({column}, 'data_')"
             )
         taken.add(output.casefold())
-        selected.append(f"{_slot(bag, name, frozenset(types or ()))} AS {_quoted(output)}")
+        selected.append(f"{_slot(bag, name, frozenset(types or ()))} AS {quoted(output)}")
     connection.execute(f"CREATE TABLE unpacked_{step} AS SELECT {', '.join(selected)} FROM {source}")  # noqa: S608
 
 
@@ -270,16 +225,3 @@ def _slot(bag: str, name: str, types: frozenset[str]) -> str:
         if types and types <= known:
             return f"TRY_CAST({bag} ->> {path} AS {column_type})"
     return f"NULLIF({bag} -> {path}, 'null'::JSON)"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _in_utc(table: pa.Table) -> pa.Table:
-    """KQL's datetimes are UTC; say so in the type."""
-    fields = [
-        field.with_type(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))

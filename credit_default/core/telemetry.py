@@ -19,6 +19,10 @@ JOINED = "JoinedOutcomes"
 EVENT_KEY = "event_key"
 #: Before the name of every custom metric.
 PREFIX = "credit_default"
+#: Column ``cloud_RoleName`` of every record: which program told it.
+CLOUD_ROLE = "credit-default"
+#: Column ``operation_Id`` of every record: none is part of a distributed operation.
+NO_OPERATION = "0" * 32
 
 #: Application Insights cuts a trace's message here, which would leave half a JSON document.
 LONGEST_MESSAGE = 32_768

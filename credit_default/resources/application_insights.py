@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from credit_default.core.telemetry import Failure, Measurement, Record, TraceRecord
+from credit_default.core.telemetry import CLOUD_ROLE, NO_OPERATION, Failure, Measurement, Record, TraceRecord
 from credit_default.errors import SettingsError
 
 #: Python's logging levels for Application Insights' severities 0 to 4; the handler maps them back.
@@ -73,6 +73,8 @@ def _handler_type() -> type[Any]:
         def log_record_to_envelope(self, record: logging.LogRecord) -> Any:
             # Metrics and exceptions go the way of traces, so that one transport and one store on disk hold all.
             envelope = super().log_record_to_envelope(record)
+            # Otherwise the name of the program file that happens to run.
+            envelope.tags |= {"ai.cloud.role": CLOUD_ROLE, "ai.operation.id": NO_OPERATION}
             told, properties = record.told, record.custom_dimensions  # type: ignore[attr-defined] # ours
             if isinstance(told, Measurement):
                 envelope.name = "Microsoft.ApplicationInsights.Metric"

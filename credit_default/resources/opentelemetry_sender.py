@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from credit_default.core.telemetry import EVENT_KEY, Failure, Measurement, Record, TraceRecord
+from credit_default.core.telemetry import CLOUD_ROLE, EVENT_KEY, NO_OPERATION, Failure, Measurement, Record, TraceRecord
 from credit_default.errors import SettingsError
 from credit_default.resources.application_insights import Delivery
 
@@ -46,6 +46,9 @@ def _exporter_types() -> tuple[type[Any], type[Any]]:
         delivery = Delivery()
 
         def _transmit(self, envelopes: list[Any], _skip_rate_limit: bool = False) -> Any:  # noqa: FBT001, FBT002
+            for envelope in envelopes:  # metrics would have neither
+                ours = {"ai.cloud.role": CLOUD_ROLE, "ai.operation.id": NO_OPERATION}
+                envelope.tags = {**(envelope.tags or {}), **ours}
             outcome = super()._transmit(envelopes, _skip_rate_limit)  # type: ignore[misc] # of the class mixed with
             if not _skip_rate_limit:  # otherwise it is the same request once more, at another address
                 fate = fates.get(outcome, "dropped")

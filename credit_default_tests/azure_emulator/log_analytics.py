@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from isodate import parse_datetime, parse_duration
 
-from credit_default.core import kql
+from credit_default.core import kql, kql_results
 from credit_default.errors import QueryError
 from credit_default_tests.azure_emulator.azure_errors import AzureError, not_found
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route
@@ -26,15 +26,26 @@ _COMPONENT = "/providers/microsoft.insights/components/"
 #: Classic table and its columns to those of Log Analytics.
 _NAMES = {
     "traces": ("AppTraces", {"message": "Message", "severityLevel": "SeverityLevel"}),
-    "customMetrics": ("AppMetrics", {"name": "Name", "value": "Sum"}),
+    # Which has the count of a metric as that of the item, and no value beside the sum.
+    "customMetrics": ("AppMetrics", {"name": "Name", "valueSum": "Sum"}),
     "exceptions": (
         "AppExceptions",
         {"type": "ExceptionType", "outerMessage": "OuterMessage", "severityLevel": "SeverityLevel"},
     ),
 }
-_SHARED = {"timestamp": "TimeGenerated", "customDimensions": "Properties"}
+_SHARED = {
+    "timestamp": "TimeGenerated",
+    "customDimensions": "Properties",
+    "operation_Id": "OperationId",
+    "cloud_RoleName": "AppRoleName",
+    "itemCount": "ItemCount",
+}
 LOG_ANALYTICS = {
-    table: {{**_SHARED, **columns}[name]: kind for name, kind in kql.TABLES[classic].items()}
+    table: {
+        {**_SHARED, **columns}[name]: kind
+        for name, kind in kql.TABLES[classic].items()
+        if name in _SHARED or name in columns
+    }
     for classic, (table, columns) in _NAMES.items()
 }
 
@@ -69,7 +80,8 @@ def _of_log_analytics(call: Call) -> Answer:
     rows: dict[str, list[dict[str, Any]]] = {}
     for classic, some in _rows(call.state, found).items():
         table, columns = _NAMES[classic]
-        rows[table] = [{{**_SHARED, **columns}[name]: value for name, value in row.items()} for row in some]
+        names = {**_SHARED, **columns}
+        rows[table] = [{names[name]: value for name, value in row.items() if name in names} for row in some]
     return _answered(call, rows, LOG_ANALYTICS)
 
 
@@ -87,8 +99,19 @@ def _rows(state: State, workspace: Workspace) -> dict[str, list[dict[str, Any]]]
     for envelope in envelopes:
         for table, row in _of_envelope(envelope["data"]["baseType"], envelope["data"]["baseData"]):
             dimensions = {name: str(value) for name, value in (row.pop("properties") or {}).items()}
-            found[table].append({"timestamp": envelope["time"], **row, "customDimensions": dimensions})
+            found[table].append({**_of_every_envelope(envelope), **row, "customDimensions": dimensions})
     return found
+
+
+def _of_every_envelope(envelope: dict[str, Any]) -> dict[str, Any]:
+    tags = envelope.get("tags") or {}
+    return {
+        "timestamp": envelope["time"],
+        # Empty where nothing was sent, as in Azure.
+        "operation_Id": tags.get("ai.operation.id") or "",
+        "cloud_RoleName": tags.get("ai.cloud.role") or "",
+        "itemCount": round(100 / (envelope.get("sampleRate") or 100)),
+    }
 
 
 def _of_envelope(kind: str, data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,7 +122,8 @@ def _of_envelope(kind: str, data: dict[str, Any]) -> Iterator[tuple[str, dict[st
         yield "traces", row
     elif kind == "MetricData":
         for point in data["metrics"]:
-            yield "customMetrics", {"name": point["name"], "value": point["value"], "properties": properties}
+            figures = {"value": point["value"], "valueCount": point.get("count") or 1, "valueSum": point["value"]}
+            yield "customMetrics", {"name": point["name"], **figures, "properties": properties}
     elif kind == "ExceptionData":
         outer = data["exceptions"][0]
         severity = {"severityLevel": data.get("severityLevel"), "properties": properties}
@@ -113,7 +137,7 @@ def _answered(call: Call, rows: dict[str, list[dict[str, Any]]], tables: Any) ->
         result = kql.run_over(call.body["query"], lines, tables=tables, since=since, until=until)
     except QueryError as error:
         raise AzureError(400, "BadArgumentError", f"The request had some invalid properties: {error}") from error
-    columns = [{"name": field.name, "type": _type(field.type)} for field in result.schema]
+    columns = [{"name": field.name, "type": _type(field)} for field in result.schema]
     table = [[_value(value) for value in row.values()] for row in result.to_pylist()]
     return Answer({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": table}]})
 
@@ -137,8 +161,11 @@ def _duration(written: str) -> timedelta:
     return parse_duration(written)
 
 
-def _type(kind: pa.DataType) -> str:
-    """Return Kusto's name of a type."""
+def _type(field: pa.Field) -> str:
+    """Return Kusto's name of a column's type."""
+    kind = field.type
+    if field.metadata == kql_results.TIMESPAN:
+        return "timespan"
     if pa.types.is_timestamp(kind):
         return "datetime"
     if pa.types.is_boolean(kind):

@@ -115,6 +115,40 @@ def test_a_slot_has_the_type_of_its_values_or_is_dynamic(tmp_path, values, expec
     assert (column.type, column.to_pylist()) == (expected_type, expected)
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("5m", "00:05:00"),
+        ("1d + 2h + 3m + 4.5s", "1.02:03:04.5000000"),
+        ("datetime(2026-01-01 00:00:01) - datetime(2026-01-03)", "-1.23:59:59"),
+        ("1ms", "00:00:00.0010000"),
+        ("36500d", "36500.00:00:00"),
+        ("0s", "00:00:00"),
+        ("timespan(null)", None),
+    ],
+)
+def test_timespans_are_shown_as_kusto_shows_them(traces, expression, expected):
+    column = kql.run(f"print span = {expression}", traces).column("span")
+    assert (column.type, column.to_pylist()) == (pa.string(), [expected])
+
+
+def test_timespans_in_a_list_and_in_text_are_shown_alike(traces):
+    found = kql.run("print span = 26h | summarize spans = make_list(span), text = take_any(tostring(span))", traces)
+    assert found.to_pylist() == [{"spans": ["1.02:00:00"], "text": "1.02:00:00"}]
+
+
+def test_columns_that_only_azure_writes_have_its_values_here_too(tmp_path, traces):
+    metric = {"timestamp": "2026-01-02T03:04:05Z", "name": "credit_default/psi", "value": 0.5, "customDimensions": {}}
+    write(tmp_path / "customMetrics.jsonl", metric)
+    common = "itemCount, operation_Id, cloud_RoleName"
+    told = {"itemCount": 1, "operation_Id": "0" * 32, "cloud_RoleName": "credit-default"}
+    assert kql.run(f"traces | distinct {common}", traces).to_pylist() == [told]
+    assert kql.run("traces | summarize n = sum(itemCount)", traces).to_pylist() == [{"n": 4}]
+    query = f"customMetrics | project {common}, mean = valueSum / valueCount"
+    assert kql.run(query, traces).to_pylist() == [{**told, "mean": 0.5}]
+    assert kql.run(f"exceptions | project {common}", traces).num_rows == 0
+
+
 def test_slots_with_awkward_names_are_read_as_they_are_called(tmp_path):
     names = ["", "a/b", "a~1b", 'quo"te', "apo'strophe", "$.x", "0", "ünï", "space d"]
     bag = {name: position for position, name in enumerate(names)}

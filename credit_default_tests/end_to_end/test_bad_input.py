@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
+import credit_default
 from credit_default.core.schema import FEATURE_NAMES
 from credit_default_tests.end_to_end.world import World, ago, days_from, new_clients
 from credit_default_tests.strategies import csv_text
@@ -19,8 +22,11 @@ from credit_default_tests.strategies import csv_text
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS = 60
+LOW_ACCEPTANCE = Path(credit_default.__file__).parent / "deploy" / "queries" / "low_acceptance.kql"
 #: Values that stand in cells of bad files: no message, log or metadata may repeat them.
 WORD, NUMBER = "Zyxwelt", "-74185296"
+#: A sound value of one client alone, which is the greatest of its day: no report may show it.
+SINGLE = "12345677.25"
 FIRST = ago(60)
 #: More columns than a file may have.
 WIDE = [f"more {number}" for number in range(1000)]
@@ -31,6 +37,11 @@ def rows(**first: object) -> list[dict[str, object]]:
     made = new_clients(ROWS)
     made[0] |= first
     return made
+
+
+def each_row(name: str, *values: object) -> str:
+    """New clients that have these values in turn."""
+    return csv_text([row | {name: values[number % len(values)]} for number, row in enumerate(rows())])
 
 
 def truncated_parquet() -> bytes:
@@ -60,6 +71,10 @@ TAKEN = {
     "header only": (csv_text(rows()).splitlines()[0] + "\n", {}),
     "commas behind rows": (csv_text(rows()).replace("\n", ",,\n").replace(",,\n", "\n", 1), {}),
     "twice, with companions": (csv_text(rows(), FEATURE_NAMES), {}),
+    "nearly constant": (each_row("bill_amount_1", "0.30000000000000004", "0.3"), {}),
+    "huge sentinels": (each_row("bill_amount_1", "1e308", "-1e308", "9.99e307"), {}),
+    "single value": (csv_text(rows(credit_limit=SINGLE)), {}),
+    "worthless": (each_row("age", WORD), {"age: not a number": ROWS}),
 }
 #: What arrives, and what the failed run must say about it.
 REFUSED = {
@@ -211,8 +226,37 @@ def test_no_message_log_metadata_or_trace_repeats_a_value_of_a_row(after):
     assert any(name.endswith(".db") for name in told)
     assert {"telemetry/traces.jsonl", "run_job.log"} <= set(told)
     assert any("stderr" in name for name in told)
-    for value in (WORD, NUMBER, "new-0", "new-17"):
+    for value in (WORD, NUMBER, SINGLE, "new-0", "new-17"):
         assert [name for name, text in told.items() if value in text] == []
+
+
+def test_no_report_shows_the_value_of_a_single_client(after):
+    reports = sorted((after.lake / "drift" / DAYS["single value"]).iterdir())
+    assert [path.name for path in reports] == ["drift.json", "report.html"]
+    for path in reports:
+        assert SINGLE.partition(".")[0] not in path.read_text()
+    assert SINGLE in (after.landing / "inference" / "batch" / DAYS["single value"] / "bad.csv").read_text()
+
+
+def test_a_column_that_evidently_cannot_bin_is_noted_and_the_others_are_measured(after):
+    for kind in ("nearly constant", "huge sentinels"):
+        features = {one["feature_name"]: one for one in after.drift(DAYS[kind])["features"]}
+        odd = features.pop("bill_amount_1")
+        assert "cannot bin" in odd["note"]
+        assert odd["violation"]
+        assert all(one["drift_score"] is not None for one in features.values())
+
+
+def test_a_day_of_which_every_row_is_refused_is_made_and_says_so_everywhere(after):
+    day = DAYS["worthless"]
+    shown = after.made_days("inference_data")[day].metadata
+    assert (shown["accepted_share"].value, shown["acceptance"].value) == (0, "error")
+    assert "nothing to compare" in after.made_days("drift_metrics")[day].metadata["note"].value
+    entries = after.instance.all_logs(after.runs("score_batch")[0].run_id)
+    (said,) = [entry for entry in entries if f"{day}: 0 of {ROWS} rows accepted" in entry.message]
+    assert said.level == logging.ERROR
+    alerts = {row["day"]: row["acceptance"] for row in after.query(LOW_ACCEPTANCE.read_text("utf-8"))}
+    assert alerts == {day: "error"}
 
 
 def test_days_that_were_made_before_are_as_they_were(after, small_home):

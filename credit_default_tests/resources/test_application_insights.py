@@ -121,6 +121,8 @@ def test_metrics_and_failures_arrive_as_what_they_are(sender, endpoint, unsent):
         Failure("JobFailed", "Job score-1 did not finish", {"run_id": "r", "job": "score_batch"}),
     ]
     assert sender(endpoint.connection_string, unsent).send(told) == Delivery(sent=2)
+    for envelope in endpoint.envelopes:
+        assert (envelope["tags"]["ai.cloud.role"], envelope["tags"]["ai.operation.id"]) == ("credit-default", "0" * 32)
     failure, metric = sorted((envelope["data"] for envelope in endpoint.envelopes), key=lambda data: data["baseType"])
     assert metric["baseType"] == "MetricData"
     (point,) = metric["baseData"]["metrics"]

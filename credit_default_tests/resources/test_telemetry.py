@@ -85,6 +85,20 @@ def test_records_are_kept_and_counted_once(telemetry, mark):
     assert messages(telemetry, mark, 3) == ["message a", "message b", "message c"]
 
 
+def test_every_record_says_who_told_it_and_counts_as_one(telemetry, mark):
+    about = {"mark": mark}
+    telemetry.emit(
+        [trace("a", mark), Measurement("credit_default/psi", 0.25, about), Failure("JobFailed", "Job a failed", about)]
+    )
+    common = {"itemCount": 1, "operation_Id": "0" * 32, "cloud_RoleName": "credit-default"}
+    ours = f"where tostring(customDimensions.mark) == '{mark}'"
+    for table, more in (("traces", {}), ("customMetrics", {"valueCount": 1, "valueSum": 0.25}), ("exceptions", {})):
+        query = f"{table} | {ours} | project {', '.join([*common, *more])}"
+        assert rows(telemetry, query, 1) == [{**common, **more}], table
+    spans = f"traces | {ours} | project none = timestamp - timestamp, wait = -1d - 90s"
+    assert rows(telemetry, spans, 1) == [{"none": "00:00:00", "wait": "-1.00:01:30"}]
+
+
 def test_a_run_that_is_repeated_in_another_process_emits_nothing_twice(make, mark):
     assert make().emit([trace("a", mark)]) == 1
     assert make().emit([trace("a", mark), trace("b", mark)]) == 1
