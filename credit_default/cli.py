@@ -14,7 +14,11 @@ from credit_default import __version__
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
 from credit_default.cli_models import models
-from credit_default.errors import CreditDefaultError, NotThere
+from credit_default.core.system_errors import explain, explained
+from credit_default.errors import CreditDefaultError, NoSuchPrediction
+
+#: Exit status of `trace` when nothing can be said: neither that all is well nor that something was altered.
+_CANNOT_BE_EXAMINED = 3
 
 
 class _Group(click.Group):
@@ -25,6 +29,14 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except CreditDefaultError as error:
             raise click.ClickException(f"{type(error).__name__}: {error}") from error
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            # A disk that is full, and a database that is locked or damaged, whichever library met it.
+            told = explain(error)
+            if told is None:
+                raise
+            raise click.ClickException(str(told)) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -132,17 +144,21 @@ def collection_key() -> None:
 def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
     """Follow a prediction back to its source, and say whether anything on the way was altered.
 
-    Exits with 0 when all is well, with 1 when something was altered or is missing, and with 2 when there is no such
-    prediction.
+    Exits with 0 when all is well, with 1 when something was altered or is missing, with 2 when there is no such
+    prediction, and with 3 when it cannot be examined: a file or database that is needed for that cannot be used.
     """
     from credit_default import tracing
     from credit_default.shown import show_trace
 
     settings = settings_of.read()
     try:
-        found = tracing.trace(settings, prediction_id)
-    except NotThere as error:
+        with explained():
+            found = tracing.trace(settings, prediction_id)
+    except NoSuchPrediction as error:
         raise click.BadParameter(str(error), param_hint="PREDICTION_ID") from error
+    except CreditDefaultError as error:
+        click.echo(f"Error: the prediction cannot be examined. {error}", err=True)
+        sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from credit_default import settings
+from credit_default.core import patient_sqlite
 from credit_default.defs import (
     alerting,
     data,
@@ -20,6 +21,9 @@ from credit_default.defs import (
     sensors,
 )
 from credit_default.resources import resources_for
+
+# Code servers and the processes of runs come by here; web server and daemon by the run launcher.
+patient_sqlite.install()
 
 defs = dg.Definitions(
     assets=[

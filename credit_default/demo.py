@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from credit_default import shown
 from credit_default.core.model_folder import MANIFEST_FILE, read_manifest
+from credit_default.core.stored_json import read_object
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.demo_chapters import Chapter, ChapterFailed, with_trials
@@ -89,7 +90,9 @@ class Demo:
 
         storage = self.ports["storage"]
         if storage.exists(_SAMPLE):
-            until = date.fromisoformat(json.loads(storage.read(_SAMPLE))["until"])
+            until = date.fromisoformat(
+                read_object(storage.read(_SAMPLE), _SAMPLE, "remove it, and play the demo again", until=str)["until"]
+            )
         else:
             until = (datetime.now(UTC) - timedelta(days=1)).date()
         last_known = days - _AFTERWARDS

@@ -11,6 +11,7 @@ from credit_default.core.decisions import judge_comparison
 from credit_default.core.gates import Verdict, judge_absolute
 from credit_default.core.model_folder import Expectation
 from credit_default.core.stored_json import read_object
+from credit_default.errors import DamagedFile
 from credit_default.resources.model_versions import expectation_of, options_of
 from credit_default.resources.ports import Compute, ModelVersion, Stored
 
@@ -41,7 +42,11 @@ class Judged:
         """Read what `stored` returned."""
         remedy = "put the verdict back, or train and register anew"
         told = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
-        return Judged(Verdict.from_dict(told), told.get("compared_with"), told.get("figures"))
+        try:
+            verdict = Verdict.from_dict(told)
+        except TypeError as error:
+            raise DamagedFile(f"the stored verdict is damaged: got other criteria than ours; {remedy}") from error
+        return Judged(verdict, told.get("compared_with"), told.get("figures"))
 
 
 def judge(

@@ -10,7 +10,7 @@ import dagster as dg
 
 from credit_default.core import evidence, lineage
 from credit_default.core.evidence import Finding
-from credit_default.errors import NotThere
+from credit_default.errors import NoSuchPrediction
 from credit_default.instance import enter
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
@@ -63,12 +63,14 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
 
     Raises
     ------
-    NotThere
+    NoSuchPrediction
         There is no such prediction.
     """
     parsed = lineage.parse_id(prediction_id)
     if parsed is None:
-        raise NotThere(f"{prediction_id!r} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1")
+        raise NoSuchPrediction(
+            f"{prediction_id!a} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1"
+        )
     prefix, row = parsed
     enter(settings)
     ports = resources_for(settings)
@@ -76,7 +78,9 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
         history = History(instance)
         located = locate(ports["storage"], history, prefix)
         if located is None:
-            raise NotThere(f"no prediction is kept or recorded whose id begins with {prefix}; see predictions/<day>/")
+            raise NoSuchPrediction(
+                f"no prediction is kept or recorded whose id begins with {prefix}; see predictions/<day>/"
+            )
         walk = Walk(ports["storage"], ports["registry"], history, located, row=row, prediction_id=prediction_id)
         findings = tuple(walk.findings())
     return Trace(prediction_id, walk.about, findings, walk.values)
