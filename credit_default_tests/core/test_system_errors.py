@@ -128,7 +128,7 @@ import json, secrets, sys
 from pathlib import Path
 import pyarrow as pa
 from credit_default.core import contract, tables
-from credit_default.core.telemetry import Record
+from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.traces import TraceLog
 from credit_default.steps._daily import write_result
@@ -143,7 +143,7 @@ tries = {
     "rejected": lambda: contract.write_rejected(table, root / "r/rejected.csv"),
     "result": lambda: write_result(root / "d/drift.json", {"a": text}),
     "telemetry": lambda: TraceLog(root / "telemetry/traces.jsonl").append(
-        [Record(table="traces", message=text, severity=1, custom_dimensions={}, key="k")]
+        [TraceRecord(message=text, severity_level=1, custom_dimensions={})]
     ),
 }
 told = {}
