@@ -205,7 +205,7 @@ class Demo:
         version = self.ports["endpoint"].state().default
         model = self.ports["registry"].get(version)
         key = f"{model.key}/{MANIFEST_FILE}"
-        manifest = read_manifest(self.ports["storage"].read(key), expectation_of(model), key)
+        manifest = read_manifest(self.ports["storage"].read(key), expectation_of(model, self.ports["storage"]), key)
         self.console.print(shown.model_table(manifest, version))
         with dg.DagsterInstance.get() as instance:
             self.console.print(shown.days_table(_days(instance)))

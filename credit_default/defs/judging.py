@@ -13,7 +13,7 @@ from credit_default.core.model_folder import Expectation
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile
 from credit_default.resources.model_versions import expectation_of, options_of
-from credit_default.resources.ports import Compute, ModelVersion, Stored
+from credit_default.resources.ports import Compute, ModelVersion, Storage, Stored
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Judged:
 def judge(
     context: dg.AssetExecutionContext,
     compute: Compute,
+    storage: Storage,
     *,
     key: str,
     manifest: Mapping[str, Any],
@@ -76,7 +77,7 @@ def judge(
         return Judged(alone)
     options = {
         **options_of(expectation, "challenger-"),
-        **options_of(expectation_of(champion, context.log.warning), "champion-"),
+        **options_of(expectation_of(champion, storage, context.log.warning), "champion-"),
     }
     inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
     figures: Mapping[str, Any] = {}

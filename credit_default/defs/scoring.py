@@ -128,7 +128,7 @@ def _measure(
 ) -> Events:
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
     versions = versions_of(context, "batch_predictions", days.going_on)
-    options = {"registered": as_text(_registered(context, days.going_on, registry))}
+    options = {"registered": as_text(_registered(context, days.going_on, registry, storage))}
     messages = compute.run(context, "drift", inputs=inputs, options=options, days=days.going_on, versions=versions)
     for day, stored in days.stored("drift_metrics", messages):
         report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
@@ -144,7 +144,7 @@ def _measure(
 
 
 def _registered(
-    context: dg.AssetExecutionContext, days: Sequence[str], registry: ModelRegistry
+    context: dg.AssetExecutionContext, days: Sequence[str], registry: ModelRegistry, storage: Storage
 ) -> dict[str, Expectation]:
     """Return what the registry says about the models that scored days, by the sha256 of their files."""
     records = [newest(context.instance, "batch_predictions", day) for day in days]
@@ -154,7 +154,7 @@ def _registered(
         # Of a day that another instance has scored, nobody here knows by which model.
         if version.sha256 in named or None in named:
             try:
-                found[version.sha256] = expectation_of(version, context.log.warning)
+                found[version.sha256] = expectation_of(version, storage, context.log.warning)
             except HashMismatch as error:  # the days that it scored are refused, and no others
                 context.log.error(str(error))  # noqa: TRY400 - its words say all there is to say
     return found
