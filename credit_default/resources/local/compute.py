@@ -143,6 +143,8 @@ def _closed_well(messages: Path) -> bool:
         return False
     try:
         last = json.loads(lines[-1])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-    return last["method"] == "closed" and "exception" not in (last.get("params") or {})
+    if not isinstance(last, dict) or last.get("method") != "closed":
+        return False
+    return "exception" not in (last.get("params") or {})
