@@ -351,21 +351,22 @@ def test_a_changed_model_file_is_found_and_not_opened(home):
 
 
 def test_a_model_is_found_that_is_another_one_by_its_manifest_too(home):
+    # Nothing is scored again with a folder of which any file is another one.
     prediction_id, file, about = home.prediction(), home.model / "golden.parquet", home.model / "manifest.json"
     with home.changed(file, about):
         file.unlink()
         shutil.copy2(about, file)
-        assert failing(home.trace(prediction_id)) == {("model", "files")}
+        assert failing(home.trace(prediction_id)) == {("model", "files"), ("model", "score")}
         file.unlink()
-        assert failing(home.trace(prediction_id)) == {("model", "files")}
+        assert failing(home.trace(prediction_id)) == {("model", "files"), ("model", "score")}
     with home.changed(about):
         manifest = json.loads(about.read_text())
         about.write_text(json.dumps({**manifest, "threshold": manifest["threshold"] + 1e-6}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
         about.write_text(json.dumps({**manifest, "seed": -1}))  # of which neither tags nor event log tell
-        assert failing(home.trace(prediction_id)) == {("model", "manifest")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "score")}
         about.write_text(json.dumps({**manifest, "code_version": "another"}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
 
 
 def test_changed_training_data_are_found(home):
