@@ -59,7 +59,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
 
     registered = ports["registry"].get(version)
     with ports["storage"].on_disk(registered.key) as folder:
-        model = load(folder, expectation_of(registered, lambda note: sys.stderr.write(f"{note}\n")))
+        model = load(folder, expectation_of(registered, ports["storage"], lambda note: sys.stderr.write(f"{note}\n")))
 
     now = datetime.now(UTC)
     accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)

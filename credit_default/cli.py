@@ -16,7 +16,12 @@ from credit_default.cli_group import CommandGroup
 from credit_default.cli_models import models
 from credit_default.cli_run import run
 from credit_default.core.plurals import plural, verb
-from credit_default.errors import NotThere
+from credit_default.core.printable import without_controls
+from credit_default.core.system_errors import explained
+from credit_default.errors import CreditDefaultError, NoSuchPrediction
+
+#: Exit status of `trace` when nothing can be said: neither that all is well nor that something was altered.
+_CANNOT_BE_EXAMINED = 3
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -139,17 +144,21 @@ def collection_key() -> None:
 def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
     """Follow a prediction back to its source, and say whether anything on the way was altered.
 
-    Exits with 0 when all is well, with 1 when something was altered or is missing, and with 2 when there is no such
-    prediction.
+    Exits with 0 when all is well, with 1 when something was altered or is missing, with 2 when there is no such
+    prediction, and with 3 when it cannot be examined: a file or database that is needed for that cannot be used.
     """
     from credit_default import tracing
     from credit_default.shown import show_trace
 
     settings = settings_of.read()
     try:
-        found = tracing.trace(settings, prediction_id)
-    except NotThere as error:
+        with explained():
+            found = tracing.trace(settings, prediction_id)
+    except NoSuchPrediction as error:
         raise click.BadParameter(f"{error}.", param_hint="PREDICTION_ID") from error
+    except CreditDefaultError as error:
+        click.echo(f"Error: the prediction cannot be examined. {without_controls(str(error))}", err=True)
+        sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
 

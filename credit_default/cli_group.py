@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from credit_default.core.printable import printable, without_controls
+from credit_default.core.system_errors import explain
 from credit_default.errors import CreditDefaultError
 
 #: Longer than any first sentence: click cuts what does not fit a line, and a terminal can wrap it.
@@ -22,16 +23,26 @@ class CommandGroup(click.Group):
         """Invoke the command."""
         try:
             return super().invoke(ctx)
-        except OSError as error:
-            if error.filename is None:
-                raise
-            raise click.ClickException(f"{printable(str(error.filename))}: {error.strerror}.") from error
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
         except CreditDefaultError as error:
-            message = without_controls(str(error))
-            raise click.ClickException(message if message.endswith(".") else f"{message}.") from error
+            raise _in_a_line(str(error)) from error
+        except Exception as error:
+            # A disk that is full, and a database that is locked or damaged, whichever library met it.
+            explained = explain(error)
+            if explained is not None:
+                raise _in_a_line(str(explained)) from error
+            if isinstance(error, OSError) and error.filename is not None:
+                raise _in_a_line(f"{printable(str(error.filename))}: {error.strerror}") from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the whole first sentence of each."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in commands if one is not None])
+
+
+def _in_a_line(message: str) -> click.ClickException:
+    message = without_controls(message)
+    return click.ClickException(message if message.endswith(".") else f"{message}.")

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from credit_default import permissions, settings
+from credit_default.core import patient_sqlite
 from credit_default.defs import (
     alerting,
     data,
@@ -23,8 +24,10 @@ from credit_default.defs import (
 from credit_default.defs.executor import in_process_executor
 from credit_default.resources import resources_for
 
-# Code servers and the processes of runs come by here, whoever starts them; steps are started by runs.
+# Code servers and the processes of runs come by here, whoever starts them; steps are started by runs. Web server and
+# daemon come by the run launcher.
 permissions.restrict_umask()
+patient_sqlite.install()
 
 defs = dg.Definitions(
     assets=[

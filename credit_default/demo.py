@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from credit_default.core.plurals import plural, verb
+from credit_default.core.stored_json import read_object
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.demo_chapters import Chapter, ChapterFailed, with_trials
@@ -120,7 +121,9 @@ class Demo:
 
         storage = self.ports["storage"]
         if storage.exists(_SAMPLE):
-            until = date.fromisoformat(json.loads(storage.read(_SAMPLE))["until"])
+            until = date.fromisoformat(
+                read_object(storage.read(_SAMPLE), _SAMPLE, "remove it, and play the demo again", until=str)["until"]
+            )
         else:
             until = (datetime.now(UTC) - timedelta(days=1)).date()
         last_known = days - _AFTERWARDS

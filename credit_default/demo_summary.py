@@ -29,7 +29,7 @@ def show_results(screen: Console, ports: Mapping[str, Any]) -> None:
         registry: ModelRegistry = ports["registry"]
         model = registry.get(version)
         key = f"{model.key}/{MANIFEST_FILE}"
-        manifest = read_manifest(storage.read(key), expectation_of(model), key)
+        manifest = read_manifest(storage.read(key), expectation_of(model, storage), key)
         screen.print(shown.model_table(manifest, version))
     with dg.DagsterInstance.get() as instance:
         screen.print(shown.days_table(_days(instance)))

@@ -15,6 +15,7 @@
     │   ├── UntrustedType      the file holds a type that is not on our allow-list
     │   └── SmokeTestFailed    golden rows do not score as they did in training
     ├── NotThere               something that this step needs was never made
+    │   └── NoSuchPrediction   there is no prediction of an id
     ├── NotAllowed             a verdict, what a person decided, or a demo that is playing forbids what is asked
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
@@ -86,6 +87,10 @@ class SmokeTestFailed(ModelError):
 
 class NotThere(CreditDefaultError):
     """Something that is needed was never made: no model, no prepared data, no such version."""
+
+
+class NoSuchPrediction(NotThere):
+    """There is no prediction of an id, and never was."""
 
 
 class NotAllowed(CreditDefaultError):

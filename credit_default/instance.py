@@ -74,6 +74,10 @@ def opened(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 def enter(settings: Settings | None = None) -> Settings:
     """Make this very process one that works on the instance."""
+    # Dagster has imported what this imports; a command that needs no instance does not pay for it.
+    from credit_default.core import patient_sqlite
+
+    patient_sqlite.install()
     found = settings or settings_of.read()
     os.environ.update(prepare(found))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from credit_default.core.ledger import KEY, Entry, Ledger
 from credit_default.defs.deployment import why_not_live
+from credit_default.defs.judging import Judged
 from credit_default.defs.model import VERDICT
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.instance import enter
@@ -173,10 +173,10 @@ def _after_rollback(state: EndpointState, ports: dict[str, Any]) -> str:
 def _unmet(storage: Storage, version: str) -> list[dict[str, Any]]:
     """Return the criteria that a version did not meet, as they are stored with its verdict."""
     try:
-        verdict = json.loads(storage.read(f"verdicts/{version}.json"))
+        verdict = Judged.read(storage.read(f"verdicts/{version}.json")).verdict
     except NotThere:
         return []
-    return [criterion for criterion in verdict["criteria"] if not criterion["passed"]]
+    return [criterion for criterion in verdict.as_dict()["criteria"] if not criterion["passed"]]
 
 
 def _told(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from credit_default.collection_key import private_keys
 from credit_default.errors import NotThere
 from credit_default.resources import resources_for
 from credit_default.resources.model_versions import variables_of
-from credit_default.resources.ports import ModelVersion
+from credit_default.resources.ports import ModelVersion, Storage
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
     COLLECTION_PUBLIC_KEY_VARIABLE,
@@ -22,7 +22,7 @@ from credit_default.settings import (
 )
 
 
-def environment_of(settings: Settings, model: ModelVersion) -> dict[str, str]:
+def environment_of(settings: Settings, model: ModelVersion, storage: Storage) -> dict[str, str]:
     """Return what the scoring script is told about a version on this machine.
 
     It can seal what requests held and not open it: the private key stays out of its environment.
@@ -30,7 +30,7 @@ def environment_of(settings: Settings, model: ModelVersion) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != COLLECTION_KEY_VARIABLE}
     return {
         **inherited,
-        **variables_of(model, lambda note: sys.stderr.write(f"{note}\n")),
+        **variables_of(model, storage, lambda note: sys.stderr.write(f"{note}\n")),
         COLLECTION_PUBLIC_KEY_VARIABLE: private_keys(settings).public(),
         TELEMETRY_FOLDER_VARIABLE: str(settings.telemetry),
     }
@@ -58,7 +58,7 @@ def serve(settings: Settings, port: int) -> NoReturn:
     # A model's folder never changes and stays where it is, so it may be used after the storage has let go of it.
     with ports["storage"].on_disk(model.key) as folder:
         command = ["-m", "credit_default.resources.local.online_server", "--model", str(folder), "--port", str(port)]
-    os.execve(sys.executable, [sys.executable, *command], environment_of(settings, model))  # noqa: S606 - our own program
+    os.execve(sys.executable, [sys.executable, *command], environment_of(settings, model, ports["storage"]))  # noqa: S606 - our own program
 
 
 def _live_version(ports: Mapping[str, Any]) -> str | None:

@@ -40,6 +40,7 @@ from credit_default.core.schema import (
     SOURCE_ROW,
     TARGET,
 )
+from credit_default.core.system_errors import explained
 from credit_default.errors import ContractError, InputError
 
 Dataset = Literal["inference", "curated", "outcomes"]
@@ -138,8 +139,9 @@ def accept(
 
 def write_rejected(rejected: pa.Table, path: Path) -> None:
     """Write rejected rows as CSV, for a person to mend and send again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrow_csv.write_csv(rejected, path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrow_csv.write_csv(rejected, path)
 
 
 def _schema(dataset: Dataset) -> pa.Schema:

@@ -63,6 +63,23 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class TakenIn:
+    """Files of these names, sizes and times gave a table of this content.
+
+    It says both, so that it never vouches for a table that another run published: it is about the present one only
+    when their data versions are the same.
+
+    Attributes
+    ----------
+    fingerprint
+        Of the files, as they were before they were read (`Storage.fingerprint`).
+    """
+
+    fingerprint: str
+    data_version: str
+
+
+@dataclass(frozen=True)
 class Run:
     """A run of the graph.
 

@@ -20,6 +20,7 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
+from credit_default.core.kql_limits import fetch, limited, refuse_oversized
 from credit_default.core.kql_results import shown
 from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
@@ -102,14 +103,15 @@ def run_over(
     """
     if not query.strip() or query.lstrip().startswith("."):
         raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
+    refuse_oversized(query)
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection, limited(connection) as limits:
         for name, columns in tables.items():
             load(connection, name, columns, lines.get(name, ()), since=since, until=until)
         # Every other door is shut: no file, no extension, no Python variable.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
             result = _pipeline(connection, query)
-            return shown(connection.sql(result).to_arrow_table())
+            return shown(fetch(connection, result, limits))
         except duckdb_kql.KqlSyntaxError as error:
             raise QueryError(f"malformed KQL: {error}") from None
         except duckdb_kql.KqlError as error:
@@ -117,6 +119,8 @@ def run_over(
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             first = str(error).splitlines()[0]
             raise QueryError(f"{first} Columns and their types: `traces | getschema`") from None
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+            raise
         except duckdb.Error as error:  # its text may hold a value
             raise QueryError(f"the query fails while it runs ({type(error).__name__}); check its types") from None
 

@@ -43,6 +43,9 @@ class Draft:
         Of the verdict of ``to_version`` as it is stored at this moment; None when there is none.
     run_id
         The root run that did it; None for what a person decided.
+    manifest_sha256
+        What the registry says of the manifest of ``to_version`` at this moment; None when it says nothing, or nobody
+        asked. A tag that is removed or changed later differs from it.
     """
 
     action: Action
@@ -51,6 +54,7 @@ class Draft:
     reason: str
     verdict_sha256: str | None = None
     run_id: str | None = None
+    manifest_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +146,12 @@ class Ledger:
         """Return the latest approval or refusal of a version, or None."""
         decided = (entry for entry in reversed(self.entries) if entry.action in DECIDING)
         return next((entry for entry in decided if entry.to_version == version), None)
+
+    def manifest_of(self, version: str) -> str | None:
+        """Return the sha256 of a version's manifest when it went live last, or None when no entry says so."""
+        deployed = (entry for entry in reversed(self.entries) if entry.action in DEPLOYING)
+        known = (entry.manifest_sha256 for entry in deployed if entry.to_version == version)
+        return next(filter(None, known), None)
 
     def was_live(self, version: str) -> bool:
         """Whether a version was ever made live."""
@@ -248,7 +258,14 @@ def _entry(told: Any, sha256: str) -> Entry | None:
         return None
     if at.tzinfo is None:
         return None
-    return Entry(**{name: told[name] for name in _FIELDS}, at=at, sha256=sha256)
+    # Entries of before 2026-12 have none.
+    manifest_sha256 = told.get("manifest_sha256")
+    return Entry(
+        **{name: told[name] for name in _FIELDS},
+        manifest_sha256=manifest_sha256 if isinstance(manifest_sha256, str) else None,
+        at=at,
+        sha256=sha256,
+    )
 
 
 _TEXT, _TEXT_OR_NONE = (str,), (str, type(None))

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from credit_default.core import made_ids, tables
 from credit_default.core.contract import accept
-from credit_default.core.evidence import Finding, Recorded, Step
+from credit_default.core.evidence import Finding, Recorded, Step, TakenIn
 from credit_default.core.files import sha256_of
 from credit_default.core.predictions import PREDICTED, PREDICTIONS, data_version, id_prefix, origin_key
 from credit_default.core.schema import CLIENT_ID, PROBABILITY, SOURCE_FILE, SOURCE_ROW
@@ -196,6 +196,40 @@ def of_input(
         yield INPUT.ok("client", f"row {row} is the client of the prediction")
     else:
         yield INPUT.altered("client", f"row {row} is another client than the prediction's")
+
+
+def of_taken_in(kept: TakenIn | None, *, is_there: bool, version: str, newest: Recorded | None, landed: str) -> Finding:
+    """Hold what is kept in ``taken_in/`` about the present table of a day to the table and to the event log.
+
+    Parameters
+    ----------
+    kept
+        None when nothing is kept that can be read.
+    is_there
+        Whether anything is.
+    version
+        The data version of the table.
+    newest
+        The newest materialisation of the day's ``inference_data``.
+    landed
+        The fingerprint of the landing folder as it is now.
+    """
+    what = "taken in"
+    if kept is None:
+        if is_there:
+            return INPUT.altered(what, "what is kept in taken_in/ about this day cannot be read")
+        tell = INPUT.missing if newest is not None else INPUT.unchecked
+        return tell(what, "nothing is kept in taken_in/ about the files that this table was made from")
+    recorded = newest.metadata.get("landing_fingerprint") if newest is not None else None
+    if kept.data_version != version:
+        tell = INPUT.altered if newest is not None else INPUT.unchecked
+        return tell(what, f"taken_in/ is about a table with data version {kept.data_version}")
+    if recorded not in {None, kept.fingerprint}:
+        return INPUT.altered(
+            what, f"taken_in/ has fingerprint {kept.fingerprint}, expected {recorded} by the event log"
+        )
+    since = "are as they were" if landed == kept.fingerprint else "came, went or were touched since"
+    return INPUT.ok(what, f"made from files with fingerprint {kept.fingerprint}; those in the landing folder {since}")
 
 
 def input_row(inputs: pa.Table | None, row: int) -> pa.Table | None:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from credit_default.core import tables
 from credit_default.core.schema import CLIENT_ID, PROBABILITY
+from credit_default.core.system_errors import explained
 from credit_default.errors import NotThere, UnreadableFile
 
 PREDICTED = "predicted_default"
@@ -155,7 +156,7 @@ def complete(scored: Path, destination: Path, *, as_of: date, run_id: str) -> di
             told = json.loads((file.metadata.metadata or {})[_ORIGIN_KEY])
             origin = Origin(**{**told, "scored_at": datetime.fromisoformat(told["scored_at"])})
             return write_predictions(_read(file), destination, origin, as_of=as_of, run_id=run_id)
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise UnreadableFile(
             f"{scored.name}: expected scores that this project's batch deployment wrote, complete; score the day again"
         ) from error
@@ -228,10 +229,11 @@ def _rounded(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> memoryview
 @contextmanager
 def _unfinished(destination: Path) -> Iterator[Path]:
     """Give a name to write to; the file gets its own name once it was written and closed."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
     path = destination.with_name(f".{destination.name}.{os.getpid()}.unfinished")
     try:
-        yield path
-        path.replace(destination)
+        with explained(destination):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+            path.replace(destination)
     finally:
         path.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ def of_verdict(ledger: Ledger, version: str, stored: bytes | None, *, tags: Mapp
 def _decision(stored: bytes) -> str:
     try:
         return str(json.loads(stored)["decision"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "nothing that can be read"
 
 

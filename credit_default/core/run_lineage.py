@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from credit_default.core.evidence import Finding, Recorded, Run, Step
@@ -47,6 +48,33 @@ def of_training_run(run: Run | None, trained: Recorded | None) -> Finding:
     if run is None:
         return RUNS.missing("training", f"this Dagster instance knows no run {trained.run_id}")
     return RUNS.ok("training", _told(run))
+
+
+def of_events(what: str, recorded: Recorded, of_run: Sequence[Recorded] | None) -> Finding:
+    """Hold what the event log's index says that a run made to the run's own events.
+
+    Parameters
+    ----------
+    what
+        The run.
+    recorded
+        The materialisation, by the index.
+    of_run
+        Those of the same asset and day, by the run's own events; None when these are gone.
+    """
+    if of_run is None:
+        return RUNS.missing(what, f"the events of run {recorded.run_id} are gone from the event log")
+    if any((one.data_version, one.metadata) == (recorded.data_version, recorded.metadata) for one in of_run):
+        return RUNS.ok(what, f"the events of run {recorded.run_id} say the same as the event log's index")
+    return RUNS.altered(what, f"the events of run {recorded.run_id} say otherwise than the event log's index")
+
+
+def of_index(run_id: str) -> Finding:
+    """Tell that a run is known, and that the index of the event log has nothing of what any run recorded."""
+    return RUNS.missing(
+        "event log",
+        f"run {run_id} is known here, and the event log's index, which says what runs made, is gone or empty",
+    )
 
 
 def _told(run: Run) -> str:

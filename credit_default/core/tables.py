@@ -25,6 +25,7 @@ from credit_default.core.schema import (
     SOURCE_ROW,
     TARGET,
 )
+from credit_default.core.system_errors import explained
 from credit_default.errors import ContractError, NotThere, UnreadableFile
 
 CATEGORY_TYPE = pa.dictionary(pa.int8(), pa.string())
@@ -131,14 +132,16 @@ def refuse_older(path: str | Path, columns: Sequence[str], needed: Iterable[str]
 def write(table: pa.Table, path: str | Path, *, data_version: str | None = None) -> None:
     """Write a table as Parquet (zstd), complete or not at all; ``data_version`` goes into its metadata."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     if data_version is not None:
         metadata = {**(table.schema.metadata or {}), DATA_VERSION_KEY: data_version.encode()}
         table = table.replace_schema_metadata(metadata)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
     try:
-        pq.write_table(table, unfinished, compression="zstd")
-        unfinished.replace(target)
+        with explained(target):
+            pq.write_table(table, unfinished, compression="zstd")
+            unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -163,7 +166,7 @@ def data_version_of(path: str | Path) -> str:
         raise UnreadableFile(f"{path}: expected a complete Parquet file; make it again") from error
     if DATA_VERSION_KEY not in metadata:
         raise ContractError(f"{path} holds no data version; expected a table that one of our steps wrote")
-    return str(metadata[DATA_VERSION_KEY].decode())
+    return str(metadata[DATA_VERSION_KEY].decode(errors="replace"))
 
 
 def content_hash(table: pa.Table) -> str:

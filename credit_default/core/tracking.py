@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from credit_default.core import quiet_mlflow
+from credit_default.core import patient_sqlite, quiet_mlflow
+from credit_default.core.system_errors import explained, must_be_a_database, retried
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,14 +31,19 @@ def open_client(uri: str) -> MlflowClient:
     quiet_mlflow.settle(uri)
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     database = database_of(uri)
-    if database is not None:
+    if database is None:
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    patient_sqlite.install()
+    with explained(database):
         database.parent.mkdir(parents=True, exist_ok=True)
+        # MLflow would try for an hour to open what is none.
+        must_be_a_database(database)
         # Its first user makes the tables; two first users at once would make them twice, which fails.
         with FileLock(database.with_suffix(".lock")):
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
+            client = retried(lambda: MlflowClient(tracking_uri=uri, registry_uri=uri))
+            retried(lambda: client.search_experiments(max_results=1))
+            retried(lambda: client.search_registered_models(max_results=1))
     return client
 
 
@@ -89,7 +95,7 @@ def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None =
 
     figures = {"mean_auc": result.mean_auc, "std_auc": result.std_auc}
     if alone:
-        mlflow.log_metrics(figures)
+        retried(lambda: mlflow.log_metrics(figures))
         return
     active = mlflow.active_run()
     assert active is not None
@@ -100,8 +106,8 @@ def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None =
         experiment_id=active.info.experiment_id,
         tags={JOB_TAG: job_name} if job_name else {},
     ):
-        mlflow.log_params({**result.parameters, "trees": result.trees})
-        mlflow.log_metrics(figures)
+        retried(lambda: mlflow.log_params({**result.parameters, "trees": result.trees}))
+        retried(lambda: mlflow.log_metrics(figures))
 
 
 def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path) -> None:
@@ -110,22 +116,22 @@ def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path)
         return
     import mlflow
 
-    mlflow.log_params(
-        {
-            **manifest["parameters"],
-            "trial": manifest["best_trial"],
-            "seed": manifest["seed"],
-            "calibration": manifest["calibration"],
-        }
-    )
+    parameters = {
+        **manifest["parameters"],
+        "trial": manifest["best_trial"],
+        "seed": manifest["seed"],
+        "calibration": manifest["calibration"],
+    }
+    retried(lambda: mlflow.log_params(parameters))
     figures = {
         f"{part}_{name}": float(value)
         for part, measured in manifest["metrics"].items()
         for name, value in measured.items()
         if value is not None
     }
-    mlflow.log_metrics(figures)
-    mlflow.set_tags({name: manifest[name] for name in ("model_sha256", "model_id", "content_hash")})
+    tags = {name: manifest[name] for name in ("model_sha256", "model_id", "content_hash")}
+    retried(lambda: mlflow.log_metrics(figures))
+    retried(lambda: mlflow.set_tags(tags))
     mlflow.log_artifact(str(directory / "manifest.json"))
     for plot in manifest["plots"]:
         mlflow.log_artifact(str(directory / plot), "plots")

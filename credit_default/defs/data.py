@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
+from credit_default.core.stored_json import read_object
 from credit_default.defs import columns, metadata
 from credit_default.defs.history import data_version, newest_id
 from credit_default.defs.policies import ON_COMPUTE, spec
@@ -29,7 +30,9 @@ class Preparation(dg.Config):
 
 def current_prepared(storage: Storage) -> str:
     """Return the key of the newest version of ``prepared_data``."""
-    return f"prepared/{json.loads(storage.read(PREPARED_POINTER))['data_version']}"
+    remedy = "materialise prepared_data, which writes it anew"
+    pointer = read_object(storage.read(PREPARED_POINTER), PREPARED_POINTER, remedy, data_version=str)
+    return f"prepared/{pointer['data_version']}"
 
 
 @dg.multi_asset(

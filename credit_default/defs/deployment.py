@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.core.ledger import Ledger, must_be_whole
+from credit_default.core.model_folder import MANIFEST_TAG
 from credit_default.defs import metadata
 from credit_default.defs.model import VERDICT
 from credit_default.defs.policies import spec
@@ -163,7 +164,14 @@ def _enter(writer: LedgerWriter, state: EndpointState, wish: _Wish) -> None:
     if state.default is None or state.default == writer.ledger.live:
         return
     if wish.model is not None and wish.model.version == state.default and state.changed_by == wish.root:
-        writer.enter(wish.action, state.default, who=wish.who, reason=wish.reason, run_id=wish.root)
+        writer.enter(
+            wish.action,
+            state.default,
+            who=wish.who,
+            reason=wish.reason,
+            run_id=wish.root,
+            manifest_sha256=wish.model.tags.get(MANIFEST_TAG) or None,
+        )
     else:
         # In the studio, by an older release, or by a run that was killed before it could write.
         named = f"run {state.changed_by}" if state.changed_by else "nobody"

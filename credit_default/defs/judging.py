@@ -11,8 +11,9 @@ from credit_default.core.decisions import judge_comparison
 from credit_default.core.gates import Verdict, judge_absolute
 from credit_default.core.model_folder import Expectation
 from credit_default.core.stored_json import read_object
+from credit_default.errors import DamagedFile
 from credit_default.resources.model_versions import expectation_of, options_of
-from credit_default.resources.ports import Compute, ModelVersion, Stored
+from credit_default.resources.ports import Compute, ModelVersion, Storage, Stored
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,17 @@ class Judged:
         """Read what `stored` returned."""
         remedy = "put the verdict back, or train and register anew"
         told = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
-        return Judged(Verdict.from_dict(told), told.get("compared_with"), told.get("figures"))
+        try:
+            verdict = Verdict.from_dict(told)
+        except TypeError as error:
+            raise DamagedFile(f"the stored verdict is damaged: got other criteria than ours; {remedy}") from error
+        return Judged(verdict, told.get("compared_with"), told.get("figures"))
 
 
 def judge(
     context: dg.AssetExecutionContext,
     compute: Compute,
+    storage: Storage,
     *,
     key: str,
     manifest: Mapping[str, Any],
@@ -71,7 +77,7 @@ def judge(
         return Judged(alone)
     options = {
         **options_of(expectation, "challenger-"),
-        **options_of(expectation_of(champion, context.log.warning), "champion-"),
+        **options_of(expectation_of(champion, storage, context.log.warning), "champion-"),
     }
     inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
     figures: Mapping[str, Any] = {}

@@ -112,7 +112,7 @@ def registered_model(
     key = f"models/{model_id}"
     content = storage.read(f"{key}/{MANIFEST_FILE}")
     known = next((one for one in registry.versions() if one.key == key), None)
-    expectation = expectation_of(known) if known is not None else _trained(context.instance, model_id, content)
+    expectation = expectation_of(known, storage) if known is not None else _trained(context.instance, model_id, content)
     manifest = read_manifest(content, expectation, f"{key}/{MANIFEST_FILE}")
     if known is not None and storage.exists(f"verdicts/{known.version}.json"):
         # A file is judged once: the champion may be another one by now, or this very model.
@@ -120,7 +120,9 @@ def registered_model(
     else:
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
-        judged = judge(context, compute, key=key, manifest=manifest, expectation=expectation, champion=champion)
+        judged = judge(
+            context, compute, storage, key=key, manifest=manifest, expectation=expectation, champion=champion
+        )
         trained_at = _trained_at(context.instance, manifest["model_sha256"])
         tags = {**_tags(manifest, content, judged.verdict), metadata.TRAINED_AT: trained_at}
         version = registry.register(key, sha256=manifest["model_sha256"], tags=tags)

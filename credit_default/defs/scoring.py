@@ -148,7 +148,7 @@ def _measure(
 
     def attempt(some: Sequence[str]) -> Iterator[Message]:
         versions = versions_of(context, "batch_predictions", some)
-        options = {"registered": as_text(_registered(context, some, registry))}
+        options = {"registered": as_text(_registered(context, some, registry, storage))}
         return compute.run(context, "drift", inputs=inputs, options=options, days=some, versions=versions)
 
     rest = [day for day in days.going_on if day not in emptied]
@@ -167,7 +167,7 @@ def _measure(
 
 
 def _registered(
-    context: dg.AssetExecutionContext, days: Sequence[str], registry: ModelRegistry
+    context: dg.AssetExecutionContext, days: Sequence[str], registry: ModelRegistry, storage: Storage
 ) -> dict[str, Expectation]:
     """Return what the registry says about the models that scored days, by the sha256 of their files."""
     records = [newest(context.instance, "batch_predictions", day) for day in days]
@@ -177,7 +177,7 @@ def _registered(
         # Of a day that another instance has scored, nobody here knows by which model.
         if version.sha256 in named or None in named:
             try:
-                found[version.sha256] = expectation_of(version, context.log.warning)
+                found[version.sha256] = expectation_of(version, storage, context.log.warning)
             except HashMismatch as error:  # the days that it scored are refused, and no others
                 context.log.error(str(error))  # noqa: TRY400 - its words say all there is to say
     return found

@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from credit_default.errors import NotThere
+from credit_default.core.evidence import TakenIn
+from credit_default.core.stored_json import read_object
+from credit_default.errors import DamagedFile, NotThere
 from credit_default.resources.ports import Storage
 
-
-@dataclass(frozen=True)
-class TakenIn:
-    """Files of these names, sizes and times gave a table of this content.
-
-    It says both, so that it never vouches for a table that another run published: it is about the present one only
-    when their data versions are the same.
-
-    Attributes
-    ----------
-    fingerprint
-        Of the files, as they were before they were read (:meth:`~credit_default.resources.ports.Storage.fingerprint`).
-    """
-
-    fingerprint: str
-    data_version: str
+__all__ = ["TakenIn", "keep", "key_of", "of", "parsed"]
 
 
 def keep(storage: Storage, asset: str, day: str, taken_in: TakenIn) -> None:
     """Remember what a day's table was made from, once the table is published."""
-    storage.write(_key(asset, day), json.dumps(asdict(taken_in)).encode())
+    storage.write(key_of(asset, day), json.dumps(asdict(taken_in)).encode())
 
 
 def of(storage: Storage, asset: str, day: str) -> TakenIn | None:
     """Return what is remembered of a day, or None when that is nothing, or nothing that we wrote."""
     try:
-        return TakenIn(**json.loads(storage.read(_key(asset, day))))
-    except (NotThere, ValueError, TypeError):
+        return parsed(storage.read(key_of(asset, day)))
+    except NotThere:
         return None
 
 
 def forget(storage: Storage, asset: str, day: str) -> None:
     """Forget a day whose table was withdrawn."""
-    storage.remove(_key(asset, day))
+    storage.remove(key_of(asset, day))
 
 
-def _key(asset: str, day: str) -> str:
+def parsed(content: bytes) -> TakenIn | None:
+    """Return what `keep` wrote, or None when it is something else."""
+    try:
+        told = read_object(content, "", "", fingerprint=str, data_version=str)
+    except DamagedFile:
+        return None
+    return TakenIn(told["fingerprint"], told["data_version"])
+
+
+def key_of(asset: str, day: str) -> str:
+    """Return where it is kept."""
     # Not beside the table: jobs get that folder as their input.
     return f"taken_in/{asset}/{day}.json"

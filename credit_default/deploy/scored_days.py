@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 
 from credit_default.core import tables
+from credit_default.core.stored_json import read_object
 from credit_default.defs import scoring, taken_in
 from credit_default.deploy.plan_invocation import Day, Predicted
 from credit_default.deploy.verification import only
-from credit_default.errors import InputError, NotThere
+from credit_default.errors import DamagedFile, InputError, NotThere
 from credit_default.resources.ports import Storage
 
 
@@ -55,7 +55,7 @@ def _predicted(storage: Storage, day: date) -> Predicted | None:
 
 def _measured(storage: Storage, day: date) -> tuple[str, str | None] | None:
     try:
-        drift = json.loads(storage.read(f"drift/{day}/drift.json"))
+        drift = read_object(storage.read(f"drift/{day}/drift.json"), f"drift of {day}", "measure it again")
         return drift["predictions_data_version"], drift["model_version"]
-    except (NotThere, ValueError, KeyError):
+    except (NotThere, DamagedFile, KeyError):
         return None

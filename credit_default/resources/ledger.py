@@ -27,7 +27,16 @@ class LedgerWriter:
         """What the ledger says now."""
         return core.read(self._content)
 
-    def enter(self, action: Action, version: str, *, who: str, reason: str, run_id: str | None = None) -> Entry:
+    def enter(
+        self,
+        action: Action,
+        version: str,
+        *,
+        who: str,
+        reason: str,
+        run_id: str | None = None,
+        manifest_sha256: str | None = None,
+    ) -> Entry:
         """Add a line about a version, with the sha256 of its verdict as that is stored now.
 
         Raises
@@ -42,6 +51,7 @@ class LedgerWriter:
             reason=reason,
             verdict_sha256=_verdict_sha256(self._storage, version),
             run_id=run_id,
+            manifest_sha256=manifest_sha256,
         )
         content = core.append(self._content, draft, datetime.now(UTC))
         torn = self.ledger.torn

@@ -12,6 +12,7 @@ import dagster as dg
 from dagster_pipes import PipesContextData, PipesParams
 
 from credit_default.code_version import code_version
+from credit_default.core.keys import checked_key
 from credit_default.resources.ports import Message, Refused, Stored
 
 _UNDER_WAY = [
@@ -124,7 +125,7 @@ class StepMessages(dg.PipesMessageReader):
             partition=payload["partition"],
             data_version=payload["data_version"],
             result=payload["result"],
-            files={what: self._locate(path) for what, path in payload["files"].items()},
+            files={what: self._locate(checked_key(path)) for what, path in payload["files"].items()},
             checks=payload["checks"],
             job_name=self._name,
         )

@@ -6,31 +6,44 @@ from collections.abc import Callable, Iterable, Mapping
 
 from credit_default.core.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
 from credit_default.errors import HashMismatch, NotThere
-from credit_default.resources.ports import ModelVersion
+from credit_default.resources import ledger
+from credit_default.resources.ports import ModelVersion, Storage
 
 #: Tags of a registered version: its folder in storage, and the sha256 of its model file.
 KEY, SHA256 = "storage_key", "model_sha256"
 
 
-def expectation_of(model: ModelVersion, warn: Callable[[str], object] = lambda _: None) -> Expectation:
+def expectation_of(
+    model: ModelVersion, storage: Storage | None, warn: Callable[[str], object] = lambda _: None
+) -> Expectation:
     """Return what the registry says about a version.
 
     Parameters
     ----------
+    storage
+        Of the lake, whose ledger says what the registry said when the version went live; None for a version of a
+        registry that others share.
     warn
         Gets a note when the registry knows no hash of the manifest, as of versions from before it had a tag for it.
 
     Raises
     ------
     HashMismatch
-        The tag with that hash was removed.
+        The tag with that hash was removed, or changed since the version went live.
     """
-    if has_lost_tag(model.tags):
+    told = model.tags.get(MANIFEST_TAG) or None
+    known = ledger.read(storage).manifest_of(model.version) if storage is not None else None
+    if has_lost_tag(model.tags) or (known is not None and told is None):
         raise HashMismatch(
             f"Version {model.version} of {model.name} has lost its tag {MANIFEST_TAG} in the registry, so nothing but "
             "its model file could be held to what was trained; put the tag back, or train and register anew"
         )
-    told = model.tags.get(MANIFEST_TAG) or None
+    if known not in {None, told}:
+        raise HashMismatch(
+            f"Version {model.version} of {model.name} has the tag {MANIFEST_TAG} {told} in the registry, expected "
+            f"{known} as in the ledger of promotions when it went live; find out which of the two was changed, and put "
+            "it back"
+        )
     if told is None:
         warn(
             f"Version {model.version} of {model.name} was registered before the registry had a tag {MANIFEST_TAG}: "
@@ -45,9 +58,11 @@ def options_of(expectation: Expectation, prefix: str = "") -> dict[str, str]:
     return {f"{prefix or 'model-'}sha256": expectation.sha256, f"{prefix}manifest-sha256": expectation.manifest_text}
 
 
-def variables_of(model: ModelVersion, warn: Callable[[str], object] = lambda _: None) -> dict[str, str]:
+def variables_of(
+    model: ModelVersion, storage: Storage, warn: Callable[[str], object] = lambda _: None
+) -> dict[str, str]:
     """Return what a scoring script gets to know about a version, as variables of its process."""
-    expectation = expectation_of(model, warn)
+    expectation = expectation_of(model, storage, warn)
     return {
         "CREDIT_DEFAULT_MODEL_NAME": model.name,
         "CREDIT_DEFAULT_MODEL_VERSION": model.version,

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from credit_default.core.defects import as_unexpected
+from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, DayError, ModelError
 from credit_default.steps.reporting import Reporter
 
@@ -79,6 +80,7 @@ def _refuse_malformed(day: str) -> None:
 def write_result(path: Path, result: Mapping[str, Any]) -> str:
     """Write a result as JSON without NaN, and give the hash of its bytes: 32 hex digits."""
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -20,6 +20,7 @@ from dagster_pipes import (
     open_dagster_pipes,
 )
 
+from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
 from credit_default.steps import azure_messages
 
@@ -140,11 +141,12 @@ class TerminalReporter(Reporter):
 def reporting() -> Iterator[Reporter]:
     """Open the channel to whoever started this step; an error inside is told before the process ends with 1."""
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
-        with open_dagster_pipes(message_writer=_message_writer()) as context:
+        with open_dagster_pipes(message_writer=_message_writer()) as context, explained():
             yield PipesReporter(context)
         return
     try:
-        yield TerminalReporter()
+        with explained():
+            yield TerminalReporter()
     except CreditDefaultError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

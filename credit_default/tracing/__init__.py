@@ -8,7 +8,7 @@ from typing import Any
 
 from credit_default.core import evidence, lineage
 from credit_default.core.evidence import Finding
-from credit_default.errors import NotThere
+from credit_default.errors import NoSuchPrediction
 from credit_default.instance import opened
 from credit_default.resources import resources_for
 from credit_default.settings import Settings
@@ -61,12 +61,14 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
 
     Raises
     ------
-    NotThere
+    NoSuchPrediction
         There is no such prediction.
     """
     parsed = lineage.parse_id(prediction_id)
     if parsed is None:
-        raise NotThere(f"{prediction_id!r} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1")
+        raise NoSuchPrediction(
+            f"{prediction_id!a} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1"
+        )
     prefix, row = parsed
     ports = resources_for(settings)
     with opened(settings) as instance:
@@ -74,7 +76,9 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
         located = locate(ports["storage"], history, prefix)
         if located is None:
             where = ports["storage"].uri("predictions")
-            raise NotThere(f"no prediction is kept or recorded whose id begins with {prefix}; looked in {where}")
+            raise NoSuchPrediction(
+                f"no prediction is kept or recorded whose id begins with {prefix}; looked in {where}"
+            )
         walk = Walk(ports["storage"], ports["registry"], history, located, row=row, prediction_id=prediction_id)
         findings = tuple(walk.findings())
     return Trace(prediction_id, walk.about, findings, walk.values)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from credit_default.core.evidence import Recorded, Run
 
@@ -41,6 +43,28 @@ class History:
         if run_id not in self._runs:
             self._runs[run_id] = self._find(run_id)
         return self._runs[run_id]
+
+    def knows(self, run_id: str) -> bool:
+        """Whether there is anything of a run here: itself, or its events."""
+        return self.run(run_id) is not None or self.recorded_by(run_id, "batch_predictions") is not None
+
+    def recorded_by(self, run_id: str, asset: str, day: str | None = None) -> list[Recorded] | None:
+        """Return what a run's own events say that it made of an asset; None when its events are gone.
+
+        On SQLite they are in a database of the run's own, apart from the index that `of` reads.
+        """
+        storage = self._instance.event_log_storage
+        path = storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None
+        if path is not None and not Path(path).exists():
+            return None  # to ask for its events would make an empty one
+        if not self._instance.get_records_for_run(run_id, limit=1).records:
+            return None
+        records = self._instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+        return [
+            _recorded(record)
+            for record in records
+            if record.asset_key == dg.AssetKey(asset) and day in (None, record.partition_key)
+        ]
 
     def root_of(self, run_id: str) -> str:
         """Return the id of the first attempt of a run."""

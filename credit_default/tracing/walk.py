@@ -16,8 +16,9 @@ from credit_default.core.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.model_lineage import MODEL, TRAINING
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
+from credit_default.defs import taken_in
 from credit_default.defs.scoring import LANDING
-from credit_default.errors import NotThere
+from credit_default.errors import NoSuchPrediction
 from credit_default.resources import ledger, retention
 from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.tracing.history import History
@@ -64,7 +65,7 @@ class Walk:
 
         Raises
         ------
-        NotThere
+        NoSuchPrediction
             The file has fewer rows, and always had.
         """
         if self._located.key is None:
@@ -88,6 +89,9 @@ class Walk:
         yield from lineage.of_prediction(
             predictions, told_version, prediction_id=self._id, row=self._row, day=self._located.day
         )
+        if self._log_is_empty and self._history.knows(shared["run_id"]):
+            self._log_is_empty = False
+            yield run_lineage.of_index(shared["run_id"])
         version = lineage.version_of(predictions)
         attempts = self._attempts(shared["run_id"])
         yield lineage.of_prediction_record(
@@ -97,17 +101,22 @@ class Walk:
         inputs = yield from self._inputs(shared["input_data_version"], prediction[CLIENT_ID])
         trained = yield from self._model(shared, prediction, inputs)
         since = self._history.began(shared["run_id"]) or shared["scored_at"]
+        recorded = next((one for one in self._scored if one.run_id in attempts and one.data_version == version), None)
         yield run_lineage.of_scoring_run(
             self._history.run(shared["run_id"]),
             shared["run_id"],
             since=since,
             scored_at=shared["scored_at"],
-            recorded=next(
-                (one for one in self._scored if one.run_id in attempts and one.data_version == version), None
-            ),
+            recorded=recorded,
             log_is_empty=self._log_is_empty,
         )
+        if recorded is not None:
+            made = self._history.recorded_by(recorded.run_id, "batch_predictions", self._located.day)
+            yield run_lineage.of_events("scoring log", recorded, made)
         yield run_lineage.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
+        if trained is not None:
+            made = self._history.recorded_by(trained.run_id, "trained_model")
+            yield run_lineage.of_events("training log", trained, made)
         yield from self._promotion(shared["model_version"], since, shared["scored_at"])
 
     def _no_file(self) -> Finding:
@@ -123,7 +132,7 @@ class Walk:
         prefix, _, _ = self._id.partition("-")
         same = [one for one in self._scored if prefix_of(self._located.day, one) == prefix]
         if not any(one.metadata.get(_ROW_COUNT, 0) >= self._row for one in same):
-            raise NotThere(told)
+            raise NoSuchPrediction(told)
         return PREDICTION.altered("id", f"{told}; more were recorded")
 
     def _attempts(self, run_id: str) -> set[str]:
@@ -150,15 +159,29 @@ class Walk:
             return None
         yield INPUT.ok("file", key)
         yield from lineage.of_input(inputs, version=version, row=self._row, client_id=client_id, recorded=recorded)
+        newest = next(iter(recorded), None)
+        if newest is None or newest.data_version == version:
+            yield self._taken_in(version, newest)
         row = lineage.input_row(inputs, self._row)
         if row is None:
             yield LANDED.unchecked("file", "there is no input row to say which")
             return None
         told = row.to_pylist()[0]
         self.values = {name: told[name] for name in (CLIENT_ID, *FEATURE_NAMES)}
-        taken_in = [one for one in recorded if one.data_version == version]
-        yield from self._landing(told, taken_in, next(iter(recorded), None))
+        same = [one for one in recorded if one.data_version == version]
+        yield from self._landing(told, same, newest)
         return row
+
+    def _taken_in(self, version: str, newest: Recorded | None) -> Finding:
+        key, landing = taken_in.key_of("inference_data", self._located.day), f"{LANDING}/{self._located.day}"
+        content = self._storage.read(key) if self._storage.exists(key) else None
+        return lineage.of_taken_in(
+            taken_in.parsed(content) if content is not None else None,
+            is_there=content is not None,
+            version=version,
+            newest=newest,
+            landed=self._storage.fingerprint(landing),
+        )
 
     def _landing(
         self, inputs: Mapping[str, Any], taken_in: list[Recorded], newest: Recorded | None

@@ -9,7 +9,7 @@ import pytest
 
 from credit_default.core import lineage
 from credit_default.core.contract import accept
-from credit_default.core.evidence import Finding, Recorded
+from credit_default.core.evidence import Finding, Recorded, TakenIn
 from credit_default.core.files import sha256_of
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default_tests.strategies import clients, write_csv, write_parquet
@@ -146,3 +146,27 @@ class TestTheLandedFile:
         assert verdicts(None, row, then=[then]) == {"file": "missing"}
         assert verdicts(None, row, then=[then], newest=taken_in("2", others="1" * 64)) == {"file": "cannot be checked"}
         assert verdicts(None, row, then=[then], newest=taken_in("2", clients="1" * 64)) == {"file": "missing"}
+
+
+KEPT = TakenIn("f" * 16, "1")
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_there", "recorded", "verdict"),
+    [
+        (KEPT, True, {"landing_fingerprint": "f" * 16}, "ok"),
+        (KEPT, True, {}, "ok"),  # as an older platform recorded it
+        (KEPT, True, {"landing_fingerprint": "0" * 16}, "altered"),
+        (TakenIn("f" * 16, "2"), True, {}, "altered"),
+        (None, True, {}, "altered"),
+        (None, False, {}, "missing"),
+        # Another Dagster instance has taken the day in.
+        (KEPT, True, None, "ok"),
+        (TakenIn("f" * 16, "2"), True, None, "cannot be checked"),
+        (None, False, None, "cannot be checked"),
+    ],
+)
+def test_what_is_kept_about_the_files_of_a_table_is_held_to_it_and_to_the_event_log(kept, is_there, recorded, verdict):
+    newest = Recorded("run", NOW, "1", "c", recorded) if recorded is not None else None
+    found = lineage.of_taken_in(kept, is_there=is_there, version="1", newest=newest, landed="f" * 16)
+    assert (found.step, found.what, found.verdict) == ("input row", "taken in", verdict)

@@ -36,3 +36,16 @@ def test_a_run_that_is_gone_is_missing_unless_the_log_is_another_ones(log_is_emp
     assert found.verdict == verdict
     assert run_lineage.of_training_run(None, None).verdict == "cannot be checked"
     assert run_lineage.of_training_run(None, Recorded("run", START, "d", "c", {})).verdict == "missing"
+
+
+def test_what_the_index_says_of_a_run_is_held_to_the_runs_own_events():
+    indexed = Recorded("run", START, "d", "c", {"rows": 3})
+    told = {
+        "ok": [Recorded("run", START, "other", "c", {}), indexed],
+        "altered": [Recorded("run", START, "d", "c", {"rows": 4})],
+        "missing": None,
+    }
+    for verdict, of_run in told.items():
+        assert run_lineage.of_events("scoring log", indexed, of_run).verdict == verdict
+    assert run_lineage.of_events("scoring log", indexed, []).verdict == "altered"
+    assert run_lineage.of_index("run").verdict == "missing"

@@ -387,21 +387,22 @@ def test_a_changed_model_file_is_found_and_not_opened(home):
 
 
 def test_a_model_is_found_that_is_another_one_by_its_manifest_too(home):
+    # Nothing is scored again with a folder of which any file is another one.
     prediction_id, file, about = home.prediction(), home.model / "golden.parquet", home.model / "manifest.json"
     with home.changed(file, about):
         file.unlink()
         shutil.copy2(about, file)
-        assert failing(home.trace(prediction_id)) == {("model", "files")}
+        assert failing(home.trace(prediction_id)) == {("model", "files"), ("model", "score")}
         file.unlink()
-        assert failing(home.trace(prediction_id)) == {("model", "files")}
+        assert failing(home.trace(prediction_id)) == {("model", "files"), ("model", "score")}
     with home.changed(about):
         manifest = json.loads(about.read_text())
         about.write_text(json.dumps({**manifest, "threshold": manifest["threshold"] + 1e-6}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
         about.write_text(json.dumps({**manifest, "seed": -1}))  # of which neither tags nor event log tell
-        assert failing(home.trace(prediction_id)) == {("model", "manifest")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "score")}
         about.write_text(json.dumps({**manifest, "code_version": "another"}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log")}
+        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
 
 
 def test_changed_training_data_are_found(home):
@@ -497,3 +498,68 @@ def test_a_home_without_its_event_log_is_traced_by_its_files(home, tmp_path):
     with alone.changed(alone.predictions):
         edit(alone.predictions, "probability_of_default", OTHER["probability_of_default"], ROW)
         assert ("model", "score") in failing(alone.trace(home.prediction()))
+
+
+def test_what_is_kept_about_the_files_a_table_was_made_from_is_held_to_table_and_event_log(home):
+    prediction_id, path = home.prediction(), home.world.lake / f"taken_in/inference_data/{home.day}.json"
+    with home.changed(path):
+        kept = json.loads(path.read_text())
+        for changed in ({"fingerprint": "0" * 16}, {"data_version": "0" * 32}):
+            path.write_text(json.dumps({**kept, **changed}))
+            found = home.trace(prediction_id)
+            assert (failing(found), found.verdict) == ({("input row", "taken in")}, "altered"), changed
+        for torn in ("", "[]", json.dumps(kept)[:20], "[" * 100_000):
+            path.write_text(torn)
+            found = home.trace(prediction_id)
+            assert (failing(found), found.verdict) == ({("input row", "taken in")}, "altered"), torn[:20]
+        path.unlink()
+        found = home.trace(prediction_id)
+        assert (failing(found), found.verdict) == ({("input row", "taken in")}, "missing")
+
+
+def databases(home: Home) -> Path:
+    return home.world.settings.dagster_home / "history" / "runs"
+
+
+def test_the_events_of_a_run_that_are_gone_are_missed(home):
+    prediction_id, run_id = home.prediction(), pq.read_table(home.predictions)["run_id"][0].as_py()
+    path = databases(home) / f"{run_id}.db"
+    with home.changed(path):
+        path.unlink()
+        found = home.trace(prediction_id)
+        assert (failing(found), found.verdict) == ({("runs", "scoring log")}, "missing")
+        assert not path.exists(), "a question makes no new one"
+
+
+def test_the_index_of_the_event_log_that_is_gone_is_missed(home):
+    prediction_id, path = home.prediction(), databases(home) / "index.db"
+    with home.changed(path):
+        for file in databases(home).glob("index.db*"):
+            file.unlink()
+        found = home.trace(prediction_id)
+        for file in databases(home).glob("index.db-*"):
+            file.unlink()
+    assert failing(found) == {("runs", "event log"), ("prediction", "event log")}
+    assert found.verdict == "missing"
+
+
+def test_what_cannot_be_examined_is_told_in_a_line_and_is_no_alteration(home):
+    for path in (home.world.home / "mlflow" / "mlflow.db", databases(home) / "index.db"):
+        with home.changed(path):
+            path.write_bytes(path.read_bytes()[:5_000])
+            done = home.world.command("trace", home.prediction())
+            for file in path.parent.glob(f"{path.name}-*"):
+                file.unlink()
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.splitlines()[-1].startswith(f"Error: the prediction cannot be examined. {path} is damaged")
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": []}', "[" * 100_000])
+def test_a_manifest_of_any_shape_is_an_alteration_and_no_reason_to_break_off(home, content):
+    prediction_id, path = home.prediction(), home.model / "manifest.json"
+    with home.changed(path):
+        path.write_text(content)
+        found = home.trace(prediction_id)
+    assert {("model", "manifest"), ("model", "score")} <= failing(found)
+    assert found.verdict == "altered"

@@ -1,16 +1,25 @@
 """The batch endpoint on Azure ML: versions side by side, one of them live, and what may be deployed."""
 
 import dataclasses
+import json
 
 import pytest
 
-from credit_default.errors import JobFailed, ModelError, NotAllowed, SettingsError
+from credit_default.errors import HashMismatch, JobFailed, ModelError, NotAllowed, SettingsError
 from credit_default.resources.azure import deployments
 from credit_default.resources.azure.targets import Target
-from credit_default.resources.ports import EndpointState, ModelVersion
+from credit_default.resources.ports import EndpointState, ModelVersion, Stored
 from credit_default_tests.platforms import azure_compute, azure_endpoint
 from credit_default_tests.resources import served_models
-from credit_default_tests.resources.served_models import MODEL_FILE, deploy, go_live, model_files
+from credit_default_tests.resources.served_models import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    deploy,
+    go_live,
+    in_a_run,
+    model_files,
+    put_day,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,9 +52,27 @@ def test_a_model_file_that_was_changed_fails_the_smoke_test_and_the_default_stay
     go_live(endpoint, register(1))
     model = register(2)
     endpoint.compute.storage.write(f"{model.key}/{MODEL_FILE}", files[MODEL_FILE] + b"x")
-    with pytest.raises(JobFailed, match="HashMismatch"):
+    with pytest.raises(HashMismatch, match=rf"{MODEL_FILE}: got sha256"):
         deploy(endpoint, model)
     assert endpoint.state().default == "1"
+
+
+def test_a_deployment_whose_threshold_was_changed_scores_no_day_and_a_restored_one_does(endpoint, register, tmp_path):
+    model, storage = register(), endpoint.compute.storage
+    go_live(endpoint, model)
+    put_day(storage, "2026-03-01", tmp_path)
+    kept = storage.read(f"{model.key}/{MANIFEST_FILE}")
+    forged = {**json.loads(kept), "threshold": float("nan")}
+
+    def score() -> list:
+        return in_a_run(lambda context: list(endpoint.invoke(context, ["2026-03-01"], versions=["v"])))
+
+    storage.write(f"{model.key}/{MANIFEST_FILE}", json.dumps(forged).encode())
+    with pytest.raises(JobFailed, match=rf"HashMismatch.*{MANIFEST_FILE}: got sha256"):
+        score()
+    storage.write(f"{model.key}/{MANIFEST_FILE}", kept)
+    (stored,) = score()
+    assert isinstance(stored, Stored)
 
 
 def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refused(endpoint, register, emulator):

@@ -185,7 +185,7 @@ def test_days_are_scored_by_the_default_and_one_that_cannot_be_is_refused(  # no
 def scored_here(model: ModelVersion, source: Path, there, ports, folder: Path):
     """The same day scored in this process, with what two runs cannot share taken from the other."""
     with ports["storage"].on_disk(model.key) as directory:
-        loaded = load(directory, expectation_of(model))
+        loaded = load(directory, expectation_of(model, ports["storage"]))
     told = score_file(
         loaded,
         source,

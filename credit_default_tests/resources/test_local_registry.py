@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+import time
+
 import pytest
 
+from credit_default.errors import DamagedFile, NotThere
 from credit_default.resources.local.registry import LocalModelRegistry
 
 pytestmark = pytest.mark.slow
@@ -55,3 +60,35 @@ def test_a_server_that_holds_many_models_still_tells_the_aliases_of_ours(databas
     for number in range(101):
         client.create_registered_model(f"other-{number}")
     assert registry.get("champion").version == "1"
+
+
+def test_a_database_that_another_process_holds_for_a_while_is_waited_for(registry, database):
+    register(registry, 1)
+    holder = sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    # Longer than MLflow waits by itself, which is 5 s.
+    timer = threading.Timer(7.0, lambda: holder.execute("COMMIT"))
+    timer.start()
+    began = time.monotonic()
+    registry.set_alias("champion", "1")
+    timer.join()
+    assert time.monotonic() - began > 6.5
+    assert registry.get("champion").version == "1"
+
+
+def test_a_version_that_lost_its_tags_is_named_and_takes_no_other_along(registry):
+    first, second = register(registry, 1), register(registry, 2)
+    registry._client().delete_model_version_tag(registry.name, second.version, "storage_key")
+    assert registry.versions() == [first]
+    with pytest.raises(
+        NotThere, match=rf"versions there: 1; without the tags storage_key and model_sha256.*: {second.version}"
+    ):
+        registry.get(second.version)
+
+
+@pytest.mark.parametrize("content", [b"garbage" * 1000, b"SQLite format 3\0cut off"])
+def test_what_is_no_database_is_called_so_at_once(tmp_path, content):
+    (tmp_path / "mlflow.db").write_bytes(content)
+    broken = LocalModelRegistry(name="m", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", files=tmp_path.as_uri())
+    with pytest.raises(DamagedFile, match=r"mlflow\.db is damaged"):
+        broken.versions()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from credit_default.errors import StorageError
 from credit_default.resources import messages
 from credit_default.resources.messages import StepMessages, job_name, open_session
 from credit_default.resources.ports import Refused, Stored
@@ -95,6 +96,12 @@ def test_results_say_where_their_files_lie_and_which_job_made_them(read):
     ]
     assert messages.closed
     assert messages.error is None
+
+
+@pytest.mark.parametrize("path", ["../../elsewhere", "/etc/passwd", "day/../../table"])
+def test_a_file_outside_the_output_of_its_job_is_not_published(read, path):
+    with pytest.raises(StorageError, match="leads out of the lake"):
+        read(custom(kind="stored", partition=None, data_version="v", result={}, files={"table": path}, checks=[]))
 
 
 def test_logs_of_a_step_go_to_the_page_of_the_run(read):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core.sealing import new_key
-from credit_default.errors import JobFailed, NotThere, SmokeTestFailed
+from credit_default.errors import HashMismatch, NotThere, SmokeTestFailed
 from credit_default.resources.ports import EndpointState, ModelVersion, OnlineEndpoint
 from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.platforms import online_platform, platforms
@@ -128,6 +128,6 @@ def test_a_version_whose_golden_rows_score_otherwise_does_not_go_live(endpoint, 
 def test_a_model_file_that_is_not_the_registered_one_does_not_come_up(endpoint, versions, ports, files):
     model = register(ports["storage"], ports["registry"], files, f"models/c{uuid.uuid4().hex[:8]}")
     ports["storage"].write(f"{model.key}/{MODEL_FILE}", files[MODEL_FILE] + b"x")
-    with pytest.raises(JobFailed, match="HashMismatch"):
+    with pytest.raises(HashMismatch, match=rf"{MODEL_FILE}: got sha256"):
         deploy(endpoint, model)
     assert (sorted(endpoint.state().deployments), endpoint.state().default) == (versions, versions[1])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from credit_default.errors import NotThere
+from credit_default.errors import NotThere, StorageError
 from credit_default_tests.platforms import platforms, storage_of
 
 
@@ -372,3 +372,21 @@ def test_what_is_held_is_let_go_of_when_the_work_fails(storage, root):
     started = time.monotonic()
     with storage.held(f"{root}/work"):
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("key", ["../outside.json", "models/../../outside.json", "/etc/passwd", "models/a\0b", ".."])
+def test_a_key_that_leads_out_of_the_lake_is_refused_whatever_is_asked(storage, staged, key):
+    output = staged(b"content")
+    for ask in (
+        lambda: storage.read(key),
+        lambda: storage.write(key, b"content"),
+        lambda: storage.exists(key),
+        lambda: storage.entries(key),
+        lambda: storage.fingerprint(key),
+        lambda: storage.publish(output, key),
+        lambda: storage.preserve(key, "kept"),
+        lambda: storage.remove(key),
+        lambda: storage.on_disk(key).__enter__(),
+    ):
+        with pytest.raises(StorageError, match="leads out of the lake"):
+            ask()

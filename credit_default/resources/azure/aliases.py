@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from credit_default.errors import StorageError
+from credit_default.core.stored_json import read_object
+from credit_default.errors import DamagedFile, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
 
 #: How often a change that somebody else was faster than is tried again.
@@ -49,4 +50,8 @@ class Aliases:
         if found is None:
             return {}, None
         content, etag = found
-        return json.loads(content), etag
+        remedy = "remove it, and run the job deploy_model, which writes it anew"
+        aliases = read_object(content, self.key, remedy)
+        if not all(isinstance(version, str) for version in aliases.values()):
+            raise DamagedFile(f"{self.key} is damaged: got an alias that is no text; {remedy}")
+        return aliases, etag

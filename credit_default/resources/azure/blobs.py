@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from credit_default.core.keys import checked_key
+from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NotThere, StorageError
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class BlobContainer:
         """
         from azure.core.exceptions import AzureError, HttpResponseError
 
+        checked_key(key)
         for fresh in (False, True):
             try:
                 return operation(self._opened())
@@ -151,6 +154,7 @@ class BlobContainer:
                 url = client.get_blob_client(source).url
                 client.get_blob_client(target).start_copy_from_url(url, match_condition=MatchConditions.IfMissing)
 
+        checked_key(target)
         self.ask(source, start)
         deadline = time.monotonic() + self._time_limit
         while (found := self._properties(target)).copy.status == "pending":
@@ -167,6 +171,7 @@ class BlobContainer:
         The content passes through this process, and a large one goes up in blocks whose list is committed at the end.
         """
         deadline = time.monotonic() + self._time_limit
+        checked_key(target)
 
         def pass_through(client: ContainerClient) -> None:
             download = client.download_blob(source)
@@ -182,7 +187,7 @@ class BlobContainer:
         """Write a blob to a file of this machine, a part at a time: it may be larger than the memory."""
 
         def pass_through(client: ContainerClient) -> None:
-            with path.open("wb") as file:
+            with explained(path), path.open("wb") as file:
                 client.download_blob(key).readinto(file)
 
         self.ask(key, pass_through)

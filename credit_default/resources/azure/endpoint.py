@@ -127,7 +127,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
         target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
-        asset, variables = self.model_asset(model), variables_of(model)
+        asset, variables = self.model_asset(model), variables_of(model, self.compute.storage)
         environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
 
         def create() -> None:
@@ -169,7 +169,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
         key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
         with storage.on_disk(model.key) as folder:
-            golden = golden_rows.read(open_folder(folder, expectation_of(model, context.log.warning)))
+            golden = golden_rows.read(open_folder(folder, expectation_of(model, storage, context.log.warning)))
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
         for _, outcome in self._invocations.run(context, deployment, [Asked(name, key)]):

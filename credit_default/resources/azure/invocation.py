@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from credit_default.core.stored_json import read_object
 from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.cancelling import Cancelling
@@ -170,8 +170,9 @@ class Invocations:
         if ending.status == "Completed" and len(scores) == 1:
             return Outcome(watch.name, ending, scores[0])
         if failures:
-            told = json.loads(self.storage.read(f"{folder}/{failures[0]}"))
-            return Outcome(watch.name, ending, error=told["error"], error_type=told["error_type"])
+            key = f"{folder}/{failures[0]}"
+            failed = read_object(self.storage.read(key), key, "score the day again", error=str, error_type=str)
+            return Outcome(watch.name, ending, error=failed["error"], error_type=failed["error_type"])
         told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"
         return Outcome(watch.name, ending, failure=ending.failure(watch.name, told, watch.logs.last_words()))
 

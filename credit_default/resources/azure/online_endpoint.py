@@ -92,7 +92,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         from azure.core.exceptions import HttpResponseError
 
         variables = {
-            **variables_of(model),
+            **variables_of(model, self.compute.storage),
             **self._variables(public_key=self._public_key()),
         }
         asset, client = self.model_asset(model), self.compute.workspace.client()
@@ -141,7 +141,9 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         credential = self.compute.workspace.credential()
         try:
             with self.compute.storage.on_disk(model.key) as folder:
-                golden = golden_rows.read(open_folder(folder, expectation_of(model, context.log.warning)))
+                golden = golden_rows.read(
+                    open_folder(folder, expectation_of(model, self.compute.storage, context.log.warning))
+                )
             body = golden_rows.as_request(golden)
             answer = self.ask(
                 f"asking {where} for golden rows",

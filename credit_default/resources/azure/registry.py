@@ -157,7 +157,7 @@ class AzureModelRegistry(ModelRegistry):
             if known.sha256 == sha256:
                 return known
         model = ModelVersion(self.name, version, "", sha256, told)
-        with self._downloaded(version, expectation_of(model)) as folder:
+        with self._downloaded(version, expectation_of(model, None)) as folder:
             key = f"models/{sha256[:MODEL_ID_LENGTH]}"
             staged = f"taken/{self.name}/{version}-{sha256[:MODEL_ID_LENGTH]}"
             for name in folder.manifest["files"]:
@@ -180,7 +180,7 @@ class AzureModelRegistry(ModelRegistry):
             return False
         sha256 = (shared.tags or {}).get(SHA256)
         if sha256 is None:
-            with self._downloaded(model.version, expectation_of(model)):
+            with self._downloaded(model.version, expectation_of(model, self.storage)):
                 sha256 = model.sha256
         if sha256 != model.sha256:
             raise ModelError(

@@ -14,6 +14,8 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from credit_default.core.companions import is_companion, is_hidden
+from credit_default.core.keys import checked_key
+from credit_default.core.stored_json import read_object
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
 from credit_default.resources.azure.leases import held
@@ -67,7 +69,7 @@ class AzureStorage(Storage):
 
     def datastore_uri(self, key: str) -> str:
         """Return the address by which jobs of the workspace find ``key``."""
-        return f"azureml://datastores/{self.datastore}/paths/{key}"
+        return f"azureml://datastores/{self.datastore}/paths/{checked_key(key)}"
 
     def exists(self, key: str) -> bool:  # noqa: D102 - see the port
         if self.blobs.find(key) is not None:
@@ -191,7 +193,7 @@ class AzureStorage(Storage):
             raise NotThere(f"{staged} is not in storage, from which {key} was to be published; run its job again")
         marker = f"{_PUBLISHED}/{key}.json"
         self.blobs.create(marker, json.dumps({"from": staged, "whole": False}).encode())
-        told = json.loads(self.read(marker))
+        told = self._marker(marker)
         if told["whole"]:
             return
         # The first to publish, whoever that was.
@@ -208,9 +210,15 @@ class AzureStorage(Storage):
 
     def _half_published(self, key: str) -> bool:
         try:
-            return not json.loads(self.read(f"{_PUBLISHED}/{key}.json"))["whole"]
+            return not self._marker(f"{_PUBLISHED}/{key}.json")["whole"]
         except NotThere:
             return False  # a folder that files arrive in one by one
+
+    def _marker(self, marker: str) -> dict[str, Any]:
+        """Return from where a folder is published, and whether it is whole."""
+        folder = marker.removeprefix(f"{_PUBLISHED}/").removesuffix(".json")
+        remedy = f"remove it and what is below {folder}, and materialise the asset that makes it"
+        return read_object(self.read(marker), marker, remedy, **{"from": str, "whole": bool})
 
     def holds_anything(self, key: str) -> bool:
         """Whether there is anything below a folder, by one request however much there is."""

@@ -17,6 +17,8 @@ from dagster_pipes import PipesDefaultMessageWriter
 from pydantic import Field
 
 from credit_default import settings
+from credit_default.core.keys import checked_key
+from credit_default.core.system_errors import explained
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.local.job import Job, JobState
 from credit_default.resources.messages import StepMessages, job_name, open_session, runs_under_way
@@ -55,10 +57,9 @@ class LocalCompute(Compute):
             # Whoever waits is broken off where a signal finds him, also right after the process was started.
             try:
                 if fresh:
-                    job.start(
-                        self._command(job, step, inputs=inputs, options=options or {}, days=days),
-                        {**os.environ, **self._environment(job), **session},
-                    )
+                    command = self._command(job, step, inputs=inputs, options=options or {}, days=days)
+                    with explained(job.folder):
+                        job.start(command, {**os.environ, **self._environment(job), **session})
                     context.log.info(f"Started job {job.name}.")
                 else:
                     context.log.info(f"Found job {job.name}, which an earlier attempt had started; going on with it.")
@@ -82,10 +83,13 @@ class LocalCompute(Compute):
     ) -> list[str]:
         return [
             *(sys.executable, "-m", f"{self.steps}.{step}", "--output", str(job.output)),
-            *(part for option, key in inputs.items() for part in (f"--{option}", str(Path(self.lake) / key))),
+            *(part for option, key in inputs.items() for part in (f"--{option}", self._path(key))),
             *(part for option, value in options.items() for part in (f"--{option}", value) if part),
             *(("--days", ",".join(days)) if days else ()),
         ]
+
+    def _path(self, key: str) -> str:
+        return str(Path(self.lake) / checked_key(key))
 
     def _find_or_name(self, name: str) -> tuple[Job, bool]:
         """Return the attempt to go on with, or a new one and True."""
@@ -158,6 +162,8 @@ def _closed_well(messages: Path) -> bool:
         return False
     try:
         last = json.loads(lines[-1])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-    return last["method"] == "closed" and "exception" not in (last.get("params") or {})
+    if not isinstance(last, dict) or last.get("method") != "closed":
+        return False
+    return "exception" not in (last.get("params") or {})

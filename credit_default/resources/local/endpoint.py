@@ -19,7 +19,7 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         result: Mapping[str, Any] = {}
-        options = options_of(expectation_of(model, context.log.warning))
+        options = options_of(expectation_of(model, self.storage, context.log.warning))
         for message in self.compute.run(context, "smoke_test", inputs={"model": model.key}, options=options):
             assert isinstance(message, Stored)
             result = message.result
@@ -40,7 +40,7 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
             options={
                 "model-name": model.name,
                 "model-version": model.version,
-                **options_of(expectation_of(model, context.log.warning)),
+                **options_of(expectation_of(model, self.storage, context.log.warning)),
                 "run-id": context.run.run_id,
             },
             days=days,

@@ -8,11 +8,16 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import NotThere
+from credit_default.core.stored_json import read_object
+from credit_default.errors import DamagedFile, NotThere
 from credit_default.resources.ports import Endpoint, EndpointState, Storage
 
 #: How many versions stay deployed beside the default and the one before it.
 _KEEP_DEPLOYED = 5
+_REMEDY = (
+    "put back a copy of it, or remove it and deploy a version anew; `credit-default models history` tells which one "
+    "was live"
+)
 
 
 class KeptEndpoint(Endpoint, ABC):
@@ -24,8 +29,14 @@ class KeptEndpoint(Endpoint, ABC):
     def state(self) -> EndpointState:  # noqa: D102 - see the port
         if not self.storage.exists(self._key):
             return EndpointState()
-        kept = json.loads(self.storage.read(self._key))
-        return EndpointState(tuple(kept["deployments"]), kept["default"], kept["previous"], kept.get("changed_by"))
+        kept = read_object(self.storage.read(self._key), self._key, _REMEDY, deployments=list)
+        answers = [kept.get(name) for name in ("default", "previous", "changed_by")]
+        if not all(one is None or isinstance(one, str) for one in answers) or not all(
+            isinstance(version, str) for version in kept["deployments"]
+        ):
+            raise DamagedFile(f"{self._key} is damaged: got versions that are no text; {_REMEDY}")
+        default, previous, changed_by = answers
+        return EndpointState(tuple(kept["deployments"]), default, previous, changed_by)
 
     def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
         with self.storage.held(self._key):

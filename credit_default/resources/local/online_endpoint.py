@@ -16,7 +16,7 @@ import dagster as dg
 from credit_default.errors import JobFailed
 from credit_default.resources.local.kept_endpoint import KeptEndpoint
 from credit_default.resources.model_versions import expectation_of, variables_of
-from credit_default.resources.ports import ModelVersion, OnlineEndpoint
+from credit_default.resources.ports import ModelVersion, OnlineEndpoint, Storage
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
     COLLECTION_PUBLIC_KEY_VARIABLE,
@@ -38,10 +38,10 @@ class LocalOnlineEndpoint(KeptEndpoint, OnlineEndpoint):
         from credit_default.core import golden_rows
         from credit_default.core.model_folder import open_folder
 
-        expectation = expectation_of(model, context.log.warning)
+        expectation = expectation_of(model, self.storage, context.log.warning)
         with self.storage.on_disk(model.key) as folder:
             golden = golden_rows.read(open_folder(folder, expectation))
-            with _serving(folder, model) as address:
+            with _serving(folder, model, self.storage) as address:
                 answer = _post(f"{address}/score", golden_rows.as_request(golden))
             where = f"version {model.version} behind {self.name}"
             result = golden_rows.held_to_answer(answer, golden, version=model.version, where=where)
@@ -53,13 +53,13 @@ class LocalOnlineEndpoint(KeptEndpoint, OnlineEndpoint):
 
 
 @contextmanager
-def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
+def _serving(folder: Path, model: ModelVersion, storage: Storage) -> Iterator[str]:
     """Serve a model on this machine meanwhile; yields the server's address."""
     with tempfile.TemporaryDirectory(prefix="credit-default-") as scratch, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own program
             # So that it does not outlive this process, even if that is killed.
             [sys.executable, "-m", _SERVER, "--model", str(folder), "--port", "0", "--until-stdin-ends"],
-            env=_variables(model, scratch),
+            env=_variables(model, storage, scratch),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -85,7 +85,7 @@ def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
             process.stdout.close()
 
 
-def _variables(model: ModelVersion, folder: str) -> dict[str, str]:
+def _variables(model: ModelVersion, storage: Storage, folder: str) -> dict[str, str]:
     """Return the environment of a server that is only tried: nothing that it is asked is collected."""
     from credit_default.core.sealing import PrivateKeys, new_key
 
@@ -93,7 +93,7 @@ def _variables(model: ModelVersion, folder: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in kept_back}
     return {
         **inherited,
-        **variables_of(model),
+        **variables_of(model, storage),
         # Nobody has the private part, and nobody needs it.
         COLLECTION_PUBLIC_KEY_VARIABLE: PrivateKeys.read(new_key(), "a new key").public(),
         TELEMETRY_FOLDER_VARIABLE: folder,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from credit_default.core.system_errors import retried
 from credit_default.resources.model_versions import KEY, SHA256, is_ours, no_such_version
 from credit_default.resources.ports import ModelRegistry, ModelVersion
 
@@ -29,11 +30,13 @@ class LocalModelRegistry(ModelRegistry):
                 return known
         client = self._client()
         self._ensure_model(client)
-        client.create_model_version(
-            self.name,
-            source=f"{self.files}/{quote(key)}",
-            run_id=tags.get("mlflow_run_id") or None,
-            tags={**tags, KEY: key, SHA256: sha256},
+        retried(
+            lambda: client.create_model_version(
+                self.name,
+                source=f"{self.files}/{quote(key)}",
+                run_id=tags.get("mlflow_run_id") or None,
+                tags={**tags, KEY: key, SHA256: sha256},
+            )
         )
         # MLflow's client asks again when an answer is lost, and another run may register the same file meanwhile.
         *twins, first = (version for version in self.versions() if version.sha256 == sha256)
@@ -52,7 +55,8 @@ class LocalModelRegistry(ModelRegistry):
         return self._split()[0]
 
     def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
-        self._client().set_registered_model_alias(self.name, alias, self.get(version).version)
+        client, found = self._client(), self.get(version)
+        retried(lambda: client.set_registered_model_alias(self.name, alias, found.version))
 
     def _split(self) -> tuple[list[ModelVersion], list[str]]:
         """Return the versions, newest first, and the numbers of those that have lost the tags that count."""
@@ -64,11 +68,12 @@ class LocalModelRegistry(ModelRegistry):
         client = self._client()
         aliases: dict[str, list[str]] = {}
         # Asked for by name: a shared server answers with its first hundred models otherwise.
-        models = client.search_registered_models(filter_string=f"name = '{self.name}'")
+        named = f"name = '{self.name}'"
+        models = retried(lambda: client.search_registered_models(filter_string=named))
         for model in models:
             for alias, version in model.aliases.items():
                 aliases.setdefault(str(version), []).append(alias)
-        found = client.search_model_versions(f"name = '{self.name}'")
+        found = retried(lambda: client.search_model_versions(named))
         # Versions are numbers: as text, 10 would come before 9.
         newest_first = sorted(found, key=lambda version: int(version.version), reverse=True)
         ours = [_model_version(version, aliases) for version in newest_first if is_ours(version.tags)]
@@ -84,7 +89,9 @@ class LocalModelRegistry(ModelRegistry):
         from mlflow.exceptions import MlflowException
 
         try:
-            client.create_registered_model(self.name, description="Probability of default of card clients.")
+            retried(
+                lambda: client.create_registered_model(self.name, description="Probability of default of card clients.")
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -6,9 +6,13 @@ stays "started" for ever. With this one, run monitoring finds it and run retries
 
 from __future__ import annotations
 
+from typing import Any
+
 import psutil
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+
+from credit_default.core import patient_sqlite
 
 #: A process that began this many seconds after it was announced is another one that got the same id.
 _CLOCK_TOLERANCE_SECONDS = 2.0
@@ -16,6 +20,10 @@ _CLOCK_TOLERANCE_SECONDS = 2.0
 
 class WatchfulRunLauncher(DefaultRunLauncher):
     """Launches as Dagster does by default, and checks the run's process by its id and its time of birth."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        patient_sqlite.install()
 
     @property
     def supports_check_run_worker_health(self) -> bool:

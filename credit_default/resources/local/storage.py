@@ -16,6 +16,8 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from credit_default import permissions
+from credit_default.core.keys import checked_key
+from credit_default.core.system_errors import explained
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.local import folders
 from credit_default.resources.ports import Change, Entry, Storage, StoredFile
@@ -36,7 +38,7 @@ class LocalStorage(Storage):
 
     def path(self, key: str) -> Path:
         """Return the path of a key."""
-        return Path(self.root) / key
+        return Path(self.root) / checked_key(key)
 
     def uri(self, key: str) -> str:  # noqa: D102 - see the port
         return self.path(key).absolute().as_uri()
@@ -75,31 +77,32 @@ class LocalStorage(Storage):
 
     def write(self, key: str, content: bytes) -> None:  # noqa: D102 - see the port
         target = self.path(key)
-        temporary = self._temporary_for(target)
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
+        with explained(target), self._staged(target) as temporary:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
 
     def publish(self, staged: str, key: str) -> None:  # noqa: D102 - see the port
-        source, target = Path(staged), self.path(key)
+        with explained(self.path(key)):
+            self._publish(Path(staged), self.path(key))
+
+    def _publish(self, source: Path, target: Path) -> None:
         if not source.is_dir():
-            temporary = self._temporary_for(target)
-            _link(str(source), str(temporary))
-            temporary.replace(target)
-            # Replacing a file by a link to itself does nothing (POSIX), and leaves the link.
-            temporary.unlink(missing_ok=True)
+            with self._staged(target) as temporary:
+                # Replacing a file by a link to itself does nothing (POSIX), and leaves the link.
+                _link(str(source), str(temporary))
+                temporary.replace(target)
         elif not target.exists():
-            temporary = self._temporary_for(target)
-            shutil.copytree(source, temporary, copy_function=_link)
-            try:
-                temporary.rename(target)
-            except OSError:
-                # Another run published the same immutable folder in between.
-                shutil.rmtree(temporary)
-                if not target.exists():
-                    raise
+            with self._staged(target) as temporary:
+                shutil.copytree(source, temporary, copy_function=_link)
+                try:
+                    temporary.rename(target)
+                except OSError:
+                    # Another run published the same immutable folder in between.
+                    if not target.exists():
+                        raise
 
     def preserve(self, key: str, into: str) -> None:  # noqa: D102 - see the port
         present = self.path(key)
@@ -161,8 +164,9 @@ class LocalStorage(Storage):
     def _not_there(self, key: str) -> NotThere:
         return NotThere(f"{key} is not in storage ({self.root}); materialise the asset that makes it")
 
-    def _temporary_for(self, target: Path) -> Path:
-        """Return a fresh path in the same file system, within which ``os.replace`` is atomic.
+    @contextmanager
+    def _staged(self, target: Path) -> Iterator[Path]:
+        """Yield a fresh path in the same file system, within which ``os.replace`` is atomic, and leave nothing there.
 
         It is apart from the tables, so that a crash leaves nothing among them.
         """
@@ -173,7 +177,14 @@ class LocalStorage(Storage):
             permissions.make_like_parent(target.parent)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-        return staging / uuid.uuid4().hex
+        path = staging / uuid.uuid4().hex
+        try:
+            yield path
+        finally:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _link(source: str, target: str) -> str:

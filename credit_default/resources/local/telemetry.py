@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from credit_default.core.plurals import plural
+from credit_default.core.system_errors import explained
 from credit_default.core.telemetry import Record
 from credit_default.resources.application_insights import ApplicationInsights, Delivery
 from credit_default.resources.local.traces import TraceLog
@@ -34,6 +35,10 @@ class LocalTelemetry(Telemetry):
     _hurry_until: float = PrivateAttr(default=0.0)
 
     def emit(self, records: Sequence[Record]) -> int:  # noqa: D102 - see the port
+        with explained(self.folder):
+            return self._emit(records)
+
+    def _emit(self, records: Sequence[Record]) -> int:
         tables = dict.fromkeys(record.table for record in records)
         sorted_out = {table: [record for record in records if record.table == table] for table in tables}
         new = [record for table, some in sorted_out.items() for record in self._log(table).missing(some)]

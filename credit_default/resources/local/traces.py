@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from credit_default.core.system_errors import explained
 from credit_default.core.telemetry import EVENT_KEY, Record
 
 _DIMENSIONS = b'"customDimensions": '
@@ -32,7 +33,7 @@ def _key(line: bytes) -> str | None:
     """
     try:
         return str(json.loads(line.rpartition(_DIMENSIONS)[2][:-1])[EVENT_KEY])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -56,6 +57,10 @@ class TraceLog:
         The batch is written at once and is on the disk when this returns. A process that dies in between
         leaves at most one torn line; the next writer ends that line, and readers leave it out.
         """
+        with explained(self.path):
+            return self._append(records)
+
+    def _append(self, records: Sequence[Record]) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
