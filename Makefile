@@ -26,7 +26,7 @@ PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_STA
 	-u APPLICATIONINSIGHTS_CONNECTION_STRING OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest \
 	-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo azure-demo dev test test-fast lint format clean lock chromium servers
+.PHONY: help demo azure-demo dev test test-fast test-all lint format clean lock chromium servers
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 12
@@ -41,9 +41,12 @@ dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/credit-default dev
 
 # What the tests need besides the environment is fetched by twos: each waits for the network or keeps one core busy.
-test: .venv/.project  ## run every test
+test: .venv/.project  ## run every test but the soak
 	@$(MAKE) --no-print-directory -j 2 $(STAND_IN) .venv/checkov/.installed chromium servers
-	$(PYTEST)
+	$(PYTEST) -m "not soak"
+
+test-all: test  ## run the soak too: ten minutes of arriving files and random kills
+	$(PYTEST) -m soak -n 0 -s
 
 test-fast: .venv/.project $(STAND_IN)  ## run the tests that take no more than a few seconds each
 	$(PYTEST) -m "not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from credit_default.errors import NotThere
 from credit_default.resources import resources_for
+from credit_default.resources.model_versions import expectation_of
 from credit_default.settings import ENDPOINT_NAME, Settings
 
 
@@ -49,13 +51,13 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
 
     registered = ports["registry"].get(version)
     with ports["storage"].on_disk(registered.key) as folder:
-        model = load(folder, expected_sha256=registered.sha256)
+        model = load(folder, expectation_of(registered, lambda note: sys.stderr.write(f"{note}\n")))
 
-    accepted = accept([file], dataset="inference")
+    now = datetime.now(UTC)
+    accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
     quarantine = out.with_name(f"{out.name}.rejected.csv")
     if accepted.rejected.num_rows:
         write_rejected(accepted.rejected, quarantine)
-    now = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
         typed = Path(folder) / "typed.parquet"
         tables.write(accepted.table, typed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from credit_default import __version__
+from credit_default import __version__, permissions
 from credit_default import settings as settings_of
 from credit_default.cli_deploy import deploy
 from credit_default.cli_models import models
@@ -31,6 +30,7 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Train, register, deploy, score with and watch a model of credit-card default."""
+    permissions.restrict_umask()
 
 
 main.add_command(deploy)
@@ -55,12 +55,13 @@ def demo(trials: int, days: int, rows: int | None) -> None:
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
 def dev(port: int, more: tuple[str, ...]) -> None:
     """Open the UI with daemon, schedules and sensors (`dg dev`); further arguments go to it."""
+    from credit_default import dev_server
     from credit_default.instance import enter
 
     enter()
     dg = Path(sys.executable).with_name("dg")
     # No authentication in Dagster: it must not be reachable from other machines.
-    os.execv(dg, ["dg", "dev", "--host", "127.0.0.1", "--port", str(port), *more])  # noqa: S606 - our own command
+    sys.exit(dev_server.run([str(dg), "dev", "--host", "127.0.0.1", "--port", str(port), *more]))
 
 
 @main.command("sample-data")
@@ -79,7 +80,8 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
         settings = settings_of.read()
         settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
         landing = settings.landing
-    made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
+    with permissions.as_given():
+        made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
         f"{made.rows:,} clients over {len(made.days)} days, {made.days[0]} to {made.days[-1]}, in {landing}; "
         f"{made.outcomes:,} outcomes; amounts in NT$ on {len(made.shifted_days)} days"

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from credit_default import settings
+from credit_default import permissions, settings
 from credit_default.defs import (
     alerting,
     data,
@@ -20,6 +20,9 @@ from credit_default.defs import (
     sensors,
 )
 from credit_default.resources import resources_for
+
+# Code servers and the processes of runs come by here, whoever starts them; steps are started by runs.
+permissions.restrict_umask()
 
 defs = dg.Definitions(
     assets=[

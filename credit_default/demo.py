@@ -19,12 +19,14 @@ import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from credit_default import shown
+from credit_default.core.model_folder import MANIFEST_FILE, read_manifest
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
 from credit_default.demo_chapters import Chapter, ChapterFailed, with_trials
 from credit_default.demo_loop import ClosingTheLoop
 from credit_default.instance import prepare
 from credit_default.resources import resources_for
+from credit_default.resources.model_versions import expectation_of
 from credit_default.resources.ports import Storage
 from credit_default.run_job import why_failed
 from credit_default.run_process import running
@@ -198,7 +200,9 @@ class Demo:
 
     def _summary(self, seconds: float) -> None:
         version = self.ports["endpoint"].state().default
-        manifest = json.loads(self.ports["storage"].read(f"{self.ports['registry'].get(version).key}/manifest.json"))
+        model = self.ports["registry"].get(version)
+        key = f"{model.key}/{MANIFEST_FILE}"
+        manifest = read_manifest(self.ports["storage"].read(key), expectation_of(model), key)
         self.console.print(shown.model_table(manifest, version))
         with dg.DagsterInstance.get() as instance:
             self.console.print(shown.days_table(_days(instance)))

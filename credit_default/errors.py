@@ -19,9 +19,14 @@
     ├── LedgerError            the ledger of promotions was changed by other hands than ours
     ├── DeployError            Azure refused a deploy command, or what came of it is not what was wanted
     ├── StorageError           storage cannot be reached, or refuses us
+    │   ├── DamagedFile        a file or database that we keep is torn, or no longer ours
+    │   ├── DatabaseLocked     another process does not let go of a database
+    │   └── DiskFull           there is no space left to write to
     ├── UnexpectedError        an exception that nobody planned for ended a piece of work
     ├── JobError               a job on compute ended badly
     │   ├── JobFailed          it failed by itself
+    │   │   ├── JobKilled      the system killed it, mostly because memory ran out
+    │   │   └── JobTimedOut    it ran for longer than it may
     │   └── JobCancelled       somebody stopped it
     └── QueryError             a KQL query cannot be run
         └── PartialAnswer      it asks for more than is answered at once
@@ -99,6 +104,18 @@ class StorageError(CreditDefaultError):
     """Storage cannot be reached, refuses us, or did not finish in time."""
 
 
+class DamagedFile(StorageError):
+    """A file or database that this project keeps is torn, or holds something else than what it wrote."""
+
+
+class DatabaseLocked(StorageError):
+    """Another process held a database for as long as it was waited for."""
+
+
+class DiskFull(StorageError):
+    """There is no space left where something was to be written."""
+
+
 class UnexpectedError(CreditDefaultError):
     """An exception that nobody planned for ended the work on a day or a file; see `credit_default.core.defects`."""
 
@@ -109,6 +126,24 @@ class JobError(CreditDefaultError):
 
 class JobFailed(JobError):
     """A job failed by itself."""
+
+
+class JobKilled(JobFailed):
+    """The system killed a job, mostly because memory ran out.
+
+    Attributes
+    ----------
+    cause
+        How it ended, without what it printed.
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class JobTimedOut(JobFailed):
+    """A job ran for longer than it may, and was stopped."""
 
 
 class JobCancelled(JobError):

@@ -6,6 +6,7 @@ import os
 import shutil
 from importlib.resources import as_file, files
 
+from credit_default import permissions
 from credit_default import settings as settings_of
 from credit_default.settings import HOME_VARIABLE, Environment, Settings
 
@@ -31,7 +32,8 @@ def prepare(settings: Settings) -> dict[str, str]:
         azure_settings.read()
         package = "credit_default.resources.azure"
     for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
+        permissions.make_open(folder)
+    permissions.close_home(settings)
     configuration = settings.dagster_home / "dagster.yaml"
     if not configuration.exists():
         with as_file(files(package) / "dagster.yaml") as packaged:

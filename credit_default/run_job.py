@@ -16,6 +16,7 @@ from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from credit_default import permissions
 from credit_default.defs.landing import RANGE_END, RANGE_START
 from credit_default.instance import enter
 
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", type=json.loads, default={}, help="run configuration as JSON")
     options = parser.parse_args(arguments)
 
+    permissions.restrict_umask()
     enter()
     tags = dict(tag.split("=", 1) for tag in options.tag)
     if options.first:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from credit_default.collection_key import private_keys
 from credit_default.errors import NotThere
 from credit_default.resources import resources_for
+from credit_default.resources.model_versions import variables_of
 from credit_default.resources.ports import ModelVersion
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
@@ -29,9 +30,7 @@ def environment_of(settings: Settings, model: ModelVersion) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != COLLECTION_KEY_VARIABLE}
     return {
         **inherited,
-        "CREDIT_DEFAULT_MODEL_NAME": model.name,
-        "CREDIT_DEFAULT_MODEL_VERSION": model.version,
-        "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
+        **variables_of(model, lambda note: sys.stderr.write(f"{note}\n")),
         COLLECTION_PUBLIC_KEY_VARIABLE: private_keys(settings).public(),
         TELEMETRY_FOLDER_VARIABLE: str(settings.telemetry),
     }

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import grp
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
+from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
+from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
 START_VARIABLE = "CREDIT_DEFAULT_START"
+#: Name of a group that may read the local state.
+GROUP_VARIABLE = "CREDIT_DEFAULT_FILE_GROUP"
+KEEP_REPORTS_VARIABLE = "CREDIT_DEFAULT_KEEP_REPORTS_DAYS"
+KEEP_JOBS_VARIABLE = "CREDIT_DEFAULT_KEEP_JOBS_DAYS"
+KEEP_SUPERSEDED_VARIABLE = "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS"
 CONNECTION_STRING_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 TELEMETRY_VARIABLE = "CREDIT_DEFAULT_TELEMETRY"
+STEP_TIMEOUT_VARIABLE = "CREDIT_DEFAULT_STEP_TIMEOUT"
+RETRY_DELAY_VARIABLE = "CREDIT_DEFAULT_RETRY_DELAY"
 #: The private key that opens what online requests held, and its public part, which is all that a deployment is given.
 COLLECTION_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_KEY"
 COLLECTION_PUBLIC_KEY_VARIABLE = "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY"
@@ -27,6 +38,15 @@ ENDPOINT_NAME = "credit-card-default-be"
 ONLINE_ENDPOINT_NAME = "credit-card-default-oe"
 #: The first day of every daily table, unless START_VARIABLE says otherwise.
 DEFAULT_START = "2025-01-01"
+#: Seconds that a step may run on this machine, and between a step that the system killed and the next attempt at it.
+DEFAULT_STEP_TIMEOUT = 7200.0
+DEFAULT_RETRY_DELAY = 60.0
+_MAX_SECONDS = 7 * 86_400
+
+#: For how many days things are kept, unless a setting says otherwise; None is for ever.
+DEFAULT_KEEP_REPORTS, DEFAULT_KEEP_JOBS, DEFAULT_KEEP_SUPERSEDED = 90, 30, None
+NEVER = "never"
+_MAX_KEEP_DAYS = 36_500
 
 
 class Environment(StrEnum):
@@ -61,12 +81,29 @@ class Settings:
         First day of the daily tables (UTC). Fixed: moving it later hides the days before it.
     exporter
         What sends telemetry, where it is sent at all.
+    step_timeout
+        Seconds that a step may run on this machine. On Azure, CREDIT_DEFAULT_RUN_LIMIT limits jobs.
+    retry_delay
+        Seconds until a step that the system killed is tried again.
+    file_group
+        Name of the group that may read the local state besides its owner; empty for nobody.
+    keep_reports, keep_jobs, keep_superseded
+        For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
+    limits
+        What files that arrive may hold.
     """
 
     environment: Environment
     home: Path
     start: date
     exporter: Exporter = Exporter.OPENCENSUS
+    step_timeout: float = DEFAULT_STEP_TIMEOUT
+    retry_delay: float = DEFAULT_RETRY_DELAY
+    file_group: str = ""
+    keep_reports: int | None = DEFAULT_KEEP_REPORTS
+    keep_jobs: int | None = DEFAULT_KEEP_JOBS
+    keep_superseded: int | None = DEFAULT_KEEP_SUPERSEDED
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def dagster_home(self) -> Path:
@@ -135,41 +172,100 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises
     ------
     SettingsError
-        Naming every variable that is malformed, what was got and what was expected.
+        Naming every variable that is malformed, what was got and what was expected; those of an Azure environment too.
     """
-    problems: list[str] = []
-    name = environ.get(ENVIRONMENT_VARIABLE, "").strip() or Environment.LOCAL
-    environment = Environment.LOCAL
-    try:
-        environment = Environment(name)
-    except ValueError:
-        choices = ", ".join(Environment)
-        problems.append(f"{ENVIRONMENT_VARIABLE} is {name!r}; set it to one of {choices}, or unset it for local")
+    # A new setting is a field of Settings and a line here: the reader adds what is wrong with it to the others.
+    reader = VariableReader(environ)
+    environment = reader.choice(ENVIRONMENT_VARIABLE, Environment.LOCAL)
+    settings = Settings(
+        environment=environment,
+        exporter=reader.choice(TELEMETRY_VARIABLE, Exporter.OPENCENSUS),
+        start=_first_day(reader),
+        home=_home(reader, environment),
+        step_timeout=reader.seconds(
+            STEP_TIMEOUT_VARIABLE, DEFAULT_STEP_TIMEOUT, "how long a step may run on this machine", maximum=_MAX_SECONDS
+        ),
+        retry_delay=reader.seconds(
+            RETRY_DELAY_VARIABLE,
+            DEFAULT_RETRY_DELAY,
+            "how long after the system killed a step it is tried again",
+            maximum=_MAX_SECONDS,
+        ),
+        file_group=_file_group(reader),
+        keep_reports=_days(reader, KEEP_REPORTS_VARIABLE, DEFAULT_KEEP_REPORTS),
+        keep_jobs=_days(reader, KEEP_JOBS_VARIABLE, DEFAULT_KEEP_JOBS),
+        keep_superseded=_days(reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED),
+        limits=read_limits(reader),
+    )
+    if reader.problems:
+        if environment is not Environment.LOCAL:
+            from credit_default.resources.azure import settings as azure_settings
 
-    exporter = Exporter.OPENCENSUS
-    sends = environ.get(TELEMETRY_VARIABLE, "").strip() or exporter
-    try:
-        exporter = Exporter(sends)
-    except ValueError:
-        choices = " or ".join(Exporter)
-        problems.append(f"{TELEMETRY_VARIABLE} is {sends!r}; set it to {choices}, or unset it for {exporter}")
+            azure_settings.read_into(reader)
+            raise settings_error(reader.problems)
+        raise SettingsError(f"{'; '.join(reader.problems)}.")
+    return settings
 
-    start = date.fromisoformat(DEFAULT_START)
-    written = environ.get(START_VARIABLE, "").strip() or DEFAULT_START
-    try:
-        start = date.fromisoformat(written)
-    except ValueError:
-        problems.append(f"{START_VARIABLE} is {written!r}; expected the first day as YYYY-MM-DD, e.g. {DEFAULT_START}")
+
+def settings_error(problems: Sequence[str]) -> SettingsError:
+    """Return one error with everything that is wrong with an Azure environment, which may be a lot: line by line."""
+    count = len(problems)
+    listed = "".join(f"\n- {problem}." for problem in problems)
+    are = verb(count, "is", "are")
+    return SettingsError(f"{plural(count, 'setting')} of this Azure environment {are} missing or malformed:{listed}")
+
+
+def _first_day(reader: VariableReader) -> date:
+    first = reader.day(START_VARIABLE, DEFAULT_START, "the first day of the daily tables")
     today = datetime.now(UTC).date()
-    if start > today:
-        problems.append(f"{START_VARIABLE} is {written!r}; expected a first day that is not after today, {today} (UTC)")
+    if first > today:
+        expected = f"a day that is not after today, {today} (UTC)"
+        reader.refuse(START_VARIABLE, repr(first.isoformat()), expected, "the first day of the daily tables")
+    return first
 
-    home = Path(environ.get(HOME_VARIABLE, "").strip() or _default_home(environment)).expanduser().absolute()
+
+def _home(reader: VariableReader, environment: Environment) -> Path:
+    home = Path(reader.text(HOME_VARIABLE) or _default_home(environment)).expanduser().absolute()
     if home.exists() and not home.is_dir():
-        problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
-    if problems:
-        raise SettingsError("; ".join(problems))
-    return Settings(environment=environment, home=home, start=start, exporter=exporter)
+        reader.problems.append(f"{HOME_VARIABLE} is {home}, which is a file; set it to a folder")
+    return home
+
+
+def _file_group(reader: VariableReader) -> str:
+    """Read the group that may read the local state; whoever gives files to a group has to be in it."""
+    name = reader.text(GROUP_VARIABLE)
+    if not name:
+        return ""
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        reader.problems.append(
+            f"{GROUP_VARIABLE} is {name!r}, and this machine has no such group; set it to the name of a group that may "
+            "read the local state, or unset it for the owner only"
+        )
+    else:
+        if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
+            reader.problems.append(
+                f"{GROUP_VARIABLE} is {name!r}, and this user is not in that group; add the user to it and log in "
+                "again, or name another group"
+            )
+    return name
+
+
+def _days(reader: VariableReader, variable: str, default: int | None) -> int | None:
+    value = reader.text(variable)
+    if not value:
+        return default
+    if value.lower() == NEVER:
+        return None
+    if value.isascii() and value.isdecimal() and 1 <= int(value) <= _MAX_KEEP_DAYS:
+        return int(value)
+    usual = NEVER if default is None else f"{default} days"
+    reader.problems.append(
+        f"{variable} is {value!r}; expected a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove "
+        f"nothing; unset it for {usual}"
+    )
+    return default
 
 
 def _default_home(environment: Environment) -> str:

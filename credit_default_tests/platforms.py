@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from credit_default.core.limits import current_limits
 from credit_default.errors import SettingsError
 from credit_default.resources import resources_for
 from credit_default.resources.azure import settings as azure_settings
@@ -29,6 +30,7 @@ from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
 from credit_default.settings import read
+from credit_default.variables import VariableReader
 
 
 def platforms() -> list[str]:
@@ -149,7 +151,7 @@ EXAMPLE_STEPS = "credit_default_tests.resources.example_steps"
 
 def azure_compute(**changed: object) -> AzureCompute:
     """Compute in the workspace that the environment names, which runs the example steps and does not wait long."""
-    targets, _ = read_targets(os.environ)
+    targets = read_targets(VariableReader(os.environ))
     usual = {
         "workspace": azure_workspace(),
         "storage": azure_storage(),
@@ -158,6 +160,7 @@ def azure_compute(**changed: object) -> AzureCompute:
         "poll_seconds": 0.3,
         "unreachable_limit": 30.0,
         "upload_limit": 120.0,
+        "limits": current_limits().as_variables(),
         "steps": EXAMPLE_STEPS,
         "sources": ["credit_default", EXAMPLE_STEPS],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -67,6 +68,7 @@ def script_of(model: Path, sha256: str, public_key: str, **more: str) -> tuple[l
         "CREDIT_DEFAULT_MODEL_NAME": "credit-card-default",
         "CREDIT_DEFAULT_MODEL_VERSION": "3",
         "CREDIT_DEFAULT_MODEL_SHA256": sha256,
+        "CREDIT_DEFAULT_MANIFEST_SHA256": hashlib.sha256((model / "manifest.json").read_bytes()).hexdigest(),
         "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY": public_key,
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}

@@ -87,3 +87,20 @@ def client_rows(draw: st.DrawFn, *, max_size: int = 8, target: bool = False) -> 
             row[TARGET] = draw(st.integers(0, 1))
         rows.append({CLIENT_ID: client_id, **row})
     return rows
+
+
+def texts_like_numbers() -> st.SearchStrategy[str]:
+    """Draw text that is a number, nearly one, a word for nothing, or anything."""
+    digits = st.text("0123456789", max_size=4)
+    parts = [
+        st.sampled_from(["", "", "+", "-", " ", "--", "+-"]),
+        digits,
+        st.sampled_from(["", ".", ".", ",", "_", ".."]),
+        digits,
+        st.sampled_from(["", "", "e", "E", "d", "e+", "E-", "e+-", "x"]),
+        digits,
+        st.sampled_from(["", "", " ", "\t", "\u00a0", "-", "f", "%"]),
+    ]
+    words = ["nan", "NAN", "-nan", "nan(1)", "inf", "-INF", "+Infinity", "NULL", "None", "N/A", "#N/A", r"\N", "<NA>"]
+    words += ["na", "NaN", "null", ".", "1e999", "1e-999", "0x1F", "0b1", "1e0005", "\uff11", "\u0661", "1\n", "1\x00"]
+    return st.tuples(*parts).map("".join) | st.sampled_from(words) | st.text(max_size=6)

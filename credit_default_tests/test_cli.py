@@ -218,7 +218,7 @@ def test_commands_that_need_an_azure_environment_name_every_setting_that_is_miss
     monkeypatch.setenv("CREDIT_DEFAULT_ENV", "production")
     result = call(*arguments)
     assert result.exit_code == 1
-    assert "SettingsError: 8 setting(s) of this Azure environment are missing or malformed" in result.stderr
+    assert "SettingsError: 8 settings of this Azure environment are missing or malformed" in result.stderr
     assert all(f"- {name} is not set" in result.stderr for name in AZURE_SETTINGS)
 
 

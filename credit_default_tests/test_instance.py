@@ -109,7 +109,7 @@ def test_logs_of_an_azure_environment_are_kept_in_its_own_folder_until_they_are_
 def test_an_azure_environment_whose_settings_are_wrong_is_refused_before_anything_is_made(development, monkeypatch):
     for name in AZURE_SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SettingsError, match=r"8 setting\(s\)"):
+    with pytest.raises(SettingsError, match="8 settings"):
         local.prepare(development)
     assert not development.home.exists()
 

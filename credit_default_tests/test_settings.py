@@ -9,6 +9,7 @@ import pytest
 
 from credit_default.errors import SettingsError
 from credit_default.settings import Environment, read
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 
 def test_with_nothing_set_it_is_local_in_a_folder_of_the_checkout(monkeypatch, tmp_path):
@@ -51,10 +52,32 @@ def test_an_unknown_environment_lists_the_choices():
         read({"CREDIT_DEFAULT_ENV": "prod"})
 
 
-@pytest.mark.parametrize("written", ["yesterday", "2026-13-01", "01.02.2026"])
+@pytest.mark.parametrize("written", ["yesterday", "2026-13-01", "01.02.2026", "20260102", "2026-W01-1"])
 def test_a_first_day_that_is_no_day_says_what_is_expected(written):
     with pytest.raises(SettingsError, match=r"CREDIT_DEFAULT_START is .*YYYY-MM-DD, e\.g\. 2025-01-01"):
         read({"CREDIT_DEFAULT_START": written})
+
+
+def test_how_long_things_are_kept_has_defaults_and_can_be_for_ever():
+    names = ("CREDIT_DEFAULT_KEEP_REPORTS_DAYS", "CREDIT_DEFAULT_KEEP_JOBS_DAYS", "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS")
+    for told, expected in (("", (90, 30, None)), ("never", (None, None, None)), (" 7 ", (7, 7, 7))):
+        found = read(dict.fromkeys(names, told))
+        assert (found.keep_reports, found.keep_jobs, found.keep_superseded) == expected
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "1.5", "soon", "36501", "\u0663"])
+def test_what_is_no_number_of_days_is_said_with_every_other_problem(told):
+    environ = {
+        "CREDIT_DEFAULT_KEEP_REPORTS_DAYS": told,
+        "CREDIT_DEFAULT_KEEP_SUPERSEDED_DAYS": told,
+        "CREDIT_DEFAULT_FILE_GROUP": "no-such-group",
+        "CREDIT_DEFAULT_ENV": "prod",
+    }
+    with pytest.raises(SettingsError) as refused:
+        read(environ)
+    assert all(name in str(refused.value) for name in environ)
+    assert "1 to 36,500, or 'never' to remove nothing; unset it for 90 days" in str(refused.value)
+    assert "'no-such-group', and this machine has no such group" in str(refused.value)
 
 
 def test_a_first_day_in_the_future_is_refused():
@@ -79,6 +102,20 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     assert all(name in str(caught.value) for name in wrong)
 
 
+@pytest.mark.parametrize("name", ["CREDIT_DEFAULT_STEP_TIMEOUT", "CREDIT_DEFAULT_RETRY_DELAY"])
+@pytest.mark.parametrize("written", ["0", "-1", "soon", "nan", "inf", "700000"])
+def test_limits_in_seconds_are_held_to_bounds_and_told_with_all_that_is_wrong(name, written):
+    with pytest.raises(SettingsError, match=rf"{name} is '{written}'; expected a number of seconds above 0") as caught:
+        read({name: written, "CREDIT_DEFAULT_ENV": "prod"})
+    assert "CREDIT_DEFAULT_ENV is 'prod'" in str(caught.value)
+
+
+def test_a_step_may_run_for_two_hours_and_is_tried_again_after_a_minute_unless_settings_say_otherwise():
+    assert (read({}).step_timeout, read({}).retry_delay) == (7200.0, 60.0)
+    given = read({"CREDIT_DEFAULT_STEP_TIMEOUT": "90.5", "CREDIT_DEFAULT_RETRY_DELAY": "1"})
+    assert (given.step_timeout, given.retry_delay) == (90.5, 1.0)
+
+
 def test_settings_can_be_read_where_the_folder_cannot_be_looked_at(tmp_path):
     assert read({"CREDIT_DEFAULT_HOME": str(tmp_path / "missing" / "deep")}).home == Path(tmp_path / "missing" / "deep")
 
@@ -100,3 +137,13 @@ def test_what_sends_telemetry_is_one_setting(tmp_path):
     told = r"CREDIT_DEFAULT_TELEMETRY is 'both'; set it to opencensus or opentelemetry"
     with pytest.raises(SettingsError, match=told):
         read({**home, "CREDIT_DEFAULT_TELEMETRY": "both"})
+
+
+def test_all_that_is_wrong_with_an_azure_environment_is_said_at_once_too(tmp_path):
+    wrong = {"CREDIT_DEFAULT_START": "soon", "CREDIT_DEFAULT_TELEMETRY": "both", "CREDIT_DEFAULT_POLL_SECONDS": "0"}
+    with pytest.raises(SettingsError) as caught:
+        read({**wrong, "CREDIT_DEFAULT_ENV": "staging", "CREDIT_DEFAULT_HOME": str(tmp_path)})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "11 settings of this Azure environment are missing or malformed:"
+    named = [line.removeprefix("- ").split(" is ")[0] for line in lines[1:]]
+    assert {*wrong, *AZURE_SETTINGS} == set(named)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from credit_default.core import bins, model_directory, plots, sample, splits, tables
+from credit_default.core.model_folder import Expectation
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURE_NAMES
 from credit_default.core.training import TrainedModel, TrainingOptions, train
 
@@ -57,10 +60,21 @@ def save(directory: Path, **changes: Any) -> dict[str, Any]:
     )
 
 
+def registered(directory: Path) -> Expectation:
+    """What the registry holds of a model directory that was registered as it is now."""
+    manifest = (directory / "manifest.json").read_bytes()
+    return Expectation(json.loads(manifest)["model_sha256"], hashlib.sha256(manifest).hexdigest())
+
+
+def options(directory: Path) -> list[str]:
+    """Options by which a step gets a model directory that was registered as it is now."""
+    known = registered(directory)
+    hashes = ("--model-sha256", known.sha256, "--manifest-sha256", known.manifest_text)
+    return ["--model", str(directory), *hashes]
+
+
 def write_prepared(folder: Path) -> Path:
     """Write the parts as the prepare step leaves them."""
-    import json
-
     for name, rows in parts().items():
         tables.write(rows, folder / f"{name}.parquet", data_version="0123456789abcdef")
     (folder / "bins.json").write_text(json.dumps(bins.make_bins(parts()["development"], FEATURE_NAMES)))

@@ -4,12 +4,16 @@ A *file* that is no table of ours (a column is missing, or of a type that cannot
 A *row* that breaks a rule is rejected with every rule it breaks and kept as it came; the others go on. Nothing
 is guessed: categories are spelled as in the schema, and of clients that occur twice with different values no
 row is taken. What does not change a value is forgiven: order of columns, columns of no use to us, white space
-round a value, ``1000`` for ``1000.0``.
+round a value, and other ways to write the same thing, whatever the format of the file and the other rows:
+
+- numbers: an optional sign, digits, an optional fraction and an optional exponent (`credit_default.core.numbers`);
+- missing values: an empty field and the words that programs export for one (`credit_default.core.missing`);
+- client ids: ``1001``, ``1001.0`` and ``1.001e3`` are one client (`credit_default.core.client_ids`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +23,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from credit_default.core import tables
-from credit_default.core.columns import Broken, Mask, client_ids, typed
+from credit_default.core import client_ids, made_ids, repeated_clients, tables
+from credit_default.core.columns import typed
 from credit_default.core.defects import concerning
-from credit_default.core.files import RawFile, read_file
+from credit_default.core.files import ReadFiles
+from credit_default.core.printable import MAX_NAMES, shortened, shortlist
+from credit_default.core.raw_file import RawFile
 from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
+from credit_default.core.rules import Broken, Mask
 from credit_default.core.schema import (
     BY_NAME,
     CLIENT_ID,
@@ -36,8 +43,6 @@ from credit_default.core.schema import (
 from credit_default.errors import ContractError, InputError
 
 Dataset = Literal["inference", "curated", "outcomes"]
-DUPLICATE = f"{CLIENT_ID}: duplicate of an earlier row"
-CONTRADICTION = f"{CLIENT_ID}: occurs more than once with different values"
 NO_CLIENT_ID = f"{CLIENT_ID}: is missing"
 NO_FEATURE = "row: every feature is missing"
 _SEPARATOR = "; "
@@ -67,14 +72,29 @@ class _Judged:
     reasons: pa.Array
     made_ids: Mask
     extra_columns: tuple[str, ...]
+    id_like_columns: tuple[str, ...]
 
 
-def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
+def accept(
+    paths: Sequence[Path],
+    *,
+    dataset: Dataset,
+    day: str | None = None,
+    root: Path | None = None,
+    follow_links: bool = False,
+) -> Accepted:
     """Read files that arrived together and judge every row by the contract.
 
     ``inference`` needs the features, ``curated`` the features and the target, ``outcomes`` an id column and the
-    target. In the first two a client id is made from file name and row number where there is none. A client
-    that occurs more than once among the files is taken once when the rows are equal, and not at all otherwise.
+    target. In the first two the rows of a file without an id column get ids that are made of ``day`` (of files that
+    have one), file name and row number. A client that occurs more than once among the files is taken once when the
+    rows are equal, and not at all otherwise. Of files of the same bytes the first is read; each other one has no rows
+    in ``counts["files"]``, and a ``same_as``.
+
+    Parameters
+    ----------
+    root, follow_links
+        How far links are followed, see `landing_folder.open_regular`.
 
     Raises
     ------
@@ -85,28 +105,34 @@ def accept(paths: Sequence[Path], *, dataset: Dataset) -> Accepted:
     """
     judged: list[_Judged] = []
     errors: list[InputError] = []
+    files = ReadFiles(root=root, follow_links=follow_links)
     for path in paths:
         try:
-            judged.append(_judge(read_file(path), dataset))
+            raw = files.read(path)
+            if raw is not None:
+                judged.append(_judge(raw, dataset, day))
         except InputError as error:
             errors.append(error)
     if errors:
-        raise type(errors[0])("\n".join(str(error) for error in errors))
+        messages = [*map(str, errors[:MAX_NAMES])]
+        if len(errors) > MAX_NAMES:
+            messages.append(f"{len(errors) - MAX_NAMES} more files cannot be used either")
+        raise type(errors[0])("\n".join(messages))
 
     whole = pa.concat_tables([_schema(dataset).empty_table(), *(file.table for file in judged)])
     reasons = pa.chunked_array([file.reasons for file in judged], pa.string()).combine_chunks()
-    reasons = _joined([reasons, *_repeated(whole, reasons)])
+    reasons = _joined([reasons, *(_where(*rule) for rule in repeated_clients.find(whole, reasons))])
     taken = pc.is_null(reasons)
     table = whole.filter(taken)
-    made_ids = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
+    without_id = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
     rejected = [REJECTED_SCHEMA.empty_table()]
     start = 0
     for file in judged:
         rejected.append(rejected_rows(file.raw, reasons.slice(start, file.table.num_rows)))
         start += file.table.num_rows
     kept = pa.concat_tables(rejected)
-    counts = _counts(judged, table, kept)
-    counts["rows_without_client_id"] = int((made_ids & taken.to_numpy(zero_copy_only=False)).sum())
+    counts = _counts(judged, files, table, kept)
+    counts["rows_without_client_id"] = int((without_id & taken.to_numpy(zero_copy_only=False)).sum())
     return Accepted(table, kept, counts)
 
 
@@ -122,23 +148,23 @@ def _schema(dataset: Dataset) -> pa.Schema:
     return tables.schema(target=dataset == "curated", source=True)
 
 
-def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
+def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
     schema = _schema(dataset)
     names = raw.table.column_names
     id_column = next((name for name in ID_COLUMNS if name in names), None)
     needed = [name for name in schema.names if name in BY_NAME or name == TARGET]
-    _refuse_missing(raw.name, names, needed, id_needed=dataset == "outcomes" and id_column is None)
+    like_ids = () if id_column is not None else tuple(client_ids.look_like_ids(names))
+    _refuse_missing(raw.name, names, needed, id_needed=dataset == "outcomes" and id_column is None, like_ids=like_ids)
 
     broken: Broken = []
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
-    ids = pa.nulls(raw.table.num_rows, pa.string())
-    if id_column is not None:
-        ids = client_ids(raw.name, id_column, raw.table[id_column].combine_chunks())
-    made_ids = pc.is_null(ids).to_numpy(zero_copy_only=False)
-    if dataset == "outcomes":
-        broken.append((NO_CLIENT_ID, made_ids))
-    made = pa.array([f"{raw.name}:{row}" for row in raw.rows[made_ids]], pa.string())
-    columns[CLIENT_ID] = pc.replace_with_mask(ids, pa.array(made_ids), made)
+    if id_column is None:
+        columns[CLIENT_ID] = made_ids.make(raw.name, raw.rows, day)
+    else:
+        ids, broken = client_ids.normalise(raw.name, id_column, raw.table[id_column].combine_chunks())
+        if ids.null_count:
+            broken.append((NO_CLIENT_ID, pc.is_null(ids).to_numpy(zero_copy_only=False)))
+        columns[CLIENT_ID] = pc.fill_null(ids, "")
     for name in needed:
         with concerning(name):
             column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
@@ -151,15 +177,22 @@ def _judge(raw: RawFile, dataset: Dataset) -> _Judged:
         broken.append((NO_FEATURE, all_missing(table, broken)))
     reasons = _joined([pa.nulls(table.num_rows, pa.string()), *(_where(*rule) for rule in broken)])
     known = {*needed, id_column}
-    return _Judged(raw, table, reasons, made_ids, tuple(name for name in names if name not in known))
+    extra = tuple(name for name in names if name not in known)
+    return _Judged(raw, table, reasons, np.full(table.num_rows, id_column is None), extra, like_ids)
 
 
-def _refuse_missing(file: str, names: Sequence[str], needed: Sequence[str], *, id_needed: bool) -> None:
+def _refuse_missing(
+    file: str, names: Sequence[str], needed: Sequence[str], *, id_needed: bool, like_ids: Sequence[str]
+) -> None:
     missing = [name for name in needed if name not in names]
     if id_needed:
         missing.insert(0, CLIENT_ID)
     if missing:
         hint = " (is the first line a header, and the delimiter a comma?)" if len(missing) > 1 else ""
+        if missing == [CLIENT_ID] and like_ids:
+            # All other columns are there, so these names are a header and no values of a row.
+            shown = shortlist(map(shortened, like_ids), len(like_ids))
+            hint = f" ({shown} {'looks' if len(like_ids) == 1 else 'look'} like one: name it {CLIENT_ID})"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
             f"{file}: missing column{'s'[: len(missing) > 1]} {', '.join(missing)}{hint}; "
@@ -192,36 +225,7 @@ def all_missing(table: pa.Table, broken: Broken) -> Mask:
     return empty
 
 
-def _repeated(table: pa.Table, reasons: pa.Array) -> Iterator[pa.Array]:
-    """Judge clients that occur more than once, among the rows that keep every other rule."""
-    valid = np.flatnonzero(pc.is_null(reasons).to_numpy(zero_copy_only=False))
-    clients = table[CLIENT_ID].combine_chunks().dictionary_encode().indices.to_numpy()[valid]
-    repeated = np.bincount(clients)[clients] > 1
-    if not repeated.any():
-        return
-    places, clients = valid[repeated], clients[repeated]
-    rows = table.select([name for name in table.column_names if name in BY_NAME or name == TARGET])
-    rows = pa.table({name: _codes(rows[name]) for name in rows.column_names}).take(pa.array(places))
-    rows = rows.append_column("client", pa.array(clients))
-    variants = rows.group_by(rows.column_names).aggregate([])["client"].to_numpy()
-    differs = np.bincount(variants)[clients] > 1
-    _, first = np.unique(clients, return_index=True)
-    later = np.ones(len(places), bool)
-    later[first] = False
-    for reason, mask in ((CONTRADICTION, differs), (DUPLICATE, later & ~differs)):
-        everywhere = np.zeros(table.num_rows, bool)
-        everywhere[places[mask]] = True
-        yield _where(reason, everywhere)
-
-
-def _codes(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories by their codes, which are the same in every file and cheaper to compare than words."""
-    if not pa.types.is_dictionary(column.type):
-        return column
-    return pa.chunked_array([chunk.indices for chunk in column.chunks], column.type.index_type)
-
-
-def _counts(judged: Sequence[_Judged], table: pa.Table, rejected: pa.Table) -> dict[str, Any]:
+def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, rejected: pa.Table) -> dict[str, Any]:
     by_reason: dict[str, int] = {}
     for reasons in pc.value_counts(rejected["reasons"]).to_pylist():
         for reason in reasons["values"].split(_SEPARATOR):
@@ -238,6 +242,21 @@ def _counts(judged: Sequence[_Judged], table: pa.Table, rejected: pa.Table) -> d
             for name in FEATURE_NAMES
             if name in table.column_names and table[name].null_count
         },
-        "extra_columns": sorted({name for file in judged for name in file.extra_columns}),
-        "files": {name: {"rows": count, "rejected": refused.get(name, 0)} for name, count in rows.items()},
+        "id_like_columns": _first_names(file.id_like_columns for file in judged),
+        "extra_columns": _first_names(file.extra_columns for file in judged),
+        "extra_columns_count": len({name for file in judged for name in file.extra_columns}),
+        "files": {
+            name: {
+                "rows": rows.get(name, 0),
+                "rejected": refused.get(name, 0),
+                "sha256": sha256,
+                **({"same_as": files.same_as[name]} if name in files.same_as else {}),
+            }
+            for name, sha256 in files.sha256.items()
+        },
     }
+
+
+def _first_names(columns: Iterable[Sequence[str]]) -> list[str]:
+    """Return the first names of columns by the alphabet, since a file may have a thousand."""
+    return [shortened(name) for name in sorted({name for names in columns for name in names})[:MAX_NAMES]]

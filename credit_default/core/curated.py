@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import tables
+from credit_default.core import made_ids, tables
 from credit_default.core.contract import accept
 from credit_default.core.rejected import REJECTED_SCHEMA
 from credit_default.core.sample import development_clients
@@ -44,8 +45,9 @@ def curate(
         Rows of the own files that broke the contract (`rejected.REJECTED_SCHEMA`).
     counts
         ``rows``, ``origins`` (rows by origin: bundled, own, labelled arrivals), ``target_rate``,
-        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``labelled_days``,
-        ``outcomes_without_row`` (outcomes of clients that are not among the day's rows).
+        ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``files`` (own ones, see
+        `contract.accept`), ``labelled_days``, ``outcomes_without_row`` (outcomes of clients that are not among
+        the day's rows).
 
     Raises
     ------
@@ -57,10 +59,8 @@ def curate(
     parts = [_dated(base, None)]
     days = unmatched = 0
     for day, arrived, outcomes in sorted(labelled, key=lambda item: item[0]):
-        known = arrived.filter(pc.is_in(arrived[CLIENT_ID], value_set=outcomes[CLIENT_ID].combine_chunks()))
-        places = pc.index_in(known[CLIENT_ID], value_set=outcomes[CLIENT_ID].combine_chunks())
-        targets = outcomes[TARGET].take(places)
-        parts.append(_dated(known.append_column(TARGET, targets), day))
+        known = _labelled(arrived, outcomes, day.isoformat())
+        parts.append(_dated(known, day))
         days += 1
         unmatched += outcomes.num_rows - known.num_rows
     table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
@@ -77,13 +77,25 @@ def curate(
         "missing_share": missing / max(features.num_rows * features.num_columns, 1),
         "rejected": own.rejected.num_rows if own else 0,
         "by_reason": own.counts["by_reason"] if own else {},
+        "files": own.counts["files"] if own else {},
         "labelled_days": days,
         "outcomes_without_row": unmatched,
     }
     return table, own.rejected if own else REJECTED_SCHEMA.empty_table(), counts
 
 
+def _labelled(arrived: pa.Table, outcomes: pa.Table, day: str) -> pa.Table:
+    """Join the rows of a day with their outcomes."""
+    clients, known = (made_ids.join_keys(table[CLIENT_ID], day).combine_chunks() for table in (arrived, outcomes))
+    places = pc.index_in(clients, value_set=known)
+    # Several rows of a client are of the time when its ids were written in several ways; the contract refuses them now.
+    codes = clients.dictionary_encode().indices.to_numpy()
+    joins = pc.and_(pc.is_valid(places), pa.array(np.bincount(codes)[codes] == 1))
+    return arrived.filter(joins).append_column(TARGET, outcomes[TARGET].take(places.filter(joins)))
+
+
 def _dated(clients: pa.Table, day: date | None) -> pa.Table:
     dates = pa.repeat(pa.scalar(day, pa.date32()), clients.num_rows)
-    table = clients.append_column(AS_OF, dates).select(SCHEMA.names).cast(SCHEMA)
-    return table.sort_by(CLIENT_ID)
+    table = clients.append_column(AS_OF, dates)
+    table = table.set_column(table.column_names.index(CLIENT_ID), CLIENT_ID, made_ids.lasting_ids(table))
+    return table.select(SCHEMA.names).cast(SCHEMA).sort_by(CLIENT_ID)

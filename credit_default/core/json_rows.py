@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from credit_default.core import tables
-from credit_default.core.columns import Broken, client_ids, typed
+from credit_default.core import client_ids, tables
+from credit_default.core.columns import typed
 from credit_default.core.contract import NO_FEATURE, all_missing
+from credit_default.core.rules import Broken
 from credit_default.core.schema import CLIENT_ID, FEATURES, ID_COLUMNS, Feature
 
 Row = Mapping[str, Any]
@@ -50,12 +51,14 @@ def judge(rows: Sequence[Row]) -> tuple[pa.Table, list[Problem]]:
 
 def _ids(rows: Sequence[Row], broken: Broken) -> pa.Array:
     given = [client_id_of(row) for row in rows]
-    texts = [str(value) if _is_text(value) or _is_whole(value) else None for value in given]
+    texts = [_as_text(value) for value in given]
     wrong = [value is not None and text is None for value, text in zip(given, texts, strict=True)]
     broken.append((f"{CLIENT_ID}: not text or a whole number", np.array(wrong, bool)))
     long = [text is not None and len(text) > LONGEST_CLIENT_ID for text in texts]
     broken.append((f"{CLIENT_ID}: longer than {LONGEST_CLIENT_ID} characters", np.array(long, bool)))
-    return client_ids(_REQUEST, CLIENT_ID, pa.array(texts, pa.string()))
+    ids, rules = client_ids.normalise(_REQUEST, CLIENT_ID, pa.array(texts, pa.string()))
+    broken += rules
+    return ids
 
 
 def _feature(rows: Sequence[Row], feature: Feature, broken: Broken) -> pa.Array:
@@ -72,6 +75,12 @@ def _feature(rows: Sequence[Row], feature: Feature, broken: Broken) -> pa.Array:
     column, rules = typed(_REQUEST, feature.name, pa.array(given, kind))
     broken += rules
     return column
+
+
+def _as_text(value: Any) -> str | None:
+    """Return text and whole numbers as text, and None for anything else; ``1001.0`` is a whole number."""
+    whole = _is_whole(value) or (isinstance(value, float) and value.is_integer())
+    return str(value) if whole or _is_text(value) else None
 
 
 def _is_text(value: Any) -> bool:

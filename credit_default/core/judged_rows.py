@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import tables
+from credit_default.core import made_ids, tables
 from credit_default.core.prepared import RECENT
 from credit_default.core.schema import AS_OF, CLIENT_ID
 from credit_default.core.splits import CALIBRATION, DEVELOPMENT, TEST
@@ -36,18 +36,18 @@ def judged_rows(challenger: Path, champion: Path | None, *, rows: int = ROWS) ->
     parts = [tables.read(path) for name in names if (path := challenger / f"{name}.parquet").is_file()]
     held = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
     known = pa.chunked_array([_trained_on(folder) for folder in (challenger, champion) if folder is not None])
-    held = held.filter(pc.invert(pc.is_in(held[CLIENT_ID], value_set=known.combine_chunks())))
+    held = held.filter(pc.invert(pc.is_in(made_ids.lasting_ids(held), value_set=known.combine_chunks())))
     newest = held.sort_by([(AS_OF, "descending"), (CLIENT_ID, "ascending")]).slice(0, rows)
     return newest.sort_by([(CLIENT_ID, "ascending"), (AS_OF, "ascending")])
 
 
 def _trained_on(folder: Path) -> pa.Array:
-    """Clients whose rows a model has seen, be it to fit or to calibrate it."""
+    """Clients whose rows a model has seen, be it to fit or to calibrate it, by the ids that last (`made_ids`)."""
     return pa.chunked_array(
         [
             chunk
             for name in (DEVELOPMENT, CALIBRATION)
-            for chunk in tables.read(folder / f"{name}.parquet")[CLIENT_ID].chunks
+            for chunk in made_ids.lasting_ids(tables.read(folder / f"{name}.parquet")).chunks
         ],
         pa.string(),
     ).combine_chunks()

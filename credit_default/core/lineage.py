@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from credit_default.core import tables
+from credit_default.core import made_ids, tables
 from credit_default.core.contract import accept
 from credit_default.core.evidence import Finding, Recorded, Step
 from credit_default.core.files import sha256_of
@@ -206,7 +206,7 @@ def input_row(inputs: pa.Table | None, row: int) -> pa.Table | None:
 
 
 def of_landing(
-    path: Path | None, inputs: Row, *, taken_in: Sequence[Recorded], newest: Recorded | None
+    path: Path | None, inputs: Row, *, day: str, taken_in: Sequence[Recorded], newest: Recorded | None
 ) -> Iterator[Finding]:
     """Look at the landed file that a row came in.
 
@@ -216,6 +216,8 @@ def of_landing(
         The file; None when it is gone.
     inputs
         The row of ``inference_data``.
+    day
+        Its day.
     taken_in
         Materialisations of the table that the row is in.
     newest
@@ -230,7 +232,11 @@ def of_landing(
         else:
             yield LANDED.missing("file", f"{name} is gone from the landing folder")
         return
-    got = sha256_of(path)
+    try:
+        got = sha256_of(path, follow_links=False)
+    except InputError as error:
+        yield LANDED.altered("file", str(error))
+        return
     if not expected:
         yield LANDED.unchecked("file", f"no sha256 of {name} was recorded when it was taken in")
     elif got in expected:
@@ -240,7 +246,7 @@ def of_landing(
         return
     else:
         yield LANDED.altered("file", f"{name} has sha256 {got}, and had another one when it was taken in")
-    yield _row_again(path, row, inputs)
+    yield _row_again(path, row, inputs, day)
 
 
 def _columns(table: pa.Table) -> list[tuple[str, pa.DataType]]:
@@ -253,15 +259,18 @@ def _landed(recorded: Recorded) -> Mapping[str, str]:
     return {file["file"]: file["sha256"] for file in files} if isinstance(files, list) else {}
 
 
-def _row_again(path: Path, row: int, inputs: Row) -> Finding:
+def _row_again(path: Path, row: int, inputs: Row, day: str) -> Finding:
+    name = inputs[SOURCE_FILE]
     try:
-        accepted = accept([path], dataset="inference").table
+        accepted = accept([path], dataset="inference", day=day).table
     except InputError as error:
-        return LANDED.altered("row", f"{path.name} cannot be taken in any more ({type(error).__name__})")
+        return LANDED.altered("row", f"{name} cannot be taken in any more ({type(error).__name__})")
     found = accepted.filter(pc.equal(accepted[SOURCE_ROW], row)).to_pylist()
     if not found:
-        return LANDED.altered("row", f"row {row} of {path.name} is not there, or breaks the contract")
-    other = [name for name, value in found[0].items() if value != inputs[name]]
+        return LANDED.altered("row", f"row {row} of {name} is not there, or breaks the contract")
+    ids = made_ids.join_keys(pa.chunked_array([[found[0][CLIENT_ID], inputs[CLIENT_ID]]]), day).to_pylist()
+    other = [CLIENT_ID] if ids[0] != ids[1] else []
+    other += [column for column, value in found[0].items() if column != CLIENT_ID and value != inputs[column]]
     if other:
-        return LANDED.altered("row", f"row {row} of {path.name} differs from the input row in {', '.join(other)}")
-    return LANDED.ok("row", f"row {row} of {path.name} is the input row")
+        return LANDED.altered("row", f"row {row} of {name} differs from the input row in {', '.join(other)}")
+    return LANDED.ok("row", f"row {row} of {name} is the input row")

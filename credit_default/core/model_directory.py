@@ -32,19 +32,24 @@ from credit_default.core import golden_rows, quiet_mlflow, tables
 from credit_default.core.bins import make_bins
 from credit_default.core.features import encode
 from credit_default.core.metrics import Floats
+from credit_default.core.model_folder import (
+    BINS_FILE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    MODEL_ID_LENGTH,
+    REFERENCE_FILE,
+    Expectation,
+    ModelFolder,
+    open_folder,
+    threshold_of,
+)
 from credit_default.core.pipeline import probabilities
 from credit_default.core.schema import AS_OF, BY_NAME, FEATURE_NAMES, PROBABILITY, Feature
 from credit_default.core.training import TrainedModel
-from credit_default.errors import HashMismatch, ModelError, NotThere, UntrustedType
+from credit_default.errors import ModelError, UntrustedType
 
-MODEL_FILE = "model.skops"
-REFERENCE_FILE = "reference.parquet"
-BINS_FILE = "bins.json"
-GOLDEN_FILE = "golden.parquet"
-MANIFEST_FILE = "manifest.json"
 PLOTS = "plots"
-#: How many hex digits of the sha256 name a model.
-MODEL_ID_LENGTH = 16
 
 #: Types that a model file may hold besides those that skops trusts by itself. They are ours to decide: a model's
 #: own list, in its MLmodel file, is never read.
@@ -59,13 +64,18 @@ REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model whose file is the registered one and holds nothing but what we allow."""
+    """A model whose folder is the registered one and whose file holds nothing but what we allow."""
 
     pipeline: Pipeline
     features: tuple[Feature, ...]
     threshold: float
     sha256: str
-    manifest: Mapping[str, Any]
+    folder: ModelFolder
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What is written about the model."""
+        return self.folder.manifest
 
     def probabilities(self, table: pa.Table | pa.RecordBatch) -> Floats:
         """Probability of default of every row of a table, shape (rows,)."""
@@ -141,50 +151,40 @@ def save(
     return manifest
 
 
-def load(directory: str | Path, *, expected_sha256: str) -> LoadedModel:
-    """Read a model, provided that it is the one that was registered.
+def load(directory: str | Path, expectation: Expectation) -> LoadedModel:
+    """Read a model, provided that its folder is the one that was registered.
 
     Parameters
     ----------
-    expected_sha256
-        What the registry says about the model file. It comes from outside the directory: whoever can change the
-        model file can change the manifest beside it.
+    expectation
+        What the registry says about the folder. It comes from outside: whoever can change the model file can change the
+        manifest beside it.
 
     Raises
     ------
     NotThere
         There is no model in this directory.
     HashMismatch
-        The file is another one. Nothing of it was parsed.
+        A file is another one. Nothing of the model file was parsed.
     UntrustedType
         The file holds a type that is not on `ALLOWED_TYPES`. None of it was built.
     ModelError
-        The file is no model of ours.
+        The file is no model of ours, or its threshold is no number from 0 to 1.
     """
-    path = Path(directory) / MODEL_FILE
-    if not path.is_file():
-        raise NotThere(f"{path} is not there; expected a model directory that the train step wrote")
+    folder = open_folder(directory, expectation)
+    threshold = threshold_of(folder)
+    path = folder.path / MODEL_FILE
     # Read once: what is checked is what is parsed, even if the file changes meanwhile.
-    content = path.read_bytes()
-    sha256 = _sha256(content)
-    if sha256 != expected_sha256:
-        raise HashMismatch(
-            f"{path}: got sha256 {sha256}, expected {expected_sha256} as registered; the file was changed or "
-            "damaged after training; fetch it again from the registry, or train and register anew"
-        )
-    pipeline = _parse(content, path)
-    manifest = read_manifest(directory)
-    return LoadedModel(
-        pipeline=pipeline,
-        features=tuple(BY_NAME[name] for name in pipeline[0].feature_names_in_),
-        threshold=float(manifest["threshold"]),
-        sha256=sha256,
-        manifest=manifest,
-    )
+    pipeline = _parse(folder.read(MODEL_FILE), path)
+    try:
+        features = tuple(BY_NAME[name] for name in pipeline[0].feature_names_in_)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(f"{path}: expected a pipeline over features of the schema; train again") from error
+    return LoadedModel(pipeline, features, threshold, expectation.sha256, folder)
 
 
-def smoke_test(model: LoadedModel, directory: str | Path) -> dict[str, Any]:
-    """Score the golden rows of a model directory with the model that was loaded from it.
+def smoke_test(model: LoadedModel) -> dict[str, Any]:
+    """Score the golden rows of a model with the model itself.
 
     Returns
     -------
@@ -195,29 +195,9 @@ def smoke_test(model: LoadedModel, directory: str | Path) -> dict[str, Any]:
     SmokeTestFailed
         A probability differs by more than `golden_rows.SAME`, or there are no golden rows.
     """
-    golden = Path(directory) / GOLDEN_FILE
+    golden = golden_rows.read(model.folder)
     libraries = ", ".join(model.manifest["requirements"])
-    return golden_rows.held_to(model.probabilities(tables.read(golden)), golden, where=f"{directory} with {libraries}")
-
-
-def read_manifest(directory: str | Path) -> dict[str, Any]:
-    """Read what is written about a model.
-
-    Raises
-    ------
-    NotThere
-        There is no manifest in this directory.
-    ModelError
-        The manifest is not JSON.
-    """
-    path = Path(directory) / MANIFEST_FILE
-    if not path.is_file():
-        raise NotThere(f"{path} is not there; expected a model directory that the train step wrote")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path}: expected JSON; fetch the model again from the registry") from error
-    return manifest
+    return golden_rows.held_to(model.probabilities(golden), golden, where=f"{model.folder.path} with {libraries}")
 
 
 def most_recent(rows: pa.Table, number: int) -> pa.Table:
@@ -238,7 +218,7 @@ def _parse(content: bytes, path: Path) -> Pipeline:
                 "model that the train step wrote; do not load this file"
             )
         pipeline = skops.io.loads(content, trusted=list(ALLOWED_TYPES))
-    except (BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (BadZipFile, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: expected a skops file that the train step wrote; train again") from error
     if not isinstance(pipeline, Pipeline):
         raise ModelError(f"{path}: got a {type(pipeline).__name__}, expected a scikit-learn Pipeline; train again")

@@ -14,6 +14,7 @@ from credit_default.core import prepared, tables
 from credit_default.core.evidence import Finding, Recorded, Step
 from credit_default.core.files import sha256_of
 from credit_default.core.golden_rows import SAME
+from credit_default.core.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
 from credit_default.core.predictions import PREDICTED
 from credit_default.core.prepared import MANIFEST_FILE
 from credit_default.core.schema import PROBABILITY
@@ -38,7 +39,7 @@ def manifest_in(folder: Path) -> Mapping[str, Any]:
     """Read the manifest of a model's or a prepared version's folder; empty when there is none that can be read."""
     try:
         told = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 
@@ -70,10 +71,13 @@ def of_model(
         return
     yield from _files(folder, manifest)
     yield MODEL.equal("sha256", str(manifest.get("model_sha256")), sha256, by="the registry")
+    manifest_sha256 = sha256_of(folder / MANIFEST_FILE)
     other = [name for name in _TAGGED if name in tags and (manifest.get(name) or "") != tags[name]]
     if other:
         yield MODEL.altered("manifest", f"differs from the registry's tags in {', '.join(other)}")
-    elif tags.get("manifest_sha256") not in {None, sha256_of(folder / MANIFEST_FILE)}:
+    elif has_lost_tag(tags):
+        yield MODEL.altered("manifest", f"the registry has lost the version's tag {MANIFEST_TAG}")
+    elif tags.get(MANIFEST_TAG) not in {None, manifest_sha256}:
         yield MODEL.altered("manifest", "its sha256 is not the one of the registry's tags")
     else:
         code, tracked = (manifest.get(name) or "none" for name in ("code_version", "mlflow_run_id"))
@@ -87,26 +91,30 @@ def of_model(
     differing = [name for name in recorded if trained.metadata[name] != manifest.get(name)]
     if trained.code_version != manifest.get("code_version"):
         differing.append("code_version")
+    if trained.metadata.get(MANIFEST_TAG) not in {None, manifest_sha256}:
+        differing.append("its sha256")
     if differing:
         yield MODEL.altered("event log", f"the manifest differs from trained_model in {', '.join(differing)}")
     else:
         yield MODEL.ok("event log", f"trained by run {trained.run_id} at {trained.at:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def of_score(folder: Path, inputs: pa.Table, prediction: Mapping[str, Any], *, sha256: str) -> Finding:
+def of_score(folder: Path, inputs: pa.Table, prediction: Mapping[str, Any], *, expectation: Expectation) -> Finding:
     """Score a row again with the registered model and hold the prediction to that.
 
     Parameters
     ----------
     inputs
         The one row.
+    expectation
+        What the registry says about the model's folder.
     """
     # Seconds of imports, and only here.
     from credit_default.core import model_directory
 
     try:
-        model = model_directory.load(folder, expected_sha256=sha256)
-    except (CreditDefaultError, KeyError, TypeError, ValueError) as error:  # a manifest may hold anything
+        model = model_directory.load(folder, expectation)
+    except CreditDefaultError as error:
         return MODEL.altered("score", f"the row cannot be scored again: {type(error).__name__}")
     probability = float(model.probabilities(inputs)[0])
     # A NaN is no small difference either.
@@ -184,7 +192,7 @@ def _content(folder: Path, version: str) -> Finding:
         hashes = {name: tables.content_hash(tables.read(folder / f"{name}.parquet")) for name in manifest["parts"]}
         told = {name: part["content_hash"] for name, part in manifest["parts"].items()}
         content = prepared.as_text({"parts": hashes, "bins": bins})
-    except (CreditDefaultError, OSError, ValueError, KeyError, TypeError) as error:
+    except (CreditDefaultError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return TRAINING.altered("content", f"prepared data {version} cannot be read: {type(error).__name__}")
     changed = [name for name in told if told[name] != hashes[name]]
     if changed:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from credit_default.core.json_rows import Problem
 
-MOST_CLIENTS = 1_000
-FORM = 'a JSON array of clients, or {"data": [...]}, in that form optionally with "smoke_test": true'
-
-
-class Asked(NamedTuple):
-    """Clients to be scored; those of a smoke test are not collected."""
-
-    clients: Sequence[Mapping[str, Any]]
-    smoke_test: bool
+MAX_CLIENTS = 1_000
+FORM = 'a JSON array of clients, or {"data": [...]}'
 
 
 class Refusal(Exception):
@@ -29,8 +22,8 @@ class Refusal(Exception):
         self.problems = problems
 
 
-def read(body: str) -> Asked:
-    """Read the body of a request.
+def read(body: str) -> list[Mapping[str, Any]]:
+    """Return the clients that the body of a request asks about.
 
     Raises
     ------
@@ -41,23 +34,23 @@ def read(body: str) -> Asked:
         told = json.loads(body, parse_constant=_no_json, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON document; expected {FORM}") from None
-    clients, smoke_test = told, False
+    clients = told
     if isinstance(told, dict):
-        if unknown := told.keys() - {"data", "smoke_test"}:
+        if unknown := told.keys() - {"data"}:
             message = f"got an object with {len(unknown)} member(s) of another name; expected {FORM}"
             raise Refusal(HTTPStatus.BAD_REQUEST, message)
-        clients, smoke_test = told.get("data"), told.get("smoke_test", False)
-    if not isinstance(clients, list) or not isinstance(smoke_test, bool):
+        clients = told.get("data")
+    if not isinstance(clients, list):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is of another form; expected {FORM}")
-    if len(clients) > MOST_CLIENTS:
-        message = f"got {len(clients):,} clients; expected at most {MOST_CLIENTS:,} in a request; ask several times"
+    if len(clients) > MAX_CLIENTS:
+        message = f"got {len(clients):,} clients; expected at most {MAX_CLIENTS:,} in a request; ask several times"
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     problems = [
         Problem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
     ]
     if problems:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{len(problems)} client(s) are no objects; expected {FORM}", problems)
-    return Asked(clients, smoke_test)
+    return clients
 
 
 def _no_json(constant: str) -> NoReturn:

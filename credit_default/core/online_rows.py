@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from io import BytesIO
@@ -71,7 +71,8 @@ def online_day(messages: Iterable[str], day: date, keys: PrivateKeys) -> OnlineD
     broken = "holds rows that break the contract"
     unreadable += [f"Part {number} of request {request} {broken}" for request, number in sorted(refused)]
     accepted = [part for part in in_order if _place(part) not in refused]
-    table = _latest(rows, [pseudonym for part in accepted for pseudonym in _pseudonyms(part, keys)])
+    places = [(part.request.request_id, row) for part in accepted for row, _ in enumerate(part.rows, part.first_row)]
+    table = _latest(rows, list(_pseudonyms(rows[CLIENT_ID].to_pylist(), places, keys)))
     counts = {
         "messages": len(found),
         "requests": len({part.request.request_id for part in accepted}),
@@ -131,15 +132,14 @@ def _typed(parts: list[Part]) -> tuple[pa.Table, set[tuple[str, int]]]:
     return table.filter(pa.array([_place(owner) not in refused for owner in owners], pa.bool_())), refused
 
 
-def _pseudonyms(part: Part, keys: PrivateKeys) -> Iterator[str]:
-    """Name each row of a part; one without an id by its place in its request, so that it is no other row."""
+def _pseudonyms(ids: Sequence[str | None], places: Sequence[tuple[str, int]], keys: PrivateKeys) -> Iterator[str]:
+    """Name each row; one without an id by its place (request and row), so that it is no other row."""
     secret = keys.derived(_PURPOSE)
-    for row, client in enumerate(part.rows, part.first_row):
-        name = client.get(CLIENT_ID)
-        if name is None:
-            yield f"{_PREFIX}{part.request.request_id}-{row}"
+    for client_id, (request_id, row) in zip(ids, places, strict=True):
+        if client_id is None:
+            yield f"{_PREFIX}{request_id}-{row}"
         else:
-            yield _PREFIX + hmac.new(secret, str(name).encode(), hashlib.sha256).hexdigest()
+            yield _PREFIX + hmac.new(secret, client_id.encode(), hashlib.sha256).hexdigest()
 
 
 def _latest(rows: pa.Table, pseudonyms: list[str]) -> pa.Table:

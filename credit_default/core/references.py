@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from credit_default.core.drift import Reference
-from credit_default.errors import HashMismatch, ModelError, NotThere
-
-MODEL_ID_LENGTH = 16
-MANIFEST_FILE = "manifest.json"
-REFERENCE_FILE = "reference.parquet"
-BINS_FILE = "bins.json"
+from credit_default.core.model_folder import (
+    BINS_FILE,
+    MODEL_ID_LENGTH,
+    REFERENCE_FILE,
+    Expectation,
+    open_folder,
+)
+from credit_default.errors import ModelError, NotThere
 
 
 class References:
@@ -27,10 +27,13 @@ class References:
     ----------
     models
         Folder with one folder for each model, named by the first 16 digits of the sha256 of its model file.
+    registered
+        What the registry says about each model, by the sha256 of its model file.
     """
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, registered: Mapping[str, Expectation]) -> None:
         self._models = models
+        self._registered = registered
         self._known: dict[str, Reference] = {}
 
     def of(self, model_sha256: str) -> Reference:
@@ -39,9 +42,9 @@ class References:
         Raises
         ------
         NotThere
-            The model, or a file of it, is not in the folder.
+            The registry has no such model, or a file of it is not in the folder.
         HashMismatch
-            The folder holds another model, or a file is not the one that its manifest names.
+            The folder holds another model, or a file is not the one that was registered.
         ModelError
             The manifest or the bins cannot be read, or the reference cannot be used.
         """
@@ -50,40 +53,19 @@ class References:
         return self._known[model_sha256]
 
     def _read(self, model_sha256: str) -> Reference:
-        directory = self._models / model_sha256[:MODEL_ID_LENGTH]
-        manifest = _parsed(_bytes(directory / MANIFEST_FILE), directory / MANIFEST_FILE)
-        if manifest.get("model_sha256") != model_sha256:
-            raise HashMismatch(
-                f"{directory / MANIFEST_FILE} is of model {manifest.get('model_sha256')}, expected {model_sha256} as "
-                "in the predictions; put the model that scored the day back in its place"
+        expectation = self._registered.get(model_sha256)
+        if expectation is None:
+            raise NotThere(
+                f"the predictions name model {ascii(model_sha256)[1:-1][:64]}, which is none of the registered "
+                "versions that scored these days; score the day again"
             )
-        files = manifest.get("files", {})
-        bins = _parsed(_verified(directory, BINS_FILE, files), directory / BINS_FILE)
-        table = pq.read_table(BytesIO(_verified(directory, REFERENCE_FILE, files)))
-        return Reference(table, bins)
-
-
-def _verified(directory: Path, name: str, files: Mapping[str, str]) -> bytes:
-    """Read a file whose hash the manifest names; what is checked is what is used."""
-    content = _bytes(directory / name)
-    found = hashlib.sha256(content).hexdigest()
-    if files.get(name) != found:
-        raise HashMismatch(
-            f"{directory / name}: got sha256 {found}, expected {files.get(name)} as in {MANIFEST_FILE}; the file was "
-            "changed after training; fetch the model again from the registry"
-        )
-    return content
-
-
-def _bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise NotThere(f"{path} is not there; expected the model that scored the day; fetch it from the registry")
-    return path.read_bytes()
-
-
-def _parsed(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        parsed: dict[str, Any] = json.loads(content)
-    except ValueError as error:
-        raise ModelError(f"{path}: expected JSON; fetch the model again from the registry") from error
-    return parsed
+        folder = open_folder(self._models / model_sha256[:MODEL_ID_LENGTH], expectation)
+        bins = folder.read_object(BINS_FILE)
+        content = folder.read(REFERENCE_FILE)
+        try:
+            return Reference(pq.read_table(BytesIO(content)), bins)
+        except (pa.ArrowException, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ModelError(
+                f"{folder.path}: bins or reference are not what the train step writes ({type(error).__name__}); "
+                "train and register the model anew"
+            ) from error

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from credit_default.core.columns import is_text
-from credit_default.core.files import RawFile
+from credit_default.core.plain_columns import is_text
+from credit_default.core.raw_file import RawFile
 from credit_default.core.schema import SOURCE_FILE, SOURCE_ROW
 
 REJECTED_SCHEMA = pa.schema(

@@ -98,6 +98,11 @@ def read(path: str | Path) -> pa.Table:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{path}: expected a complete Parquet file; make it again") from error
+    return with_categories(table)
+
+
+def with_categories(table: pa.Table) -> pa.Table:
+    """Give the category columns that a table has the schema's dictionaries."""
     for name in CATEGORIES:
         position = table.schema.get_field_index(name)
         if position >= 0:

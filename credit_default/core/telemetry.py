@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 OVERALL = "OverallDriftMetrics"
 FEATURES = "FeatureDriftMetrics"
 ACCEPTED = "AcceptedRows"
+JOINED = "JoinedOutcomes"
 EVENT_KEY = "event_key"
 #: Before the name of every custom metric.
 PREFIX = "credit_default"
@@ -196,6 +197,25 @@ def acceptance_record(
             EVENT_KEY: _digest(f"{ACCEPTED}/{dataset}/{partition}/{run_id}/{result_hash(figures)}"),
             "type": ACCEPTED,
             "dataset": dataset,
+            "partition": partition,
+        },
+    )
+
+
+def joining_record(model_name: str, result: Mapping[str, Any], *, partition: str, run_id: str) -> TraceRecord:
+    """Turn the figures of a day's outcomes into their record: how many have a prediction, and whether hardly any has.
+
+    ``run_id`` is that of `acceptance_record`.
+    """
+    figures = {name: result.get(name) for name in ("n_predictions", "n_outcomes", "n_joined", "joined_share")}
+    figures["hardly_joined"] = bool(result.get("warning"))
+    about = {"partition": partition, "model_version": result.get("model_version"), "run_id": run_id}
+    return TraceRecord(
+        _message(model_name, JOINED, {**figures, **about}),
+        severity_level=_SEVERITIES["warning" if figures["hardly_joined"] else "ok"],
+        custom_dimensions={
+            EVENT_KEY: _digest(f"{JOINED}/{partition}/{run_id}/{result_hash(figures)}"),
+            "type": JOINED,
             "partition": partition,
         },
     )

@@ -6,7 +6,9 @@ from credit_default.core import schema
 
 Column = tuple[str, str, str]
 
-IDENTITY: list[Column] = [(schema.CLIENT_ID, "string", "Client, by the id column of the file or by file name and row")]
+IDENTITY: list[Column] = [
+    (schema.CLIENT_ID, "string", "Client, by the id column of the file or by day, file name and row")
+]
 ORIGIN: list[Column] = [
     (schema.SOURCE_FILE, "string", "File that the row came in"),
     (schema.SOURCE_ROW, "int32", "Number of the row in that file, from 1"),

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
 from credit_default.code_version import code_version
 from credit_default.core.telemetry import acceptance_record, measurements
-from credit_default.defs import metadata, taken_in
-from credit_default.defs.history import DATA_VERSION, data_version
+from credit_default.defs import metadata, refusals, taken_in, withdrawal
+from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
+from credit_default.defs.kills import Attempt, GivenUp, run_days
+from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 from credit_default.settings import MODEL_NAME
 
 
 class Days:
-    """The days of a run, and why some of them dropped out."""
+    """The days of a run, and why some of them dropped out.
 
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
+    Parameters
+    ----------
+    storage, landed, chain
+        Where it is remembered that a step was given up for a day, the asset that takes in the files of a day, and what
+        follows from it.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        storage: Storage,
+        landed: str,
+        chain: Chain | None = None,
+    ) -> None:
         self._context = context
+        self._storage = storage
+        self._landed = landed
+        self._chain = chain or {}
         self._days = list(context.partition_keys)
         self._selected = {key.to_user_string() for key in context.selected_asset_keys}
         self.failed: dict[str, str] = {}
+        #: Of the landed files, as they were before they were read.
+        self.fingerprints: dict[str, str] = {}
 
     @property
     def going_on(self) -> list[str]:
@@ -33,13 +53,22 @@ class Days:
         """Whether an asset is selected and there are days to make it for."""
         return asset in self._selected and bool(self.going_on)
 
-    def stored(self, asset: str, messages: Iterable[Message]) -> Iterator[tuple[str, Stored]]:
-        """Yield each day that a step stored; the days that it refused drop out."""
-        for message in messages:
+    def stored(self, asset: str, days: Sequence[str], attempt: Attempt) -> Iterator[tuple[str, Stored]]:
+        """Yield each day that a step stored; the days that it refused, or that end it, drop out."""
+        for message in run_days(attempt, days, log=self._context.log) if days else ():
             if isinstance(message, Refused):
                 self.failed[message.partition] = f"{asset}: {message.error}"
+                if isinstance(message, GivenUp):
+                    self._remember(asset, message)
             else:
                 yield str(message.partition), message
+
+    def _remember(self, asset: str, given_up: GivenUp) -> None:
+        day, instance = given_up.partition, self._context.instance
+        record = newest(instance, self._landed, day)
+        recorded = str(figure(record, FINGERPRINT)) if record is not None else ""
+        inputs = refusals.inputs_of(instance, self._landed, self._chain, day, self.fingerprints.get(day, recorded))
+        refusals.keep(self._storage, self._landed, day, refusals.Refusal(asset, given_up.error, inputs))
 
     def finish(self) -> None:
         """End the run as failed if a day dropped out; what was recorded stands.
@@ -49,6 +78,10 @@ class Days:
         dagster.Failure
             Naming each day, what was wrong and what to do.
         """
+        for day in set(refusals.find(self._storage, self._landed)) & set(self.going_on):
+            refusal = refusals.read(self._storage, self._landed, day)
+            if refusal is None or refusal.asset in self._selected:
+                refusals.remove(self._storage, self._landed, day)
         if not self.failed:
             return
         told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
@@ -79,15 +112,34 @@ def take_in(
 ) -> Iterator[dg.AssetMaterialization]:
     """Turn landed files into a typed table a day, and keep what breaks the contract in quarantine.
 
-    A table that another one replaces is kept in ``superseded_<asset>/<day>/``: what was made of it can be traced.
+    A table that another one replaces is kept in ``superseded_<asset>/<day>/``: what was made of it can be traced. So is
+    that of a day whose folder was emptied since, which then has no table.
     With `in_catalogue`, each table becomes a version in the platform's data catalogue too.
     The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
     changed and is made again. It is kept with the table's data version in ``taken_in/<asset>/<day>.json`` too.
     """
-    fingerprints = {day: storage.fingerprint(f"{landing}/{day}") for day in days.going_on}
-    versions = [fingerprints[day] for day in days.going_on]
-    messages = compute.run(context, asset, inputs={"landing": landing}, days=days.going_on, versions=versions)
-    for day, stored in days.stored(asset, messages):
+    changes = storage.changes(landing, days.going_on)
+    days.failed |= {
+        day: f"{asset}: {landing}/{day}: {change.problem}" for day, change in changes.items() if change.problem
+    }
+    fingerprints = {day: changes[day].fingerprint if day in changes else "" for day in days.going_on}
+    days.fingerprints |= fingerprints
+    emptied = [
+        day
+        for day in days.going_on
+        if day in changes and not fingerprints[day] and _is_made(context, storage, asset, day)
+    ]
+    for day in emptied:
+        about = withdrawal.withdraw_table(storage, asset, day)
+        nothing = {"rows_accepted": 0, "rows_rejected": 0}
+        telemetry.emit(measurements(nothing, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
+        yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
+
+    def attempt(some: Sequence[str]) -> Iterator[Message]:
+        versions = [fingerprints[day] for day in some]
+        return compute.run(context, asset, inputs={"landing": landing}, days=some, versions=versions)
+
+    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], attempt):
         table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
         quarantined = "quarantine" in stored.files
         if quarantined:
@@ -106,7 +158,12 @@ def take_in(
         subject = {"dataset": asset, "partition": day, "run_id": context.run.run_id}
         telemetry.emit([record, *measurements(figures, subject)])
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
-        yield materialised_day(asset, stored, {**about, **entered, "landing_fingerprint": fingerprints[day]})
+        yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
+
+
+def _is_made(context: dg.AssetExecutionContext, storage: Storage, asset: str, day: str) -> bool:
+    """Whether a table of the day was made, by this Dagster instance or by another one on the same lake."""
+    return newest(context.instance, asset, day) is not None or storage.exists(f"{asset}/{day}/{asset}.parquet")
 
 
 def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:

@@ -9,7 +9,10 @@ import dagster as dg
 
 from credit_default.core.decisions import judge_comparison
 from credit_default.core.gates import Verdict, judge_absolute
-from credit_default.resources.ports import Compute, ModelVersion, Storage, Stored
+from credit_default.core.model_folder import Expectation
+from credit_default.core.stored_json import read_object
+from credit_default.resources.model_versions import expectation_of, options_of
+from credit_default.resources.ports import Compute, ModelVersion, Stored
 
 
 @dataclass(frozen=True)
@@ -36,30 +39,40 @@ class Judged:
     @staticmethod
     def read(content: bytes) -> "Judged":
         """Read what `stored` returned."""
-        told = json.loads(content)
+        remedy = "put the verdict back, or train and register anew"
+        told = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
         return Judged(Verdict.from_dict(told), told.get("compared_with"), told.get("figures"))
 
 
 def judge(
     context: dg.AssetExecutionContext,
     compute: Compute,
-    storage: Storage,
     *,
     key: str,
+    manifest: Mapping[str, Any],
+    expectation: Expectation,
     champion: ModelVersion | None,
 ) -> Judged:
     """Judge the model in a folder of storage.
 
     Parameters
     ----------
+    key
+        Of the folder.
+    manifest
+        Of the model, which was held to the expectation.
+    expectation
+        What the folder is held to; it is not registered yet.
     champion
         The version that is live, if there is one and it is another.
     """
-    manifest = json.loads(storage.read(f"{key}/manifest.json"))
     alone = judge_absolute(manifest["metrics"]["test"], manifest["monotonicity"])
     if champion is None:
         return Judged(alone)
-    options = {"challenger-sha256": manifest["model_sha256"], "champion-sha256": champion.sha256}
+    options = {
+        **options_of(expectation, "challenger-"),
+        **options_of(expectation_of(champion, context.log.warning), "champion-"),
+    }
     inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
     figures: Mapping[str, Any] = {}
     for message in compute.run(context, "comparison", inputs=inputs, options=options):

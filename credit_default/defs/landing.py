@@ -7,11 +7,15 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
-from credit_default.defs.history import newest
-from credit_default.resources.ports import Storage
+from credit_default.core.companions import is_companion, is_hidden
+from credit_default.core.printable import printable
+from credit_default.defs import refusals
+from credit_default.defs.history import figure, newest
+from credit_default.resources.ports import Entry, Storage
 
 #: A folder that changed less than this many seconds ago may still be written to.
 SETTLING_SECONDS = 3.0
@@ -20,13 +24,17 @@ DAYS_A_LOOK = 200
 #: How many days one tick may ask for.
 DAYS_A_REQUEST = 62
 
+#: Metadata of a materialisation: the fingerprint of the files that it was made from.
+FINGERPRINT = "landing_fingerprint"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 
-
 #: Assets of a day, and the assets that each is made from.
 Chain = Mapping[str, Sequence[str]]
+
+#: Length of the fingerprints that earlier versions of this program recorded: the beginning of the present ones.
+_SHORT = 16
 
 
 @dataclass
@@ -34,14 +42,25 @@ class Found:
     """What a look at the landing folder found.
 
     ``pending`` maps each day that has to be made to the fingerprint of its files; ``seen`` holds the days that
-    are dealt with; ``unusable`` names the entries that are no day of ours and why; ``settling`` the days that
-    are still being written to.
+    are dealt with; ``unusable`` names the entries that are no day of ours, or a day that cannot be read, and why;
+    ``settling`` the days that are still being written to; ``refused`` the days for which a step was given up, and why.
     """
 
     pending: dict[str, str] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     settling: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def problems(self) -> list[str]:
+        """Describe each entry that is left alone until somebody does something about it."""
+        return [f"{name}: {problem}" for name, problem in sorted({**self.refused, **self.unusable}.items())]
+
+
+def warn_of(found: Found, folder: str, log: Any) -> None:
+    """Log a warning for each entry that is left alone."""
+    for name, problem in sorted({**found.refused, **found.unusable}.items()):
+        log.warning(f"{folder}/{name} is left alone: {problem}.")
 
 
 def look(
@@ -75,25 +94,22 @@ def look(
         How long files must have been left alone before they count as whole.
     """
     found = Found()
-    today = datetime.now(UTC).date()
-    days = []
-    for entry in storage.entries(folder):
-        problem = _problem(entry.name, entry.is_folder, start, today)
-        if problem is None:
-            days.append(entry.name)
-        elif not entry.name.startswith((".", "_")):
-            found.unusable[entry.name] = problem
+    days = _days_in(storage, folder, start, found)
     looked_at = _some_of(days)
     changes = storage.changes(folder, looked_at)
-    for day in looked_at:
-        change = changes.get(day)
-        if change is None:
-            continue
+    refused = set(refusals.find(storage, asset))
+    for day, change in ((day, changes[day]) for day in looked_at if day in changes):
         fingerprint = change.fingerprint
-        if seen.get(day) == fingerprint:
-            found.seen[day] = fingerprint
+        if change.problem is not None:
+            found.unusable[day] = change.problem
         elif day in busy:
             continue
+        elif day in refused and (
+            reason := refusals.reason(instance, storage, asset, chain, day=day, fingerprint=fingerprint)
+        ):
+            found.refused[day] = reason
+        elif seen.get(day) == fingerprint:
+            found.seen[day] = fingerprint
         elif change.seconds_ago < settling_seconds:
             found.settling.append(day)
         elif _dealt_with(instance, asset, chain, day, fingerprint):
@@ -101,6 +117,19 @@ def look(
         else:
             found.pending[day] = fingerprint
     return found
+
+
+def _days_in(storage: Storage, folder: str, start: date, found: Found) -> list[str]:
+    """Return the days that have a folder, and put the other entries among the unusable."""
+    today = datetime.now(UTC).date()
+    days = []
+    for entry in storage.entries(folder):
+        problem = _problem(entry, start, today)
+        if problem is None:
+            days.append(entry.name)
+        elif not is_hidden(entry.name) and not is_companion(entry.name):
+            found.unusable[printable(entry.name)] = problem
+    return days
 
 
 def busy_days(instance: dg.DagsterInstance, job: str) -> set[str]:
@@ -121,6 +150,36 @@ def model_is_live(instance: dg.DagsterInstance) -> bool:
     return instance.get_latest_materialization_event(dg.AssetKey("batch_deployment")) is not None
 
 
+def change_ids(instance: dg.DagsterInstance, asset: str, pending: Mapping[str, str]) -> dict[str, str]:
+    """Return what tells the change of each day from every other one: its files, and what it was made into before.
+
+    The fingerprint alone would not do: once a file that came later is withdrawn, the day has one that it had before.
+    """
+    made = {day: newest(instance, asset, day) for day in pending}
+    return {
+        day: f"{fingerprint} after {record.storage_id if (record := made[day]) else 'nothing'}"
+        for day, fingerprint in pending.items()
+    }
+
+
+def same_files(recorded: object, fingerprint: str) -> bool:
+    """Whether a recorded fingerprint, perhaps by an earlier version of this program, is that of these files."""
+    if recorded == fingerprint:
+        return True
+    return isinstance(recorded, str) and len(recorded) == _SHORT and fingerprint.startswith(recorded)
+
+
+def given_up(instance: dg.DagsterInstance, storage: Storage, asset: str, chain: Chain) -> set[str]:
+    """Return the days that a step was given up for, and whose table was not made of other files since."""
+    found = set()
+    for day in refusals.find(storage, asset):
+        record = newest(instance, asset, day)
+        fingerprint = str(figure(record, FINGERPRINT)) if record is not None else ""
+        if refusals.reason(instance, storage, asset, chain, day=day, fingerprint=fingerprint):
+            found.add(day)
+    return found
+
+
 def share(pending: Mapping[str, str]) -> dict[str, str]:
     """Return the oldest days, as many as one tick may ask for; the next ticks find the others."""
     return dict(sorted(pending.items())[:DAYS_A_REQUEST])
@@ -134,8 +193,8 @@ def requests(
     Parameters
     ----------
     days
-        Each day and what it is made for, the fingerprint of its files or the moment of the tick. The same stretch
-        for the same reason has the same run key, and so one run.
+        Each day and what it is made for, the change of its files or the moment of the tick. The same stretch for the
+        same reason has the same run key, and so one run.
     why
         Kept with the run.
     tags
@@ -187,20 +246,28 @@ def _days_of(tags: Mapping[str, str]) -> list[str]:
     return [tags[PARTITION]] if PARTITION in tags else []
 
 
-def _problem(name: str, is_folder: bool, start: date, today: date) -> str | None:  # noqa: FBT001 - one fact of two
-    try:
-        day = date.fromisoformat(name)
-    except ValueError:
+def _problem(entry: Entry, start: date, today: date) -> str | None:
+    day = _day(entry.name)
+    if day is None:
         return "not a day; expected a folder named YYYY-MM-DD"
-    if day.isoformat() != name:
-        return "not a day; expected a folder named YYYY-MM-DD"
-    if not is_folder:
+    if entry.is_link:
+        return "a link, and links are not followed; expected the folder itself"
+    if not entry.is_folder:
         return "a file; expected a folder with files in it"
     if day < start:
         return f"before the first day, {start} (CREDIT_DEFAULT_START)"
     if day > today:
         return f"after today, {today} (UTC)"
     return None
+
+
+def _day(name: str) -> date | None:
+    """Return the day that a folder is named after, if it is named as we name days."""
+    try:
+        day = date.fromisoformat(name)
+    except ValueError:
+        return None
+    return day if day.isoformat() == name else None
 
 
 def _some_of(days: list[str]) -> list[str]:
@@ -216,10 +283,10 @@ def _some_of(days: list[str]) -> list[str]:
 
 def _dealt_with(instance: dg.DagsterInstance, asset: str, chain: Chain, day: str, fingerprint: str) -> bool:
     """Whether a day was made from these very files, and all that follows from it was made after that."""
-    taken_in = newest(instance, asset, day)
-    made = taken_in.asset_materialization if taken_in is not None else None
-    value = made.metadata.get("landing_fingerprint") if made is not None else None
-    if value is None or value.value != fingerprint:
+    record = newest(instance, asset, day)
+    if record is None:
+        return not fingerprint  # a folder without data, of which nothing was ever made
+    if not same_files(figure(record, FINGERPRINT), fingerprint):
         return False
     places = {name: record.storage_id for name in _names(chain) if (record := newest(instance, name, day))}
     return all(places.get(last, -1) > places.get(source, -1) for last, sources in chain.items() for source in sources)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from credit_default.core.gates import Verdict
 from credit_default.core.ledger import Ledger
+from credit_default.core.printable import shortlist
 from credit_default.resources.ports import EndpointState, ModelVersion, Storage
 
 Result = Mapping[str, Any]
@@ -73,6 +74,7 @@ def curated(result: Result, uri: str, quarantine: str | None) -> Shown:
         **_rows(result["rows"], uri),
         "origins": _table(origins, {"origin": "string", "rows": "int"}),
         **_figures(result, ("target_rate", "missing_share", "labelled_days", "outcomes_without_row")),
+        **_unread(result),
         **_left_out(result.get("labelled_days_left_out")),
         **_refused(result, quarantine),
     }
@@ -130,6 +132,7 @@ def trained(manifest: Result, storage: Storage, key: str) -> Shown:
         **_figures(test, figures),
         "threshold": manifest["threshold"],
         "model_sha256": manifest["model_sha256"],
+        **({"manifest_sha256": manifest["manifest_sha256"]} if "manifest_sha256" in manifest else {}),
         "content_hash": manifest["content_hash"],
         "prepared_data_version": manifest["prepared_data_version"],
         "mlflow_run_id": manifest.get("mlflow_run_id") or "not tracked",
@@ -271,13 +274,29 @@ def promotions(ledger: Ledger) -> Shown:
 def accepted(result: Result, uri: str, quarantine: str | None) -> Shown:
     """Show how many rows came, how many were refused and by which rules."""
     files = [{"file": name, **about} for name, about in result["files"].items()]
+    columns = {"file": "string", "rows": "int", "rejected": "int", "sha256": "string"}
+    if any("same_as" in file for file in files):
+        columns["same_as"] = "string"
     return {
         **_rows(result["accepted"], uri),
         **_figures(result, ("rows", "accepted_share", "acceptance", "rows_without_client_id", "target_rate")),
-        "files": _table(files, {"file": "string", "rows": "int", "rejected": "int", "sha256": "string"}),
-        **({"extra_columns": ", ".join(result["extra_columns"])} if result.get("extra_columns") else {}),
+        "files": _table(files, columns),
+        **_unread(result),
+        **_names(result, "id_like_columns"),
+        **_names(result, "extra_columns"),
         **_refused(result, quarantine),
     }
+
+
+def _names(result: Result, of: str) -> Shown:
+    """Show the names that a result holds, and how many more there were."""
+    names = result.get(of) or []
+    return {of: shortlist(names, max(len(names), result.get(f"{of}_count", 0)))} if names else {}
+
+
+def _unread(result: Result) -> Shown:
+    """Show the files that lie there and were not read, and why."""
+    return {"files_not_read": result["not_read"]} if result.get("not_read") else {}
 
 
 def collected(counts: Mapping[str, int], landed: int, uri: str, outcome: str) -> Shown:
@@ -323,6 +342,7 @@ def performed(result: Result, uri: str) -> Shown:
     return {
         "dagster/uri": uri,
         **_figures(result["metrics"], ("roc_auc", "gini", "ks", "bad_rate", "brier", "mean_pd")),
-        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "model_version")),
+        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "joined_share", "model_version")),
+        **_figures(result, ("warning",)),
         "bands": _table(result["bands"], columns),
     }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +11,15 @@ from pydantic import Field
 
 from credit_default.code_version import code_version
 from credit_default.core.gates import Verdict
+from credit_default.core.model_folder import MANIFEST_FILE, MANIFEST_TAG, MODEL_ID_LENGTH, Expectation, read_manifest
+from credit_default.core.stored_json import read_object
 from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
 from credit_default.defs.history import figure, newest
 from credit_default.defs.judging import Judged, judge
 from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, materialised
+from credit_default.resources.model_versions import SHA256, expectation_of
 from credit_default.resources.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Stored
 
 TRAINED_POINTER = "models/newest.json"
@@ -103,20 +107,22 @@ def registered_model(
     endpoint: BatchEndpoint,
 ) -> Events:
     """Judge the newest trained model, and register it."""
-    model_id = json.loads(storage.read(TRAINED_POINTER))["model_id"]
+    remedy = "run the job train_model, which writes it anew"
+    model_id = read_object(storage.read(TRAINED_POINTER), TRAINED_POINTER, remedy, model_id=str)["model_id"]
     key = f"models/{model_id}"
-    content = storage.read(f"{key}/manifest.json")
-    manifest = json.loads(content)
-    known = next((one for one in registry.versions() if one.sha256 == manifest["model_sha256"]), None)
+    content = storage.read(f"{key}/{MANIFEST_FILE}")
+    known = next((one for one in registry.versions() if one.key == key), None)
+    expectation = expectation_of(known) if known is not None else _trained(context.instance, model_id, content)
+    manifest = read_manifest(content, expectation, f"{key}/{MANIFEST_FILE}")
     if known is not None and storage.exists(f"verdicts/{known.version}.json"):
         # A file is judged once: the champion may be another one by now, or this very model.
         version, judged = known, Judged.read(storage.read(f"verdicts/{known.version}.json"))
     else:
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
-        judged = judge(context, compute, storage, key=key, champion=champion)
+        judged = judge(context, compute, key=key, manifest=manifest, expectation=expectation, champion=champion)
         trained_at = _trained_at(context.instance, manifest["model_sha256"])
-        tags = {**_tags(content, judged.verdict), metadata.TRAINED_AT: trained_at}
+        tags = {**_tags(manifest, content, judged.verdict), metadata.TRAINED_AT: trained_at}
         version = registry.register(key, sha256=manifest["model_sha256"], tags=tags)
         storage.write(f"verdicts/{version.version}.json", judged.stored())
     if judged.verdict.decision == "promote":
@@ -131,11 +137,21 @@ def registered_model(
     )
 
 
-def _tags(content: bytes, verdict: Verdict) -> dict[str, str]:
-    manifest = json.loads(content)
+def _trained(instance: dg.DagsterInstance, model_id: str, content: bytes) -> Expectation:
+    """Return what a folder is held to that is not registered yet: what the training recorded, if it was one of ours."""
+    record, found = newest(instance, "trained_model"), hashlib.sha256(content).hexdigest()
+    sha256 = figure(record, SHA256) if record is not None else None
+    if record is not None and isinstance(sha256, str) and sha256[:MODEL_ID_LENGTH] == model_id:
+        return Expectation(sha256, figure(record, MANIFEST_TAG) or found)
+    # Another Dagster instance has trained it: the manifest is all that there is.
+    told = read_object(content, f"models/{model_id}/{MANIFEST_FILE}", "train again", model_sha256=str)
+    return Expectation(told[SHA256], found)
+
+
+def _tags(manifest: Mapping[str, Any], content: bytes, verdict: Verdict) -> dict[str, str]:
     test = manifest["metrics"]["test"]
     return {
-        "manifest_sha256": hashlib.sha256(content).hexdigest(),
+        MANIFEST_TAG: hashlib.sha256(content).hexdigest(),
         "model_id": manifest["model_id"],
         "content_hash": manifest["content_hash"],
         "prepared_data_version": manifest["prepared_data_version"],

@@ -1,17 +1,19 @@
 """What became of the clients: outcomes as they arrive, and how well the predictions did."""
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from credit_default.core.telemetry import measurements
-from credit_default.defs import columns, metadata
-from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
+from credit_default.core.telemetry import joining_record, measurements
+from credit_default.defs import columns, metadata, withdrawal
+from credit_default.defs.daily import Days, materialised_day, recorded_day, take_in, versions_of
 from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
-from credit_default.resources.ports import Compute, Storage, Telemetry
+from credit_default.resources.ports import Compute, Message, Storage, Telemetry
+from credit_default.settings import MODEL_NAME
 
 LANDING = "landing/outcomes"
 #: What landed outcomes become, and of what.
@@ -50,25 +52,41 @@ CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
 )
 def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Storage, telemetry: Telemetry) -> Events:
     """Take in outcomes and measure, each day on its own."""
-    days = Days(context)
+    days = Days(context, storage, "outcomes", CHAIN)
     if days.wanted("outcomes"):
         yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING, telemetry=telemetry)
     if days.wanted("model_performance"):
-        inputs = {"predictions": "predictions", "outcomes": "outcomes"}
-        versions = [
-            *versions_of(context, "batch_predictions", days.going_on),
-            *versions_of(context, "outcomes", days.going_on),
-        ]
-        messages = compute.run(context, "performance", inputs=inputs, days=days.going_on, versions=versions)
-        for day, stored in days.stored("model_performance", messages):
-            key = f"performance/{day}/performance.json"
-            storage.publish(stored.files["performance"], key)
-            result = json.loads(storage.read(key))
-            about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
-            figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
-            telemetry.emit(measurements(figures, about))
-            yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
+        yield from _judge(context, days, compute, storage, telemetry)
     days.finish()
+
+
+def _judge(
+    context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
+) -> Events:
+    emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.going_on)
+    for day, missing in emptied.items():
+        about = withdrawal.withdraw_results(
+            storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
+        )
+        yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
+    inputs = {"predictions": "predictions", "outcomes": "outcomes"}
+
+    def attempt(some: Sequence[str]) -> Iterator[Message]:
+        versions = [*versions_of(context, "batch_predictions", some), *versions_of(context, "outcomes", some)]
+        return compute.run(context, "performance", inputs=inputs, days=some, versions=versions)
+
+    rest = [day for day in days.going_on if day not in emptied]
+    for day, stored in days.stored("model_performance", rest, attempt):
+        key = f"performance/{day}/performance.json"
+        storage.publish(stored.files["performance"], key)
+        result = json.loads(storage.read(key))
+        about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
+        figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
+        figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
+        root = context.run.root_run_id or context.run.run_id
+        record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
+        telemetry.emit([record, *measurements(figures, about)])
+        yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
 
 
 def _latest_day_check(asset: str) -> dg.AssetChecksDefinition:
@@ -84,10 +102,16 @@ def _latest_day_check(asset: str) -> dg.AssetChecksDefinition:
     def yesterday_is_there(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
         made = context.instance.get_materialized_partitions(dg.AssetKey(asset))
+        emptied = withdrawal.is_emptied(context.instance, asset, yesterday)
         return dg.AssetCheckResult(
-            passed=yesterday in made,
+            passed=yesterday in made and not emptied,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"expected": yesterday, "newest": max(made, default="none"), "days": len(made)},
+            metadata={
+                "expected": yesterday,
+                "newest": max(made, default="none"),
+                "days": len(made),
+                **({withdrawal.EMPTIED: yesterday} if emptied else {}),
+            },
         )
 
     return yesterday_is_there

@@ -52,7 +52,7 @@ _SHORTEST = timedelta(seconds=1)
 )
 def export_days(context: dg.AssetExecutionContext, storage: Storage, telemetry: Telemetry) -> Events:
     """Export each day on its own."""
-    days = Days(context)
+    days = Days(context, storage, ASSET)
     # Only if there is anything to open, and then once.
     keys = cache(lambda: collection_key.private_keys(settings.read()))
     for day in days.going_on:

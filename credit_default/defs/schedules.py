@@ -8,7 +8,7 @@ import dagster as dg
 from credit_default import collection_key, settings
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import check_days, export_online_inputs, judge_predictions, retrain, score_batch
-from credit_default.defs.landing import busy_days, look, model_is_live, requests, share
+from credit_default.defs.landing import Found, busy_days, given_up, look, model_is_live, requests, share, warn_of
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
 
@@ -37,11 +37,13 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
         seen={},
         busy=busy,
     )
+    warn_of(found, scoring.LANDING, context.log)
     taken_in = context.instance.get_materialized_partitions(dg.AssetKey("inference_data"))
     scored = context.instance.get_materialized_partitions(dg.AssetKey("batch_predictions"))
     unscored = taken_in - scored - busy - set(found.pending)
+    unscored -= given_up(context.instance, storage, "inference_data", scoring.CHAIN)
     if not found.pending and not unscored:
-        yield dg.SkipReason("Every landing day is scored or being scored.")
+        yield _nothing_to_do("Every landing day is scored or being scored.", found)
     yield from requests(_now(context, share(found.pending)), why="daily schedule", tags=DAILY_TABLES)
     # Their files may be gone by now; the table that was made of them is not.
     rest = ("batch_predictions", "drift_metrics")
@@ -66,10 +68,11 @@ def daily_judging(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
         seen={},
         busy=busy_days(context.instance, judge_predictions.name),
     )
+    warn_of(found, monitoring.LANDING, context.log)
     scored = context.instance.get_materialized_partitions(dg.AssetKey("batch_predictions"))
     pending = share({day: fingerprint for day, fingerprint in found.pending.items() if day in scored})
     if not pending:
-        yield dg.SkipReason("Every scored day is judged by the outcomes that have landed.")
+        yield _nothing_to_do("Every scored day is judged by the outcomes that have landed.", found)
     yield from requests(_now(context, pending), why="daily schedule", tags=DAILY_TABLES)
 
 
@@ -79,11 +82,12 @@ def daily_judging(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="The scenario's weekly drift run: measures the days that have predictions and no drift yet.",
 )
-def weekly_drift(context: dg.ScheduleEvaluationContext) -> Ticks:
+def weekly_drift(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ticks:
     """Ask for the drift of days that lack it."""
     scored = context.instance.get_materialized_partitions(dg.AssetKey("batch_predictions"))
     measured = context.instance.get_materialized_partitions(dg.AssetKey("drift_metrics"))
     missing = scored - measured - busy_days(context.instance, score_batch.name)
+    missing -= given_up(context.instance, storage, "inference_data", scoring.CHAIN) if missing else set()
     if not missing:
         yield dg.SkipReason("Every scored day has its drift.")
     yield from requests(_now(context, missing), why="weekly drift schedule", tags=DAILY_TABLES, only=["drift_metrics"])
@@ -109,6 +113,11 @@ def weekly_online_export(context: dg.ScheduleEvaluationContext) -> Ticks:
     if not complete:
         yield dg.SkipReason(f"No day since {found.start} is complete.")
     yield from requests(_now(context, complete), why="weekly online export", tags=DAILY_TABLES)
+
+
+def _nothing_to_do(words: str, found: Found) -> dg.SkipReason:
+    """Say why nothing is asked for, and what is left alone."""
+    return dg.SkipReason(" ".join([words, *(f"{problem}." for problem in found.problems())]))
 
 
 def _now(context: dg.ScheduleEvaluationContext, days: Iterable[str]) -> dict[str, str]:

@@ -5,16 +5,21 @@ predictions and drift; as three operations, Dagster would skip all that follows 
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
+from credit_default.core.model_folder import Expectation, as_text
 from credit_default.core.telemetry import drift_measurements, drift_records, measurements
-from credit_default.defs import columns, metadata
-from credit_default.defs.daily import Days, materialised_day, take_in, versions_of
+from credit_default.defs import columns, metadata, withdrawal
+from credit_default.defs.daily import Days, materialised_day, recorded_day, take_in, versions_of
+from credit_default.defs.history import figure, newest
 from credit_default.defs.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.recording import Events
-from credit_default.resources.ports import BatchEndpoint, Compute, Storage, Telemetry
+from credit_default.errors import HashMismatch
+from credit_default.resources.model_versions import SHA256, expectation_of
+from credit_default.resources.ports import BatchEndpoint, Compute, Message, ModelRegistry, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
 
 LANDING = "landing/inference/batch"
@@ -69,13 +74,15 @@ CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_pred
 )
 def score_days(
     context: dg.AssetExecutionContext,
+    *,
     compute: Compute,
     storage: Storage,
+    registry: ModelRegistry,
     endpoint: BatchEndpoint,
     telemetry: Telemetry,
 ) -> Events:
     """Take the selected assets through the run's days, each day on its own."""
-    days = Days(context)
+    days = Days(context, storage, "inference_data", CHAIN)
     if days.wanted("inference_data"):
         yield from take_in(
             context,
@@ -90,16 +97,23 @@ def score_days(
     if days.wanted("batch_predictions"):
         yield from _predict(context, days, endpoint, storage, telemetry)
     if days.wanted("drift_metrics"):
-        yield from _measure(context, days, compute, storage, telemetry)
+        yield from _measure(context, days, compute=compute, storage=storage, registry=registry, telemetry=telemetry)
     days.finish()
 
 
 def _predict(
     context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage, telemetry: Telemetry
 ) -> Events:
-    versions = versions_of(context, "inference_data", days.going_on)
-    messages = endpoint.invoke(context, days.going_on, versions=versions)
-    for day, stored in days.stored("batch_predictions", messages):
+    emptied = withdrawal.days_without(context.instance, ["inference_data"], days.going_on)
+    for day in emptied:
+        about = withdrawal.withdraw_predictions(storage, day)
+        yield recorded_day("batch_predictions", day, withdrawal.NOTHING, about)
+
+    def attempt(some: Sequence[str]) -> Iterator[Message]:
+        return endpoint.invoke(context, some, versions=versions_of(context, "inference_data", some))
+
+    rest = [day for day in days.going_on if day not in emptied]
+    for day, stored in days.stored("batch_predictions", rest, attempt):
         key = f"predictions/{day}/predictions.parquet"
         storage.preserve(key, into=f"superseded_predictions/{day}")
         storage.publish(stored.files["predictions"], key)
@@ -111,12 +125,32 @@ def _predict(
 
 
 def _measure(
-    context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
+    context: dg.AssetExecutionContext,
+    days: Days,
+    *,
+    compute: Compute,
+    storage: Storage,
+    registry: ModelRegistry,
+    telemetry: Telemetry,
 ) -> Events:
+    emptied = withdrawal.days_without(context.instance, ["batch_predictions"], days.going_on)
+    for day in emptied:
+        results = (f"drift/{day}/report.html", f"drift/{day}/drift.json")
+        about = withdrawal.withdraw_results(storage, results, "predictions")
+        # Named as a calm day of the model that had scored it, so that a drift which was withdrawn starts no retraining.
+        before = newest(context.instance, "drift_metrics", day)
+        version = figure(before, "model_version") if before is not None else None
+        calm = {"violation": False, "violating_features": "none", **({"model_version": version} if version else {})}
+        yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
-    versions = versions_of(context, "batch_predictions", days.going_on)
-    messages = compute.run(context, "drift", inputs=inputs, days=days.going_on, versions=versions)
-    for day, stored in days.stored("drift_metrics", messages):
+
+    def attempt(some: Sequence[str]) -> Iterator[Message]:
+        versions = versions_of(context, "batch_predictions", some)
+        options = {"registered": as_text(_registered(context, some, registry))}
+        return compute.run(context, "drift", inputs=inputs, options=options, days=some, versions=versions)
+
+    rest = [day for day in days.going_on if day not in emptied]
+    for day, stored in days.stored("drift_metrics", rest, attempt):
         report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
         storage.publish(stored.files["report"], report)
         storage.publish(stored.files["drift"], drift)
@@ -127,6 +161,23 @@ def _measure(
         run_id = context.run.run_id
         telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
         yield materialised_day("drift_metrics", stored, metadata.drifted(result, storage.uri(report)))
+
+
+def _registered(
+    context: dg.AssetExecutionContext, days: Sequence[str], registry: ModelRegistry
+) -> dict[str, Expectation]:
+    """Return what the registry says about the models that scored days, by the sha256 of their files."""
+    records = [newest(context.instance, "batch_predictions", day) for day in days]
+    named = {figure(record, SHA256) if record is not None else None for record in records}
+    found: dict[str, Expectation] = {}
+    for version in registry.versions():
+        # Of a day that another instance has scored, nobody here knows by which model.
+        if version.sha256 in named or None in named:
+            try:
+                found[version.sha256] = expectation_of(version, context.log.warning)
+            except HashMismatch as error:  # the days that it scored are refused, and no others
+                context.log.error(str(error))  # noqa: TRY400 - its words say all there is to say
+    return found
 
 
 ASSETS: list[Any] = [score_days]

@@ -1,6 +1,5 @@
 """What happens when something arrives."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +8,21 @@ import dagster as dg
 from credit_default import settings
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import judge_predictions, score_batch
-from credit_default.defs.landing import Chain, Found, busy_days, look, model_is_live, requests, share, told
+from credit_default.defs.landing import (
+    Chain,
+    Found,
+    busy_days,
+    change_ids,
+    look,
+    model_is_live,
+    requests,
+    share,
+    told,
+    warn_of,
+)
+from credit_default.defs.landing_cursor import LandingCursor
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
-
-
-def _cursor(text: str | None) -> dict[str, str]:
-    """Read the fingerprints of days that were asked for; a cursor that cannot be read costs look-ups only."""
-    try:
-        kept = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return {str(day): str(fingerprint) for day, fingerprint in kept.items()} if isinstance(kept, dict) else {}
 
 
 def _told(found: Found) -> str:
@@ -28,8 +30,7 @@ def _told(found: Found) -> str:
     parts = ["Nothing new has landed."]
     if found.settling:
         parts = [f"Still being written to: {told(found.settling)}."]
-    parts += [f"{name}: {problem}." for name, problem in sorted(found.unusable.items())]
-    return " ".join(parts)
+    return " ".join([*parts, *(f"{problem}." for problem in found.problems())])
 
 
 def _landing_sensor(
@@ -51,7 +52,7 @@ def _landing_sensor(
         description=description,
     )
     def sensor(context: dg.SensorEvaluationContext, storage: Storage) -> dg.SensorResult:
-        seen = _cursor(context.cursor)
+        cursor = LandingCursor.read(context.cursor).caught_up(context.instance, asset)
         found = look(
             context.instance,
             storage,
@@ -59,18 +60,17 @@ def _landing_sensor(
             asset=asset,
             chain=chain,
             start=settings.read().start,
-            seen=seen,
+            seen=dict(cursor.days),
             busy=busy_days(context.instance, job.name),
         )
-        for entry, problem in sorted(found.unusable.items()):
-            context.log.warning(f"{folder}/{entry} is left alone: {problem}.")
+        warn_of(found, folder, context.log)
         pending = share({day: found.pending[day] for day in ready(context.instance, set(found.pending))})
-        cursor = json.dumps({**seen, **found.seen, **pending}, sort_keys=True)
+        written = cursor.with_days(found.seen, pending).written()
         if not pending:
             reason = f"{waiting}: {told(found.pending)}." if found.pending else _told(found)
-            return dg.SensorResult(skip_reason=reason, cursor=cursor)
-        asked = requests(pending, why=name, tags=DAILY_TABLES)
-        return dg.SensorResult(run_requests=asked, cursor=cursor)
+            return dg.SensorResult(skip_reason=reason, cursor=written)
+        asked = requests(change_ids(context.instance, asset, pending), why=name, tags=DAILY_TABLES)
+        return dg.SensorResult(run_requests=asked, cursor=written)
 
     return sensor
 

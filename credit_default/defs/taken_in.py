@@ -39,6 +39,11 @@ def of(storage: Storage, asset: str, day: str) -> TakenIn | None:
         return None
 
 
+def forget(storage: Storage, asset: str, day: str) -> None:
+    """Forget a day whose table was withdrawn."""
+    storage.remove(_key(asset, day))
+
+
 def _key(asset: str, day: str) -> str:
     # Not beside the table: jobs get that folder as their input.
     return f"taken_in/{asset}/{day}.json"

@@ -14,6 +14,10 @@ from dagster_pipes import PipesContextData, PipesParams
 from credit_default.code_version import code_version
 from credit_default.resources.ports import Message, Refused, Stored
 
+MEMORY_HINT = "the system kills so when memory runs out"
+#: How libraries tell that the system killed a process that the step had started.
+_KILLED_CHILD = ("SIGKILL", "TerminatedWorkerError", "BrokenProcessPool")
+
 
 def job_name(
     context: dg.AssetExecutionContext,
@@ -144,4 +148,5 @@ def open_session(context: dg.AssetExecutionContext, messages: StepMessages) -> I
 
 def _told(exception: Mapping[str, Any]) -> str:
     """Tell an exception in the words of whoever raised it, without the module's path in front."""
-    return str(exception["message"]).strip().removeprefix("credit_default.errors.")
+    message = str(exception["message"]).strip().removeprefix("credit_default.errors.")
+    return f"{message}\n({MEMORY_HINT})" if any(word in message for word in _KILLED_CHILD) else message

@@ -54,19 +54,31 @@ Message = Stored | Refused
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder directly below a key."""
+    """A file, folder or link directly below a key. A link is neither of the others, wherever it leads."""
 
     name: str
     is_folder: bool
     size: int
+    is_link: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the files of a folder are now: a hash that changes when they do, and how long ago the last one changed."""
+    """What a folder holds now.
+
+    Attributes
+    ----------
+    fingerprint
+        Changes when the files do; empty when the folder holds no data.
+    seconds_ago
+        How long ago the last file, or the folder itself, changed.
+    problem
+        Why the folder cannot be used, if it cannot; the rest says nothing then.
+    """
 
     fingerprint: str
     seconds_ago: float
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +179,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def entries(self, key: str) -> list[Entry]:
-        """List what lies directly below a folder, by name; nothing when the folder is not there."""
+        """List what lies directly below a folder, by name; nothing when the folder is not there.
+
+        Links are listed and not followed. Raises :class:`~credit_default.errors.StorageError` when it cannot be read.
+        """
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -196,14 +211,18 @@ class Storage(dg.ConfigurableResource[Any], ABC):
     def fingerprint(self, key: str) -> str:
         """Return a hash that changes when a folder's files do; empty when there is none.
 
-        Reads no content, and leaves out hidden files: names that begin with a dot or an underscore.
+        Opens no file, follows no link in the folder, and leaves out what is no data: hidden files (names that begin
+        with a dot or an underscore) and companions, such as ``desktop.ini``. An earlier version of this program may
+        have recorded the first 16 characters alone. Raises :class:`~credit_default.errors.StorageError` when the
+        folder cannot be read.
         """
 
     @abstractmethod
     def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:
         """Return what many sub-folders of a folder hold now, asking as little as possible.
 
-        Those without files are left out. The fingerprint is that of :meth:`fingerprint`.
+        Those that are not there are left out. The fingerprint is that of :meth:`fingerprint`. A sub-folder that cannot
+        be read, or is a link, is a problem of its own and none of the others.
         """
 
     @abstractmethod

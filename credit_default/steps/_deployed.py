@@ -7,14 +7,13 @@ from pathlib import Path
 
 from credit_default.core import model_directory
 from credit_default.core.model_directory import LoadedModel
+from credit_default.core.model_folder import MANIFEST_FILE, Expectation
 from credit_default.errors import NotThere, SettingsError
 
-#: Which version this is, and what the registry says about its file.
-MODEL_NAME, MODEL_VERSION, MODEL_SHA256 = (
-    "CREDIT_DEFAULT_MODEL_NAME",
-    "CREDIT_DEFAULT_MODEL_VERSION",
-    "CREDIT_DEFAULT_MODEL_SHA256",
-)
+#: Which version this is.
+MODEL_NAME, MODEL_VERSION = "CREDIT_DEFAULT_MODEL_NAME", "CREDIT_DEFAULT_MODEL_VERSION"
+#: What the registry says about its file and about its manifest.
+MODEL_SHA256, MANIFEST_SHA256 = "CREDIT_DEFAULT_MODEL_SHA256", "CREDIT_DEFAULT_MANIFEST_SHA256"
 #: Where Azure ML puts the registered model.
 MODEL_DIR = "AZUREML_MODEL_DIR"
 
@@ -43,8 +42,20 @@ def registered_model() -> LoadedModel:
     ModelError
         The model is another one, or not to be trusted.
     """
+    expectation = Expectation.of(given(MODEL_SHA256), given(MANIFEST_SHA256))
+    return model_directory.load(_model_folder(), expectation)
+
+
+def _model_folder() -> Path:
+    """Return the folder of the model, wherever Azure ML put it.
+
+    Raises
+    ------
+    NotThere
+        Azure ML put no model of ours there.
+    """
     root = Path(given(MODEL_DIR))
-    manifests = sorted(root.rglob(model_directory.MANIFEST_FILE))
+    manifests = sorted(root.rglob(MANIFEST_FILE))
     if not manifests:
-        raise NotThere(f"{root} holds no {model_directory.MANIFEST_FILE}; deploy a model that the train step wrote")
-    return model_directory.load(manifests[0].parent, expected_sha256=given(MODEL_SHA256))
+        raise NotThere(f"{root} holds no {MANIFEST_FILE}; deploy a model that the train step wrote")
+    return manifests[0].parent

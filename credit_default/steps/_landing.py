@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from credit_default.core import acceptance, tables
 from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
-from credit_default.core.files import landing_files, sha256_of
+from credit_default.core.landing_folder import list_landed
+from credit_default.core.printable import printable, shortlist
+from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import NotThere
 from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import Reporter
@@ -61,14 +63,25 @@ def take_in(
         result = {**accepted.counts, **verdict, **figures(accepted.table)}
         say = {"ok": report.info, "warning": report.warning, "error": report.error}[result["acceptance"]]
         say(f"{day}: {_summary(result)}")
+        if result["id_like_columns"]:
+            report.warning(f"{day}: {_without_ids(result)}")
         report.stored(partition=day, data_version=data_version, files=files, result=result)
 
     each_day(report, given.days, store)
 
 
+def unread(files: Mapping[str, Mapping[str, Any]], companions: Mapping[str, str]) -> str:
+    """Name the files of a landing folder that were not read, each with the reason; empty when all were."""
+    same = {name: f"has the same bytes as {about['same_as']}" for name, about in files.items() if "same_as" in about}
+    reasons = {**same, **companions}
+    return shortlist((f"{name} ({reason})" for name, reason in sorted(reasons.items())), len(reasons))
+
+
 def _summary(result: Mapping[str, Any]) -> str:
-    files = len(result["files"])
-    counts = f"{result['accepted']} of {result['rows']} rows accepted, from {files} file{'s' if files > 1 else ''}"
+    read = sum("same_as" not in about for about in result["files"].values())
+    counts = f"{result['accepted']} of {result['rows']} rows accepted, from {read} file{'s'[: read != 1]}"
+    if result["not_read"]:
+        counts += f"; not read: {result['not_read']}"
     if result["acceptance"] == "ok":
         return counts
     rule, rows = next(iter(result["by_reason"].items()))
@@ -79,13 +92,25 @@ def _summary(result: Mapping[str, Any]) -> str:
     )
 
 
+def _without_ids(result: Mapping[str, Any]) -> str:
+    names = result["id_like_columns"]
+    shown = ", ".join(names)
+    return (
+        f"no id column in some files, and {shown} {'looks' if len(names) == 1 else 'look'} like one; expected "
+        f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {result['rows_without_client_id']} of {result['accepted']} "
+        "accepted rows have ids made of day, file and row, which no outcome has. Name the column as expected and land "
+        "the file again."
+    )
+
+
 def _accept_day(landing: Path, day: str, dataset: Dataset) -> Accepted:
-    folder = landing / day
-    paths = landing_files(folder)
-    if not paths:
+    landed = list_landed(landing, day)
+    if not landed.files:
+        folder = landing / day
         state = "is empty" if folder.is_dir() else "is not there"
-        raise NotThere(f"nothing landed: {folder} {state}; put CSV or Parquet files into it")
-    accepted = accept(paths, dataset=dataset)
-    # By which a file that is edited later is found, even where the row in question stayed the same.
-    files = {path.name: {**accepted.counts["files"][path.name], "sha256": sha256_of(path)} for path in paths}
-    return replace(accepted, counts={**accepted.counts, "files": files})
+        if landed.companions:
+            state = f"holds no data yet, only {unread({}, landed.companions)}"
+        raise NotThere(f"nothing landed: {printable(str(folder))} {state}; put CSV or Parquet files into it")
+    accepted = accept(landed.files, dataset=dataset, day=day, root=landing)
+    not_read = unread(accepted.counts["files"], landed.companions)
+    return replace(accepted, counts={**accepted.counts, "not_read": not_read})

@@ -26,6 +26,7 @@ from credit_default.core.contract import accept, write_rejected
 from credit_default.core.defects import as_unexpected
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.predictions import Origin, write_scores
+from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
 from credit_default.core.scoring import scores
 from credit_default.errors import CreditDefaultError
@@ -76,7 +77,7 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
     # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
-    target = output / f"{file.stem}-{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    target = output / f"{file.stem}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
     failure = target.with_name(target.name + FAILURE_SUFFIX)
     failure.unlink(missing_ok=True)
     try:
@@ -101,12 +102,13 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
     except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
         error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
         output.mkdir(parents=True, exist_ok=True)
-        told = {"file": file.name, "error": str(error), "error_type": type(error).__name__}
+        told = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
         failure.write_text(json.dumps(told), "utf-8")
         # Without what it was caused by, whose text Azure ML would log.
         raise error from None
-    sys.stdout.write(f"{file.name}: {rows:,} rows scored, {rejected:,} rejected\n")
-    return f"{file.name}: {rows} rows scored, {rejected} rejected"
+    name = printable(file.name)
+    sys.stdout.write(f"{name}: {rows:,} rows scored, {rejected:,} rejected\n")
+    return f"{name}: {rows} rows scored, {rejected} rejected"
 
 
 def _is_accepted(file: Path) -> bool:

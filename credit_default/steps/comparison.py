@@ -2,8 +2,10 @@ r"""Compare a challenger with the champion on labelled rows that neither was tra
 
 ::
 
-    python -m credit_default.steps.comparison --challenger LAKE/models/ID --challenger-sha256 SHA \
-        --champion LAKE/models/ID --champion-sha256 SHA --prepared LAKE/prepared --output DIR
+    python -m credit_default.steps.comparison \
+        --challenger LAKE/models/ID --challenger-sha256 SHA --challenger-manifest-sha256 SHA \
+        --champion LAKE/models/ID --champion-sha256 SHA --champion-manifest-sha256 SHA \
+        --prepared LAKE/prepared --output DIR
 
 Measures only: what the figures come to is decided by whoever asked (`credit_default.core.decisions`).
 """
@@ -22,6 +24,7 @@ from credit_default.core.judged_rows import ROWS, judged_rows
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.schema import AS_OF, PROTECTED, TARGET
 from credit_default.errors import NotThere
+from credit_default.steps import _models
 from credit_default.steps.reporting import reporting
 
 #: In each of their segments, the challenger must not rank clearly worse.
@@ -34,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = _arguments(arguments)
     with reporting() as report:
-        challenger = model_directory.load(options.challenger, expected_sha256=options.challenger_sha256)
-        champion = model_directory.load(options.champion, expected_sha256=options.champion_sha256)
+        challenger = model_directory.load(options.challenger, _models.expectation(options, "challenger"))
+        champion = model_directory.load(options.champion, _models.expectation(options, "champion"))
         prepared = _trained_on(options.prepared, challenger)
         if prepared is None:
             version = challenger.manifest["prepared_data_version"]
@@ -77,8 +80,7 @@ def _age_band(decade: int) -> str:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare a challenger with the champion.")
     for model in ("challenger", "champion"):
-        parser.add_argument(f"--{model}", type=Path, required=True, help=f"model directory of the {model}")
-        parser.add_argument(f"--{model}-sha256", required=True, help="what the registry says about its model file")
+        _models.add_model(parser, model)
     parser.add_argument("--prepared", type=Path, required=True, help="folder with every version of the prepared data")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"how many rows, the newest (default: {ROWS})")
     parser.add_argument("--output", type=Path, required=True, help="nothing is written; every step has it")

@@ -21,12 +21,12 @@ import pyarrow as pa
 from credit_default.core import tables
 from credit_default.core.contract import write_rejected
 from credit_default.core.curated import curate
-from credit_default.core.files import landing_files
+from credit_default.core.landing_folder import list_landed
 from credit_default.core.quality import curated_checks
 from credit_default.core.schema import CLIENT_ID, TARGET
 from credit_default.errors import CreditDefaultError
 from credit_default.steps._daily import attempt
-from credit_default.steps._landing import REJECTED
+from credit_default.steps._landing import REJECTED, unread
 from credit_default.steps.reporting import Check, reporting
 
 TABLE = "curated_data.parquet"
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         labelled, left_out = _labelled_days(given.inference_data, given.outcomes)
         for day, error in left_out.items():
             report.warning(f"{day} is left out of the training data: {error}")
-        table, rejected, counts = curate(landing_files(given.landing), labelled)
+        landed = list_landed(given.landing)
+        table, rejected, counts = curate(landed.files, labelled)
+        counts["not_read"] = unread(counts["files"], landed.companions)
         result = {**counts, "labelled_days_left_out": {day: str(error) for day, error in left_out.items()}}
         data_version = tables.content_hash(table)
         tables.write(table, given.output / TABLE, data_version=data_version)
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             files["quarantine"] = REJECTED
             write_rejected(rejected, given.output / REJECTED)
         origins = ", ".join(f"{rows} {origin.replace('_', ' ')}" for origin, rows in counts["origins"].items() if rows)
-        report.info(f"{counts['rows']} rows: {origins}")
+        not_read = f"; not read: {counts['not_read']}" if counts["not_read"] else ""
+        report.info(f"{counts['rows']} rows: {origins}{not_read}")
         checks = [
             Check(check.name, check.passed, check.description, check.severity, check.metadata)
             for check in curated_checks(table)

@@ -2,8 +2,8 @@ r"""Step: drift of days against the reference of the model that scored each of t
 
 ::
 
-    python -m credit_default.steps.drift --models LAKE/models --predictions LAKE/predictions \
-        --inference-data LAKE/inference_data --days 2026-01-01,2026-01-02 --output DIR
+    python -m credit_default.steps.drift --models LAKE/models --registered SHA256:MANIFEST_SHA256 \
+        --predictions LAKE/predictions --inference-data LAKE/inference_data --days 2026-01-01,2026-01-02 --output DIR
 
 Writes ``<day>/drift.json`` and ``<day>/report.html``.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import model_folder, tables
 from credit_default.core.drift import SCORE, Drift, measure, without_rows
 from credit_default.core.references import References
 from credit_default.core.schema import CLIENT_ID
@@ -35,9 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         predictions="daily predictions",
         inference_data="daily inference_data",
     )
+    parser.add_argument(
+        "--registered",
+        type=model_folder.read_text,
+        required=True,
+        help="what the registry says of each model: the sha256 of its file and of its manifest, SHA256:SHA256,...",
+    )
     given = parser.parse_args(arguments)
     with reporting() as report:
-        references = References(given.models)
+        references = References(given.models, given.registered)
 
         def store(day: str) -> None:
             drift, identity = _measured(day, given.predictions, given.inference_data, references)

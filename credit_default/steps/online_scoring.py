@@ -2,7 +2,8 @@
 
 A request is a JSON array of clients, or ``{"data": [...]}``; its answer has a prediction for each, in the same order.
 What it held is sealed with a public key and told to telemetry (`credit_default.core.collected_inputs`): the process
-that scores cannot read it again, and no value of a client is written anywhere in clear.
+that scores cannot read it again, and no value of a client is written anywhere in clear. A request for
+exactly the golden rows of the model is its smoke test, and is not collected; no caller can mark another one as such.
 
 Source: https://learn.microsoft.com/azure/machine-learning/how-to-deploy-online-endpoints
 """
@@ -13,7 +14,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -21,10 +22,10 @@ from typing import Any, NamedTuple
 import flask
 import pyarrow as pa
 
-from credit_default.core import collected_inputs, json_rows, online_requests
+from credit_default.core import collected_inputs, golden_rows, json_rows, online_requests
 from credit_default.core.collected_inputs import Request
 from credit_default.core.model_directory import LoadedModel
-from credit_default.core.online_requests import Asked, Refusal
+from credit_default.core.online_requests import Refusal
 from credit_default.core.sealing import PublicKey
 from credit_default.errors import SettingsError
 from credit_default.resources.collector import Collector
@@ -48,6 +49,7 @@ class _Deployment(NamedTuple):
     key: PublicKey
     collector: Collector
     model: LoadedModel
+    golden: pa.Table
 
 
 _deployment: _Deployment | None = None
@@ -71,12 +73,14 @@ def init() -> None:
             f"{_CLEAR_LOGGING} is true, with which the server logs clients in clear to Application Insights; set "
             "`app_insights_enabled: false` in the deployment: collected inputs are sent there all the same, sealed"
         )
+    model = registered_model()
     _deployment = _Deployment(
         model_name=given(MODEL_NAME),
         model_version=given(MODEL_VERSION),
         key=PublicKey.read(given(COLLECTION_PUBLIC_KEY_VARIABLE), COLLECTION_PUBLIC_KEY_VARIABLE),
         collector=collector_of(os.environ),
-        model=registered_model(),
+        model=model,
+        golden=json_rows.judge(golden_rows.as_clients(golden_rows.read(model.folder)))[0],
     )
 
 
@@ -105,24 +109,24 @@ def close() -> None:
         _deployment.collector.close()
 
 
-def _answer(deployment: _Deployment, asked: Asked) -> flask.Response:
+def _answer(deployment: _Deployment, clients: Sequence[Mapping[str, Any]]) -> flask.Response:
     requested_at = datetime.now(UTC)
-    table, problems = json_rows.judge(asked.clients)
+    table, problems = json_rows.judge(clients)
     if problems:
         rows = len({problem.row for problem in problems})
-        message = f"{rows} of {len(asked.clients)} client(s) break the contract; nothing was scored"
+        message = f"{rows} of {len(clients)} client(s) break the contract; nothing was scored"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, problems)
     request = Request(uuid.uuid4().hex, deployment.model_name, deployment.model_version, requested_at)
-    probabilities = deployment.model.probabilities(table).tolist() if asked.clients else []
+    probabilities = deployment.model.probabilities(table).tolist() if clients else []
     predictions = [
         {
             "client_id": json_rows.client_id_of(client),
             "probability_of_default": probability,
             "predicted_default": probability >= deployment.model.threshold,
         }
-        for client, probability in zip(asked.clients, probabilities, strict=True)
+        for client, probability in zip(clients, probabilities, strict=True)
     ]
-    if not asked.smoke_test:
+    if not table.equals(deployment.golden):
         _collect(deployment, request, table)
     told = {
         "request_id": request.request_id,

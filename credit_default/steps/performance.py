@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name = f"{day}/performance.json"
             data_version = write_result(given.output / name, result)
             report.info(f"{day}: {result['n_joined']} of {result['n_predictions']} predictions have an outcome")
+            if result["warning"]:
+                report.warning(f"{day}: {result['warning']}")
             report.stored(partition=day, data_version=data_version, files={"performance": name}, result=result)
 
         each_day(report, given.days, measure)
@@ -50,7 +52,7 @@ def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict
         **{name: common_value(predictions, name) for name in ("model_name", "model_version", "model_sha256")},
         "predictions_data_version": tables.data_version_of(predictions_file),
         "outcomes_data_version": tables.data_version_of(outcomes_file),
-        **judge(predictions, outcomes),
+        **judge(predictions, outcomes, day=day),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from credit_default.core import model_directory, tables
 from credit_default.core.scoring import score_file
+from credit_default.steps import _models
 from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import reporting
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step: every day by itself; a day that cannot be scored does not stop the others."""
     options = _arguments(arguments)
     with reporting() as report:
-        model = model_directory.load(options.model, expected_sha256=options.model_sha256)
+        model = model_directory.load(options.model, _models.expectation(options))
         scored_at = datetime.now(UTC)
 
         def score(day: str) -> None:
@@ -44,10 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model directory")
+    _models.add_model(parser)
     parser.add_argument("--model-name", required=True, help="name of the registered model")
     parser.add_argument("--model-version", required=True, help="its registered version")
-    parser.add_argument("--model-sha256", required=True, help="what the registry says about the model file")
     parser.add_argument("--run-id", required=True, help="kept with every prediction")
     parser.add_argument("--inference-data", type=Path, required=True, help="folder with a sub-folder for each day")
     parser.add_argument("--days", type=day_list, required=True, help="YYYY-MM-DD, separated by commas")

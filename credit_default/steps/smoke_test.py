@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from credit_default.core import model_directory
+from credit_default.steps import _models
 from credit_default.steps.reporting import reporting
 
 
@@ -14,16 +15,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step; it fails when the model does not do what it did in training."""
     options = _arguments(arguments)
     with reporting() as report:
-        model = model_directory.load(options.model, expected_sha256=options.model_sha256)
-        result = model_directory.smoke_test(model, options.model)
+        model = model_directory.load(options.model, _models.expectation(options))
+        result = model_directory.smoke_test(model)
         report.info(f"{result['rows']} golden rows, largest difference {result['largest_difference']:.1e}")
         report.stored(data_version=model.manifest["content_hash"], result=result, files={})
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model directory")
-    parser.add_argument("--model-sha256", required=True, help="what the registry says about the model file")
+    _models.add_model(parser)
     parser.add_argument("--output", type=Path, required=True, help="nothing is written; every step has it")
     return parser.parse_args(arguments)
 

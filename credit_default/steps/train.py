@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from credit_default.core import model_directory, plots, tables, tracking
+from credit_default.core.files import sha256_of
+from credit_default.core.model_folder import MANIFEST_FILE
 from credit_default.core.training import TrainedModel, TrainingOptions, train
 from credit_default.errors import NotThere
 from credit_default.steps.reporting import reporting
@@ -54,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 mlflow_run_id=run_id,
             )
             tracking.log_result(run_id, manifest, directory)
-        report.stored(data_version=manifest["content_hash"], result=manifest, files={"model": "model"})
+        # By which the folder is held to what was trained until the registry has it as a tag.
+        result = {**manifest, "manifest_sha256": sha256_of(directory / MANIFEST_FILE)}
+        report.stored(data_version=manifest["content_hash"], result=result, files={"model": "model"})
 
 
 def _plots(trained: TrainedModel) -> dict[str, bytes]:

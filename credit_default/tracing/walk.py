@@ -12,7 +12,9 @@ import pyarrow as pa
 from credit_default.core import lineage, model_lineage, promotion_lineage, run_lineage
 from credit_default.core.evidence import Finding, Recorded
 from credit_default.core.lineage import INPUT, LANDED, PREDICTION
+from credit_default.core.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.model_lineage import MODEL, TRAINING
+from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default.defs.scoring import LANDING
 from credit_default.errors import NotThere
@@ -154,10 +156,17 @@ class Walk:
         folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
         self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
         # By what is there, since a name in a table that was altered may lead anywhere.
-        is_there = any(entry.name == name and not entry.is_folder for entry in self._storage.entries(folder))
+        there = next(
+            (
+                entry.name
+                for entry in self._storage.entries(folder)
+                if printable(entry.name) == name and not entry.is_folder and not entry.is_link
+            ),
+            None,
+        )
         with ExitStack() as held:
-            path = held.enter_context(self._storage.on_disk(f"{folder}/{name}")) if is_there else None
-            yield from lineage.of_landing(path, inputs, taken_in=taken_in, newest=newest)
+            path = held.enter_context(self._storage.on_disk(f"{folder}/{there}")) if there else None
+            yield from lineage.of_landing(path, inputs, day=self._located.day, taken_in=taken_in, newest=newest)
 
     def _model(
         self, shared: Mapping[str, Any], prediction: Mapping[str, Any], inputs: pa.Table | None
@@ -185,7 +194,8 @@ class Walk:
             if inputs is None:
                 yield MODEL.unchecked("score", "there is no input row to score again")
             else:
-                yield model_lineage.of_score(folder, inputs, prediction, sha256=version.sha256)
+                expectation = Expectation(version.sha256, version.tags.get(MANIFEST_TAG) or None)
+                yield model_lineage.of_score(folder, inputs, prediction, expectation=expectation)
         self.about |= {"model": version.key, "training_run_id": trained.run_id if trained else None}
         yield from self._training(version, manifest)
         return trained

@@ -23,6 +23,7 @@ from evidently import Report
 from evidently.presets import DataDriftPreset
 
 from credit_default.core import evidently_reports, tables
+from credit_default.core.model_folder import as_text
 from credit_default.core.sample import arrivals
 from credit_default.core.schema import CATEGORIES, FEATURE_NAMES, NUMBERS
 from credit_default.steps import drift
@@ -59,7 +60,7 @@ def _ours(lake: Lake) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         drift.main(
             [
-                *("--models", str(lake.root / "models")),
+                *("--models", str(lake.root / "models"), "--registered", as_text(lake.registered)),
                 *("--predictions", str(lake.root / "predictions")),
                 *("--inference-data", str(lake.root / "inference_data")),
                 *("--days", DAY, "--output", str(lake.root / "ours")),

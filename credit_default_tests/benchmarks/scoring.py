@@ -78,8 +78,8 @@ def main() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        manifest = trained.save(root / "model")
-        model = model_directory.load(root / "model", expected_sha256=manifest["model_sha256"])
+        trained.save(root / "model")
+        model = model_directory.load(root / "model", trained.registered(root / "model"))
         table = synthetic(options.rows)
         tables.write(table, root / "rows.parquet")
         mini_batches = []

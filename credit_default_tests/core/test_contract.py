@@ -30,6 +30,12 @@ def taken(tmp_path):
     return take
 
 
+def figures(accepted, name):
+    """Rows that came and rows that were rejected, of a file."""
+    about = accepted.counts["files"][name]
+    return about["rows"], about["rejected"]
+
+
 def rejections(accepted):
     """Row number and reasons of each rejected row."""
     return [(row["source_row"], row["reasons"]) for row in accepted.rejected.to_pylist()]
@@ -48,7 +54,7 @@ class TestRowsThatAreTaken:
         assert accepted.rejected.num_rows == 0
         counts = accepted.counts
         assert (counts["rows"], counts["accepted"], counts["rejected"]) == (5, 5, 0)
-        assert counts["files"] == {"clients.csv": {"rows": 5, "rejected": 0}}
+        assert figures(accepted, "clients.csv") == (5, 0)
 
     @given(rows=client_rows(), order=st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=25)
@@ -116,7 +122,7 @@ class TestRowsThatAreTaken:
         accepted = accept([path], dataset="inference")
 
         assert accepted.table.num_rows == accepted.rejected.num_rows == 0
-        assert accepted.counts["files"] == {"clients.csv": {"rows": 0, "rejected": 0}}
+        assert figures(accepted, "clients.csv") == (0, 0)
 
     def test_a_negative_bill_is_an_overpaid_one(self, taken):
         assert taken([client(bill_amount_1="-12.5")]).table["bill_amount_1"].to_pylist() == [-12.5]
@@ -175,7 +181,7 @@ class TestParquet:
 
     @pytest.mark.parametrize(
         ("column", "values"),
-        [("age", [date(2026, 1, 1)]), ("age", [True]), ("sex", [1]), ("client_id", [b"1"]), ("credit_limit", [[1.0]])],
+        [("age", [date(2026, 1, 1)]), ("age", [True]), ("sex", [1]), ("client_id", [True]), ("credit_limit", [[1.0]])],
     )
     def test_a_column_of_a_type_that_cannot_hold_the_values_is_refused(self, tmp_path, column, values):
         path = write_parquet(tmp_path / "c.parquet", [client(**{column: values[0]})])
@@ -212,7 +218,7 @@ class TestRowsThatAreRejected:
         assert accepted.table[CLIENT_ID].to_pylist() == ["1", "3"]
         assert rejections(accepted) == [(2, reason)]
         assert accepted.counts["by_reason"] == dict.fromkeys(sorted(reason.split("; ")), 1)
-        assert accepted.counts["files"] == {"clients.csv": {"rows": 3, "rejected": 1}}
+        assert figures(accepted, "clients.csv") == (3, 1)
 
     def test_a_rejected_row_is_kept_as_it_came_with_its_line(self, taken):
         accepted = taken([client(0), client(1, age=" -5.50 ", note=SECRET)], [*client(), "note"])
@@ -296,29 +302,56 @@ class TestClientIds:
         assert accepted.table[CLIENT_ID].to_pylist() == ["clients.csv:1", "clients.csv:2"]
         assert accepted.counts["rows_without_client_id"] == 2
 
-    def test_an_empty_id_is_made_from_file_and_row_and_counted(self, taken):
-        accepted = taken([client(0), client(1, client_id=" "), client(2, client_id=None)])
+    def test_made_ids_hold_the_day_so_that_a_file_of_one_name_every_day_brings_other_clients(self, tmp_path):
+        path = write_csv(tmp_path / "clients.csv", clients(2), FEATURE_NAMES)
 
-        assert accepted.table[CLIENT_ID].to_pylist() == ["1", "clients.csv:2", "clients.csv:3"]
-        assert accepted.counts["rows_without_client_id"] == 2
+        days = [accept([path], dataset="inference", day=f"2026-01-{day}").table for day in (30, 31)]
+
+        assert [table[CLIENT_ID].to_pylist() for table in days] == [
+            ["2026-01-30/clients.csv:1", "2026-01-30/clients.csv:2"],
+            ["2026-01-31/clients.csv:1", "2026-01-31/clients.csv:2"],
+        ]
 
     @pytest.mark.parametrize(
-        ("ids", "expected"),
-        [
-            (pa.array([17, 18], pa.int32()), ["17", "18"]),
-            (pa.array([17.0, None]), ["17", "c.parquet:2"]),
-            (pa.array([17.0, float("nan")]), ["17", "c.parquet:2"]),
-            (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
-            (pa.array(["017", "1.0"]), ["017", "1.0"]),
-        ],
-        ids=["int", "float with a null", "float with nan", "dictionary", "text"],
+        "word",
+        ["", " ", "NaN", "nan", "NA", "N/A", "#N/A", "null", "NULL", "None", r"\N", "<NA>", "-nan", "(null)", "."],
     )
-    def test_whole_numbers_from_parquet_are_written_without_a_point(self, tmp_path, ids, expected):
-        table = typed(clients(2)).set_column(0, CLIENT_ID, ids)
+    @pytest.mark.parametrize("dataset", ["inference", "outcomes"])
+    def test_a_word_for_nothing_is_no_client(self, taken, word, dataset):
+        rows = [client(number, target=True) for number in range(3)]
+        rows[1][CLIENT_ID] = rows[2][CLIENT_ID] = word
 
-        accepted = accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+        accepted = taken(rows, dataset=dataset)
 
-        assert accepted.table[CLIENT_ID].to_pylist() == expected
+        assert accepted.table[CLIENT_ID].to_pylist() == ["1"]
+        assert rejections(accepted) == [(2, "client_id: is missing"), (3, "client_id: is missing")]
+
+    @pytest.mark.parametrize("name", ["Client_ID", "customer_id", "CLIENTID", "Id", "client id", "customerNo"])
+    def test_a_column_that_looks_like_ids_and_is_none_is_pointed_out(self, taken, name):
+        rows = [{name if column == CLIENT_ID else column: value for column, value in client(4, target=True).items()}]
+
+        counts = taken(rows).counts
+
+        assert (counts["rows_without_client_id"], counts["id_like_columns"]) == (1, [name])
+        with pytest.raises(
+            ContractError, match=rf"missing column client_id \({name} looks like one: name it client_id"
+        ):
+            taken(rows, dataset="outcomes")
+
+    def test_where_there_are_ids_no_other_column_is_taken_for_them(self, taken):
+        accepted = taken([{**client(0), "customer_id": SECRET, "ID": SECRET}])
+
+        assert accepted.table[CLIENT_ID].to_pylist() == ["1"]
+        assert accepted.counts["id_like_columns"] == []
+
+    def test_a_row_that_is_no_header_is_not_pointed_out(self, tmp_path):
+        path = tmp_path / "outcomes.csv"
+        path.write_text(f"{SECRET}-id,1\n2,0\n")
+
+        with pytest.raises(ContractError) as caught:
+            accept([path], dataset="outcomes")
+
+        assert SECRET not in str(caught.value)
 
     def test_equal_rows_of_one_client_are_taken_once_across_files_and_spellings(self, tmp_path):
         first = write_csv(tmp_path / "a.csv", [client(0), client(1), client(0)])
@@ -428,11 +461,11 @@ class TestFilesThatAreRefused:
         assert "is the first line a header" in str(caught.value)
         assert SECRET not in str(caught.value)
 
-    def test_a_semicolon_as_delimiter_is_hinted_at(self, tmp_path):
+    def test_a_semicolon_as_delimiter_is_named(self, tmp_path):
         path = tmp_path / "clients.csv"
         path.write_text(csv_text(clients(1)).replace(",", ";"))
 
-        with pytest.raises(ContractError, match="and the delimiter a comma"):
+        with pytest.raises(ContractError, match="separated by semicolons, expected commas"):
             accept([path], dataset="inference")
 
     def test_every_file_that_cannot_be_used_is_named_at_once(self, tmp_path):
@@ -465,6 +498,61 @@ def test_the_codes_of_a_category_are_the_same_in_every_file(tmp_path):
 
     for chunk in accept(paths, dataset="inference").table["repayment_status_1"].chunks:
         assert chunk.dictionary.to_pylist() == list(REPAYMENT_STATES)
+
+
+class TestFilesOfTheSameBytes:
+    def test_the_first_by_name_is_read_and_the_others_are_named_for_every_dataset(self, tmp_path):
+        for dataset, target in (("inference", False), ("curated", True), ("outcomes", True)):
+            rows = clients(3, target=target)
+            names = [name for name in rows[0] if name != CLIENT_ID] if dataset == "inference" else None
+            first, again, other = (tmp_path / dataset / name for name in ("a.csv", "b.csv", "c.csv"))
+            write_csv(first, rows, names)
+            again.write_bytes(first.read_bytes())
+            write_csv(other, rows[:1], names)
+
+            counts = accept([first, again, other], dataset=dataset).counts
+
+            assert counts["rows"] == 4, "without ids, each row would be two clients"
+            assert {name: about["rows"] for name, about in counts["files"].items()} == {
+                "a.csv": 3,
+                "b.csv": 0,
+                "c.csv": 1,
+            }
+            assert {name: about.get("same_as") for name, about in counts["files"].items()} == {
+                "a.csv": None,
+                "b.csv": "a.csv",
+                "c.csv": None,
+            }
+            assert counts["files"]["b.csv"]["sha256"] == counts["files"]["a.csv"]["sha256"]
+
+
+def test_a_file_that_a_person_names_may_be_a_link_and_one_that_landed_may_not(tmp_path):
+    write_csv(tmp_path / "a.csv", clients(2))
+    link = tmp_path / "link.csv"
+    link.symlink_to("a.csv")
+
+    accepted = accept([link], dataset="inference", follow_links=True)
+
+    assert accepted.table["source_file"].unique().to_pylist() == ["link.csv"]
+    with pytest.raises(UnreadableFile, match=r"link\.csv: is a link; put the file itself here"):
+        accept([link], dataset="inference")
+
+
+class TestExtraColumns:
+    def test_the_first_are_named_and_all_are_counted(self, taken):
+        rows = [{**client(0), **{f"more {number:03}": SECRET for number in range(300)}}]
+
+        counts = taken(rows).counts
+
+        assert counts["extra_columns"] == [f"more {number:03}" for number in range(20)]
+        assert counts["extra_columns_count"] == 300
+        assert SECRET not in str(counts)
+
+    def test_a_name_that_is_long_or_cannot_be_printed_is_shown_short_and_escaped(self, taken):
+        (shown,) = taken([{**client(0), "\x1b[31m" + "n" * 100_000: 1}]).counts["extra_columns"]
+
+        assert shown.startswith(r"\x1b[31mnnn")
+        assert len(shown) < 100
 
 
 def test_no_files_are_no_rows():

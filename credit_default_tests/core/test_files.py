@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credit_default.core.files import TOO_FEW_FIELDS, TOO_MANY_FIELDS, landing_files, read_file
+from credit_default.core.csv_file import TOO_FEW_FIELDS, TOO_MANY_FIELDS
+from credit_default.core.files import read_file
+from credit_default.core.schema import FEATURE_NAMES
 from credit_default.errors import ContractError, NotThere, UnreadableFile
 
 SECRET = "secret-cell"
+HEADER = ["client_id", *FEATURE_NAMES]
 
 
 def write(folder, data: str | bytes, name="clients.csv"):
@@ -30,28 +33,6 @@ def refusal(path, error=UnreadableFile):
     assert SECRET not in message
     assert caught.value.__cause__ is None, "a chained error would be printed with the cells that it quotes"
     return message
-
-
-class TestWhichFiles:
-    def test_files_are_listed_by_name_and_tool_markers_are_left_out(self, tmp_path):
-        for name in ("b.csv", "a.PARQUET", "_SUCCESS", ".hidden.csv", "notes.txt"):
-            write(tmp_path, "", name)
-
-        assert [path.name for path in landing_files(tmp_path)] == ["a.PARQUET", "b.csv", "notes.txt"]
-
-    def test_a_folder_that_is_not_there_holds_no_files(self, tmp_path):
-        assert landing_files(tmp_path / "2026-01-01") == []
-
-    def test_a_file_in_place_of_the_folder_is_told(self, tmp_path):
-        with pytest.raises(UnreadableFile, match="expected a folder"):
-            landing_files(write(tmp_path, "", "2026-01-01"))
-
-    def test_a_link_that_leads_nowhere_is_listed_so_that_reading_it_is_refused(self, tmp_path):
-        (tmp_path / "gone.csv").symlink_to(tmp_path / "nothing.csv")
-
-        (path,) = landing_files(tmp_path)
-
-        assert "link" in refusal(path)
 
 
 class TestWholeFilesThatCannotBeRead:
@@ -77,12 +58,32 @@ class TestWholeFilesThatCannotBeRead:
         assert "no sound Parquet file" in refusal(tmp_path / "latin.parquet")
 
     def test_bytes_that_are_not_utf8_with_their_line(self, tmp_path):
-        path = write(tmp_path, f"name,note\n{SECRET},1\n{SECRET},Zürich\n".encode("latin-1"))
+        for end in ("\n", "\r\n", "\r"):
+            path = write(tmp_path, end.join(["name,note", f"{SECRET},1", f"{SECRET},Zürich"]).encode("latin-1"))
 
-        assert "line 3: is not UTF-8" in refusal(path)
+            assert "line 3: is not UTF-8" in refusal(path)
 
-    def test_utf16_as_spreadsheets_save_it(self, tmp_path):
-        assert "line 1: is not UTF-8" in refusal(write(tmp_path, f"a,b\n{SECRET},2\n".encode("utf-16")))
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+    @pytest.mark.parametrize("text", [f"a,b\n{SECRET},2\n", f"größe;ж\r\n{SECRET};2\r\n" + "1;2\r\n" * 99])
+    def test_other_encodings_are_named_with_and_without_their_mark(self, tmp_path, encoding, text):
+        told = refusal(write(tmp_path, text.encode(encoding)))
+
+        assert f"is {encoding[:6].upper()}, expected UTF-8; save it as UTF-8" in told
+
+    @pytest.mark.parametrize(
+        ("data", "kind"),
+        [
+            (b"PK\x03\x04 and more", "an Excel workbook or a ZIP archive"),
+            (b"\x1f\x8b\x08 and more", "compressed by gzip"),
+            (b"PAR1 and more", "a Parquet file"),
+        ],
+    )
+    def test_what_is_no_text_is_named(self, tmp_path, data, kind):
+        assert f"is {kind} by its first bytes" in refusal(write(tmp_path, data))
+
+    @pytest.mark.parametrize("data", [f"a,b\n{SECRET},2\n" + "\0" * 400, "\0" * 512, "a\0b,c\n1,2\n"])
+    def test_zeros_of_a_file_that_was_not_sent_whole(self, tmp_path, data):
+        assert "holds zero bytes" in refusal(write(tmp_path, data))
 
     def test_a_folder_with_the_name_of_a_file(self, tmp_path):
         (tmp_path / "x.csv").mkdir()
@@ -110,6 +111,61 @@ class TestWholeFilesThatCannotBeRead:
         pq.write_table(pa.table([[1], [2]], names=["age", "age"]), tmp_path / "t.parquet")
 
         assert "columns 1, 2 repeat a name" in refusal(tmp_path / "t.parquet", ContractError)
+
+
+class TestOtherLayouts:
+    """A header that is not ours is looked at: what is seen is named in a line, and no cell is."""
+
+    def told(self, tmp_path, text):
+        told = refusal(write(tmp_path, text), ContractError)
+        assert len(told) < 200
+        return told
+
+    @pytest.mark.parametrize(("delimiter", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
+    @pytest.mark.parametrize("header", [HEADER, [f'"{name.upper()}"' for name in HEADER], ["kunde", "alter", "betrag"]])
+    def test_another_delimiter(self, tmp_path, delimiter, name, header):
+        row = delimiter.join([SECRET, *("1,5" for _ in header[1:])])
+
+        told = self.told(tmp_path, f"{delimiter.join(header)}\n{row}\n")
+
+        assert f"separated by {name}, expected commas" in told
+
+    @pytest.mark.parametrize(
+        ("line", "seen"),
+        [
+            ("sep=;", "by semicolons"),
+            ('"sep=,"', "remove that line"),
+            ("SEP=\t", "by tabs"),
+            ("sep=x", "remove that line"),
+        ],
+    )
+    def test_a_line_for_excel(self, tmp_path, line, seen):
+        told = self.told(tmp_path, f"{line}\r\na;b\r\n{SECRET};1\r\n")
+
+        assert "begins with a line sep=" in told
+        assert seen in told
+
+    @pytest.mark.parametrize("above", ["Kunden im März", f"{SECRET},,\n\n", "x1,x2,x3", "client,client,bill"])
+    @pytest.mark.parametrize("delimiter", [",", ";"])
+    def test_lines_above_the_header(self, tmp_path, above, delimiter):
+        text = f"{above}\n{delimiter.join(HEADER)}\n{delimiter.join([SECRET] * 24)}\n"
+
+        told = self.told(tmp_path, text)
+
+        assert f"the names of the columns are in line {2 + above.count(chr(10))}" in told
+        assert ("separated by semicolons" in told) == (delimiter == ";")
+        assert "remove what is above it" in told
+
+    @pytest.mark.parametrize("second", [HEADER, [name.upper() for name in HEADER]])
+    def test_a_second_header_below_the_first(self, tmp_path, second):
+        text = f"{','.join(HEADER)}\n{','.join(second)}\n{','.join([SECRET] * 24)}\n"
+
+        assert "second header below the first" in self.told(tmp_path, text)
+
+    def test_a_column_of_no_use_to_us_may_be_named_as_it_likes(self, tmp_path):
+        file = read_file(write(tmp_path, "client_id,a;b;c;d\n1,2\n"))
+
+        assert file.table.column_names == ["client_id", "a;b;c;d"]
 
 
 class TestCsv:
@@ -153,6 +209,31 @@ class TestCsv:
         assert file.lines.tolist() == [2, 5]
         assert [(bad.row, bad.line, bad.text) for bad in file.malformed] == [(2, 4, "2")]
 
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    @pytest.mark.parametrize("more", [",", ",,,", ', ,""'])
+    def test_commas_behind_every_row_are_forgiven(self, tmp_path, more, end):
+        file = read_file(write(tmp_path, end.join(["a,b", f"1,2{more}", f"3,4{more}", f"5,{more}"])))
+
+        assert file.table.to_pydict() == {"a": ["1", "3", "5"], "b": ["2", "4", ""]}
+        assert not file.malformed
+
+    def test_a_row_with_something_behind_its_fields_is_malformed_and_the_others_are_rows(self, tmp_path):
+        file = read_file(write(tmp_path, "a,b\n1,2,\n3,4\n5,6,,7\n8,9,,\n10\n"))
+
+        assert file.table.to_pydict() == {"a": ["1", "3", "8"], "b": ["2", "4", "9"]}
+        assert file.rows.tolist() == [1, 2, 4]
+        assert file.lines.tolist() == [2, 3, 5]
+        assert [(bad.row, bad.rule) for bad in file.malformed] == [(3, TOO_MANY_FIELDS), (5, TOO_FEW_FIELDS)]
+
+    def test_commas_behind_the_header_alone_are_forgiven(self, tmp_path):
+        assert read_file(write(tmp_path, "a,b,,\n1,2\n3,4\n")).table.to_pydict() == {"a": ["1", "3"], "b": ["2", "4"]}
+
+    def test_two_columns_are_never_one_by_a_name_that_was_made(self, tmp_path):
+        assert read_file(write(tmp_path, ",column 1\n0,1\n")).table.column_names == ["column 1'", "column 1"]
+
+    def test_a_last_line_without_its_end_is_a_row(self, tmp_path):
+        assert read_file(write(tmp_path, "a,b\n1,2\n3,4")).table.num_rows == 2
+
     @given(
         rows=st.lists(
             st.lists(st.text("ab ,\n\r\"'é", max_size=4), min_size=1, max_size=4).filter(lambda row: row != [""]),
@@ -170,10 +251,10 @@ class TestCsv:
 
         file = read_file(write(folder, text.getvalue()))
 
-        good = [(number, row) for number, row in enumerate(rows, start=1) if len(row) == 2]
+        good = [(n, row[:2]) for n, row in enumerate(rows, start=1) if len(row) > 1 and not "".join(row[2:]).strip()]
         assert [list(row.values()) for row in file.table.to_pylist()] == [row for _, row in good]
         assert file.rows.tolist() == [number for number, _ in good]
-        assert {bad.row for bad in file.malformed} == {n for n, row in enumerate(rows, start=1) if len(row) != 2}
+        assert {bad.row for bad in file.malformed} == set(range(1, len(rows) + 1)) - {number for number, _ in good}
 
 
 def test_a_parquet_file_keeps_its_types_and_has_rows_but_no_lines(tmp_path):
@@ -185,6 +266,79 @@ def test_a_parquet_file_keeps_its_types_and_has_rows_but_no_lines(tmp_path):
     assert file.table.equals(table)
     assert file.rows.tolist() == [1, 2]
     assert file.lines is None
+
+
+class TestParquetText:
+    """Text is text, whichever layout it has in Arrow: others than `string` choke functions that come later."""
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *(pa.string_view(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary_view()),
+            *(pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int32(), pa.large_string())),
+            *(pa.dictionary(pa.int32(), pa.string_view()), pa.dictionary(pa.int16(), pa.binary())),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("rows", [0, 3])
+    def test_every_layout_is_read_as_text(self, tmp_path, kind, rows):
+        values = ["é", None, "é"][:rows]
+        text = pa.array(values, pa.string())
+        if pa.types.is_dictionary(kind):
+            text = text.dictionary_encode().cast(pa.dictionary(kind.index_type, pa.string()))
+        pq.write_table(pa.table({"a": text.cast(kind) if kind.id != text.type.id else text}), tmp_path / "t.parquet")
+
+        assert read_file(tmp_path / "t.parquet").table.equals(pa.table({"a": pa.array(values, pa.string())}))
+
+    def test_bytes_that_are_no_text_stay_bytes(self, tmp_path):
+        table = pa.table({"a": pa.array([b"\xff", None], pa.binary()), "b": pa.array([b"0123"] * 2, pa.binary(4))})
+        pq.write_table(table, tmp_path / "t.parquet")
+
+        assert read_file(tmp_path / "t.parquet").table.equals(table)
+
+    def test_columns_inside_columns_are_kept(self, tmp_path):
+        table = pa.table(
+            {
+                "list": pa.array([["x", None], None], pa.list_(pa.string_view())),
+                "struct": pa.array([{"y": "z"}, None], pa.struct([("y", pa.large_string())])),
+                "map": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
+            }
+        )
+        pq.write_table(table, tmp_path / "t.parquet")
+
+        assert read_file(tmp_path / "t.parquet").table.to_pylist() == table.to_pylist()
+
+    def test_a_file_as_polars_wrote_it(self, tmp_path):
+        table = pa.table({"sex": pa.array(["male", None], pa.string_view()), "n": pa.array([1, 2], pa.int64())})
+        pq.write_table(table, tmp_path / "t.parquet")
+        assert pq.read_table(tmp_path / "t.parquet").schema.field("sex").type == pa.string_view()
+
+        assert read_file(tmp_path / "t.parquet").table["sex"].type == pa.string()
+
+    @pytest.mark.parametrize("store_schema", [True, False])
+    def test_a_column_whose_name_is_not_utf8_is_a_clear_error(self, tmp_path, store_schema):
+        pq.write_table(pa.table({"age": [1], f"{SECRET}Q": [2]}), tmp_path / "t.parquet", store_schema=store_schema)
+        data = (tmp_path / "t.parquet").read_bytes().replace(f"{SECRET}Q".encode(), f"{SECRET}\xe4".encode("latin-1"))
+        (tmp_path / "t.parquet").write_bytes(data)
+
+        told = refusal(tmp_path / "t.parquet", ContractError)
+
+        assert told == "t.parquet: the name of a column is not UTF-8; write the file with other names"
+
+    @given(data=st.data())
+    @settings(deadline=None, max_examples=60)
+    def test_a_damaged_file_is_refused_or_read_and_nothing_else_happens(self, data, tmp_path_factory):
+        path = tmp_path_factory.mktemp("damaged") / "t.parquet"
+        pq.write_table(pa.table({"a": [SECRET] * 50, "b": range(50), "c": pa.array([[1]] * 50)}), path)
+        whole = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(whole)
+
+        try:
+            read_file(path)
+        except (UnreadableFile, ContractError) as error:
+            assert SECRET not in str(error)  # noqa: PT017 - most damage is found, and some is in a value
 
 
 @pytest.mark.parametrize("where", ["header", "first row"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,10 @@ from credit_default.core import lineage
 from credit_default.core.contract import accept
 from credit_default.core.evidence import Finding, Recorded
 from credit_default.core.files import sha256_of
-from credit_default.core.schema import SOURCE_FILE, SOURCE_ROW
+from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default_tests.strategies import clients, write_csv, write_parquet
 
+DAY = "2026-01-31"
 NOW = datetime(2026, 1, 31, 6, tzinfo=UTC)
 SHARED = {"model_version": "3", "model_sha256": "f" * 64, "input_data_version": "1" * 32, "run_id": "first"}
 
@@ -81,7 +83,7 @@ def taken_in(version: str, at: datetime = NOW, **files: str) -> Recorded:
 
 
 def verdicts(path, row, *, then, newest=None) -> dict[str, str]:
-    found = lineage.of_landing(path, row, taken_in=then, newest=newest or then[0])
+    found = lineage.of_landing(path, row, day=DAY, taken_in=then, newest=newest or then[0])
     return {one.what: one.verdict for one in found}
 
 
@@ -98,6 +100,15 @@ class TestTheLandedFile:
         then = [recorded(files=[{"file": path.name, "sha256": sha256_of(path)}])]
         assert verdicts(path, row, then=then) == {"file": "ok", "row": "ok"}
 
+    @pytest.mark.parametrize("client_id", ["clients.csv:3", f"{DAY}/clients.csv:3"])
+    def test_a_made_id_is_that_of_its_row_whether_it_holds_its_day_or_not_yet(self, tmp_path, client_id):
+        path = write_csv(tmp_path / "clients.csv", clients(5), FEATURE_NAMES)
+        row = accept([path], dataset="inference", day=DAY).table.slice(2, 1).to_pylist()[0]
+        then = [taken_in("1", clients=sha256_of(path))]
+        assert verdicts(path, {**row, CLIENT_ID: client_id}, then=then) == {"file": "ok", "row": "ok"}
+        other = {**row, CLIENT_ID: "2026-01-30/clients.csv:3"}
+        assert verdicts(path, other, then=then) == {"file": "ok", "row": "altered"}
+
     def test_a_file_without_a_recorded_hash_is_held_to_the_row_alone(self, landed):
         path, row = landed
         assert verdicts(path, row, then=[recorded(files="clients.csv")]) == {"file": "cannot be checked", "row": "ok"}
@@ -106,7 +117,7 @@ class TestTheLandedFile:
         path, row = landed
         before = sha256_of(path)
         write_csv(path, [{**client, "age": "secret-cell"} for client in clients(5)])
-        found = list(lineage.of_landing(path, row, taken_in=[taken_in("1", clients=before)], newest=None))
+        found = list(lineage.of_landing(path, row, day=DAY, taken_in=[taken_in("1", clients=before)], newest=None))
         assert [(one.what, one.verdict) for one in found] == [("file", "altered"), ("row", "altered")]
         assert not any("secret-cell" in one.detail for one in found)
 
@@ -117,6 +128,17 @@ class TestTheLandedFile:
         assert verdicts(path, row, then=[then], newest=since) == {"file": "cannot be checked"}
         other = taken_in("2", later, clients="1" * 64)
         assert verdicts(path, row, then=[then], newest=other) == {"file": "altered", "row": "ok"}
+
+    @pytest.mark.timeout(20)
+    def test_what_took_its_place_and_is_no_file_is_an_alteration_and_is_not_read(self, landed):
+        path, row = landed
+        then = [taken_in("1", clients=sha256_of(path))]
+        elsewhere = path.rename(path.with_name("elsewhere.csv"))
+        path.symlink_to(elsewhere)
+        assert verdicts(path, row, then=then) == {"file": "altered"}
+        path.unlink()
+        os.mkfifo(path)
+        assert verdicts(path, row, then=then) == {"file": "altered"}
 
     def test_a_file_that_was_taken_away_is_missing_unless_the_day_was_taken_in_without_it(self, landed):
         _, row = landed

@@ -1,6 +1,8 @@
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from datetime import date
 
 import numpy as np
@@ -13,7 +15,8 @@ from sklearn.pipeline import Pipeline
 
 from credit_default.core import model_directory, tables
 from credit_default.core.bins import count
-from credit_default.core.model_directory import MODEL_FILE, load, most_recent, save, smoke_test
+from credit_default.core.model_directory import load, most_recent, save, smoke_test
+from credit_default.core.model_folder import MANIFEST_FILE, MODEL_FILE, Expectation
 from credit_default.core.schema import FEATURE_NAMES, PROBABILITY, PROTECTED
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
 from credit_default_tests import trained
@@ -31,10 +34,18 @@ def copy(saved, tmp_path):
     return shutil.copytree(directory, tmp_path / "copy"), manifest
 
 
-def _replace_model(directory, something) -> str:
-    content = skops.io.dumps(something)
-    (directory / MODEL_FILE).write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+def _replace(directory, name: str, content: bytes) -> Expectation:
+    """Put another file into a model directory and register that, as somebody with both in hands could."""
+    (directory / name).write_bytes(content)
+    path, sha256 = directory / MANIFEST_FILE, hashlib.sha256(content).hexdigest()
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = sha256
+    path.write_text(json.dumps(manifest | ({"model_sha256": sha256} if name == MODEL_FILE else {})))
+    return trained.registered(directory)
+
+
+def _replace_model(directory, something) -> Expectation:
+    return _replace(directory, MODEL_FILE, skops.io.dumps(something))
 
 
 class Foreign:
@@ -47,7 +58,7 @@ class Foreign:
 
 def test_a_loaded_model_scores_exactly_as_the_trained_one(saved):
     directory, manifest = saved
-    model = load(directory, expected_sha256=manifest["model_sha256"])
+    model = load(directory, trained.registered(directory))
     test = trained.parts()["test"]
     np.testing.assert_array_equal(model.probabilities(test), trained.model().probabilities(test))
     assert model.threshold == trained.model().threshold
@@ -77,65 +88,65 @@ def test_a_changed_model_file_is_refused_before_it_is_parsed(copy, monkeypatch):
     (directory / MODEL_FILE).write_bytes(content)
     monkeypatch.setattr(model_directory, "_parse", lambda *_: pytest.fail("a file that nobody knows was parsed"))
     with pytest.raises(HashMismatch) as told:
-        load(directory, expected_sha256=manifest["model_sha256"])
+        load(directory, trained.registered(directory))
     assert manifest["model_sha256"] in str(told.value)
     assert hashlib.sha256(content).hexdigest() in str(told.value)
 
 
 def test_a_type_that_is_not_on_the_allow_list_is_refused_by_name(copy):
     directory, _ = copy
-    sha256 = _replace_model(directory, Pipeline([("foreign", Foreign())]))
+    registered = _replace_model(directory, Pipeline([("foreign", Foreign())]))
     with pytest.raises(UntrustedType, match=r"test_model_directory\.Foreign"):
-        load(directory, expected_sha256=sha256)
+        load(directory, registered)
 
 
 def test_the_models_own_list_of_trusted_types_is_not_believed(copy):
     directory, _ = copy
-    sha256 = _replace_model(directory, Pipeline([("foreign", Foreign())]))
+    _replace_model(directory, Pipeline([("foreign", Foreign())]))
     described = yaml.safe_load((directory / "MLmodel").read_text())
     described["flavors"]["sklearn"]["skops_trusted_types"] = [f"{__name__}.Foreign"]
-    (directory / "MLmodel").write_text(yaml.safe_dump(described))
+    registered = _replace(directory, "MLmodel", yaml.safe_dump(described).encode())
     with pytest.raises(UntrustedType):
-        load(directory, expected_sha256=sha256)
+        load(directory, registered)
 
 
 def test_a_file_of_trusted_types_that_is_no_pipeline_is_refused(copy):
     directory, _ = copy
-    sha256 = _replace_model(directory, LogisticRegression())
+    registered = _replace_model(directory, LogisticRegression())
     with pytest.raises(ModelError, match="LogisticRegression"):
-        load(directory, expected_sha256=sha256)
+        load(directory, registered)
 
 
 def test_a_file_that_is_no_skops_file_is_refused(copy):
     directory, _ = copy
-    (directory / MODEL_FILE).write_bytes(b"not a zip file")
+    registered = _replace(directory, MODEL_FILE, b"not a zip file")
     with pytest.raises(ModelError, match="expected a skops file"):
-        load(directory, expected_sha256=hashlib.sha256(b"not a zip file").hexdigest())
+        load(directory, registered)
 
 
 def test_a_directory_without_a_model_says_so(tmp_path):
-    with pytest.raises(NotThere, match=r"model\.skops"):
-        load(tmp_path, expected_sha256="0")
+    with pytest.raises(NotThere, match=r"manifest\.json is not there"):
+        load(tmp_path, Expectation("0", "0"))
 
 
 def test_golden_rows_score_as_in_training(saved):
-    directory, manifest = saved
-    result = smoke_test(load(directory, expected_sha256=manifest["model_sha256"]), directory)
+    directory, _ = saved
+    result = smoke_test(load(directory, trained.registered(directory)))
     assert result["rows"] == 64
     assert result["largest_difference"] == 0
 
 
 @pytest.mark.parametrize("wrong", [1e-6, np.nan])
 def test_golden_rows_that_score_differently_fail_the_smoke_test(copy, wrong):
-    directory, manifest = copy
+    directory, _ = copy
     golden = tables.read(directory / "golden.parquet")
     moved = golden[PROBABILITY].to_numpy().copy()
     moved[3] += wrong
     at = golden.schema.get_field_index(PROBABILITY)
     tables.write(golden.set_column(at, PROBABILITY, pa.array(moved)), directory / "golden.parquet")
-    model = load(directory, expected_sha256=manifest["model_sha256"])
+    model = load(directory, _replace(directory, "golden.parquet", (directory / "golden.parquet").read_bytes()))
     with pytest.raises(SmokeTestFailed, match=r"Golden rows, scored by .* with mlflow==.*, differ"):
-        smoke_test(model, directory)
+        smoke_test(model)
 
 
 def test_the_reference_holds_all_features_of_the_training_rows_and_their_scores(saved):
@@ -195,7 +206,88 @@ def test_isotonic_models_are_on_the_allow_list_too(tmp_path):
         code_version="c",
         reference_rows=100,
     )
-    model = load(tmp_path, expected_sha256=manifest["model_sha256"])
-    assert smoke_test(model, tmp_path)["largest_difference"] == 0
+    model = load(tmp_path, trained.registered(tmp_path))
+    assert smoke_test(model)["largest_difference"] == 0
     # Rows without a day are not more or less recent.
     assert manifest["reference_rows"] == trained.training_rows().num_rows
+
+
+def _with_manifest(directory, **changed) -> None:
+    path = directory / MANIFEST_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+@pytest.mark.parametrize(
+    "name", ["golden.parquet", "bins.json", "reference.parquet", "MLmodel", "plots/roc.png", "manifest.json"]
+)
+def test_any_file_that_was_changed_is_refused_before_it_is_parsed_and_a_restored_folder_works_again(
+    copy, name, monkeypatch
+):
+    directory, _ = copy
+    registered, path = trained.registered(directory), directory / name
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(model_directory, "_parse", lambda *_: pytest.fail("a model of a changed folder was parsed"))
+        with pytest.raises(HashMismatch, match=rf"{name}: got sha256 [0-9a-f]{{64}}, expected [0-9a-f]{{64}} as"):
+            load(directory, registered)
+        path.unlink()
+        with pytest.raises(NotThere, match=rf"{name} is not there"):
+            load(directory, registered)
+    path.write_bytes(kept)
+    assert load(directory, registered).threshold == trained.model().threshold
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1, 1.5, None, "0.5", True, [0.5]])
+def test_a_threshold_that_is_no_probability_is_refused_even_if_it_was_registered(copy, threshold):
+    directory, _ = copy
+    before = trained.registered(directory)
+    _with_manifest(directory, threshold=threshold)
+    with pytest.raises(HashMismatch, match=r"manifest\.json: got sha256"):
+        load(directory, before)
+    with pytest.raises(ModelError, match="the threshold is no number from 0 to 1"):
+        load(directory, trained.registered(directory))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "an empty file"),
+        (b'{"model_sha256": "', "no JSON or only a part of it"),
+        (b"[]", "JSON that is a list and no object"),
+        (b"null", "JSON that is a NoneType and no object"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"{}", "no 'model_sha256'"),
+        (b'{"model_sha256": 3, "files": {}}', "a int as 'model_sha256'"),
+        (b'{"model_sha256": "3", "files": []}', "a list as 'files'"),
+        (b'{"model_sha256": "3", "files": {"a": 1}}', "no sha256 for a file"),
+        (b'{"model_sha256": "3", "files": {"../a": "0"}}', "leads out of the lake"),
+        (b'{"model_sha256": "3", "files": {"/etc/passwd": "0"}}', "leads out of the lake"),
+        (b'{"model_sha256": "3", "files": {}}', "is of model 3, expected"),
+    ],
+)
+def test_a_manifest_of_any_shape_is_refused_in_a_line_even_if_it_was_registered(copy, content, told):
+    directory, manifest = copy
+    (directory / MANIFEST_FILE).write_bytes(content)
+    with pytest.raises(ModelError, match=told) as caught:
+        load(directory, Expectation(manifest["model_sha256"], hashlib.sha256(content).hexdigest()))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_version_from_before_the_tag_is_held_to_its_model_file_alone(copy):
+    directory, manifest = copy
+    _with_manifest(directory, seed=-1)
+    assert load(directory, Expectation(manifest["model_sha256"], None)).manifest["seed"] == -1
+    (directory / "golden.parquet").write_bytes(b"another")
+    with pytest.raises(HashMismatch, match=r"golden\.parquet"):
+        load(directory, Expectation(manifest["model_sha256"], None))
+
+
+def test_a_model_whose_description_is_nested_too_deeply_is_refused_in_a_line(copy):
+    directory, _ = copy
+    stream, depth = io.BytesIO(), 100_000
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("schema.json", '{"a":' * depth + "1" + "}" * depth)
+    registered = _replace(directory, MODEL_FILE, stream.getvalue())
+    with pytest.raises(ModelError, match="expected a skops file that the train step wrote"):
+        load(directory, registered)

@@ -22,7 +22,8 @@ NOW = datetime(2026, 3, 2, 4, 5, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     directory = tmp_path_factory.mktemp("model") / "m"
-    return load(directory, expected_sha256=trained.save(directory)["model_sha256"])
+    trained.save(directory)
+    return load(directory, trained.registered(directory))
 
 
 @pytest.fixture

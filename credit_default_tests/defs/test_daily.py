@@ -13,11 +13,21 @@ from pydantic import Field
 from credit_default.core import acceptance
 from credit_default.core.check_names import CURATED_CHECKS
 from credit_default.core.kql import run as kql
-from credit_default.defs import data, monitoring, scoring, taken_in
+from credit_default.defs import data, monitoring, refusals, scoring, taken_in
 from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import RANGE_END, RANGE_START
+from credit_default.errors import JobKilled
 from credit_default.resources.local.telemetry import LocalTelemetry
-from credit_default.resources.ports import BatchEndpoint, Compute, EndpointState, Message, Refused, Stored
+from credit_default.resources.ports import (
+    BatchEndpoint,
+    Compute,
+    EndpointState,
+    Message,
+    ModelRegistry,
+    ModelVersion,
+    Refused,
+    Stored,
+)
 
 DAYS = ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
 #: The step that makes each asset.
@@ -50,19 +60,23 @@ def drift_of(day: str) -> dict[str, Any]:
 
 
 class ScriptedCompute(Compute):
-    """Steps whose days and contents are known beforehand; `refused` maps step and day to what the step says.
+    """Steps whose days and contents are known beforehand.
 
-    Of `worthless` days no row is accepted.
+    `refused` maps step and day to what the step says, `kills` names those at which the system kills it, and of
+    `worthless` days no row is accepted.
     """
 
     folder: str
     refused: dict[str, str] = Field(default_factory=dict)
+    kills: list[str] = Field(default_factory=list)
     worthless: list[str] = Field(default_factory=list)
     checks: list[dict[str, Any]] = Field(default_factory=list)
     edition: int = 1
 
     def run(self, context, step, *, inputs, options=None, days=(), versions=()) -> Iterator[Message]:
         for day in days or [None]:
+            if f"{step}/{day}" in self.kills:
+                raise JobKilled(f"Job {step}-job did not finish: it was killed.", "it was killed")
             problem = self.refused.get(f"{step}/{day}")
             if problem is not None:
                 yield Refused(str(day), problem, "ContractError")
@@ -116,6 +130,22 @@ class ScriptedEndpoint(BatchEndpoint):
         raise NotImplementedError
 
 
+class EmptyRegistry(ModelRegistry):
+    """Knows of no model: the scripted steps need none."""
+
+    def versions(self) -> list[ModelVersion]:
+        return []
+
+    def register(self, key, *, sha256, tags):
+        raise NotImplementedError
+
+    def get(self, version_or_alias):
+        raise NotImplementedError
+
+    def set_alias(self, alias, version):
+        raise NotImplementedError
+
+
 @pytest.fixture
 def telemetry(tmp_path) -> LocalTelemetry:
     return LocalTelemetry(folder=str(tmp_path / "telemetry"))
@@ -135,6 +165,7 @@ def play(instance, storage, telemetry, tmp_path):
                 "compute": compute,
                 "storage": storage,
                 "endpoint": ScriptedEndpoint(compute=compute),
+                "registry": EmptyRegistry(),
                 "telemetry": telemetry,
             },
         )
@@ -226,6 +257,112 @@ def test_predictions_that_are_replaced_are_kept(play, storage):
     play(edition=2)
     (kept,) = storage.entries(f"superseded_predictions/{DAYS[0]}")
     assert storage.read(f"superseded_predictions/{DAYS[0]}/{kept.name}").endswith(b"edition 1")
+
+
+@pytest.fixture
+def emptied(play, landing, storage):
+    """A day that was scored and judged, and whose folder of clients holds a marker only since; its play."""
+    landing.put(DAYS[0], folder=monitoring.LANDING)
+    path = landing.put(DAYS[0])
+    assert play().success
+    assert play(job=judge_predictions).success
+    path.rename(path.with_name("_withdrawn"))
+    return lambda **options: play(edition=2, **options)
+
+
+def kept(storage, folder: str) -> list[bytes]:
+    return [storage.read(f"{folder}/{entry.name}") for entry in storage.entries(folder)]
+
+
+def test_an_emptied_day_is_shown_as_such_and_what_was_made_of_it_is_withdrawn(emptied, instance, storage, telemetry):
+    assert emptied().success
+    day = DAYS[0]
+    for key in (
+        f"inference_data/{day}/inference_data.parquet",
+        f"predictions/{day}/predictions.parquet",
+        f"quarantine/inference_data/{day}/rejected.csv",
+        f"drift/{day}/drift.json",
+        f"drift/{day}/report.html",
+        f"taken_in/inference_data/{day}.json",
+    ):
+        assert not storage.exists(key), key
+    assert kept(storage, f"superseded_inference_data/{day}") == [f"table of {day}, edition 1".encode()]
+    assert kept(storage, f"superseded_predictions/{day}") == [f"predictions of {day}, edition 1".encode()]
+    for asset in STEPS:
+        record = made(instance, asset)[day]
+        assert record.metadata["dagster/row_count"].value == 0
+        assert "emptied" in record.metadata
+        assert "emptied" not in made(instance, asset)[DAYS[1]].metadata
+    assert made(instance, "inference_data")[day].metadata["landing_fingerprint"].value == ""
+    # The other days were made again as ever, and no step was asked for this one.
+    assert storage.read(f"predictions/{DAYS[1]}/predictions.parquet").endswith(b"edition 2")
+    calm = made(instance, "drift_metrics")[day].metadata
+    assert (calm["violation"].value, calm["model_version"].value) == (False, "7")
+
+
+def test_what_follows_from_an_emptied_day_is_withdrawn_too_and_nothing_fails(emptied, instance, storage, play):
+    assert emptied(only=["inference_data"]).success
+    # As when the run died there: what was left is made good by the next one, also of single assets.
+    assert storage.exists(f"predictions/{DAYS[0]}/predictions.parquet")
+    assert emptied(only=["batch_predictions", "drift_metrics"], last=DAYS[0]).success
+    assert not storage.exists(f"predictions/{DAYS[0]}/predictions.parquet")
+    assert emptied(last=DAYS[0]).success
+    assert len(kept(storage, f"superseded_predictions/{DAYS[0]}")) == 1
+    # Its outcomes have nothing to judge any more.
+    assert storage.exists(f"performance/{DAYS[0]}/performance.json")
+    assert play(job=judge_predictions, last=DAYS[0]).success
+    assert not storage.exists(f"performance/{DAYS[0]}/performance.json")
+    assert "no predictions" in made(instance, "model_performance")[DAYS[0]].metadata["emptied"].value
+    assert made(instance, "outcomes")[DAYS[0]].metadata["dagster/row_count"].value == 129
+
+
+def test_a_day_that_is_filled_again_is_made_again(emptied, landing, instance, storage):
+    emptied(last=DAYS[0])
+    landing.put(DAYS[0])
+    assert emptied(last=DAYS[0]).success
+    assert storage.read(f"predictions/{DAYS[0]}/predictions.parquet").endswith(b"edition 2")
+    assert all("emptied" not in made(instance, asset)[DAYS[0]].metadata for asset in STEPS)
+
+
+def test_outcomes_that_are_emptied_are_withdrawn_with_what_was_measured_by_them(play, landing, instance, storage):
+    path = landing.put(DAYS[0], folder=monitoring.LANDING)
+    assert play(job=judge_predictions, last=DAYS[0]).success
+    path.unlink()
+    assert play(job=judge_predictions, last=DAYS[0]).success
+    assert kept(storage, f"superseded_outcomes/{DAYS[0]}") == [f"table of {DAYS[0]}, edition 1".encode()]
+    assert not storage.exists(f"outcomes/{DAYS[0]}/outcomes.parquet")
+    assert not storage.exists(f"performance/{DAYS[0]}/performance.json")
+    record = made(instance, "model_performance")[DAYS[0]]
+    assert "no outcomes" in record.metadata["emptied"].value
+
+
+def test_a_day_that_is_a_link_is_refused_by_name_and_the_others_are_made(play, landing, instance, storage, tmp_path):
+    landing.put(DAYS[1])
+    storage.path(f"{scoring.LANDING}/{DAYS[0]}").symlink_to(tmp_path)
+    told, _ = failure(play())
+    assert told.startswith("1 of 4 day(s) failed; the others went on")
+    assert f"{DAYS[0]}: inference_data: {scoring.LANDING}/{DAYS[0]}: a link, and links are not followed" in told
+    assert list(made(instance, "drift_metrics")) == DAYS[1:]
+
+
+@pytest.mark.parametrize("step", ["inference_data", "score", "drift"])
+def test_a_day_that_kills_every_step_is_given_up_and_remembered_until_it_is_made(
+    play, landing, storage, *, instance, monkeypatch, step
+):
+    monkeypatch.setenv("CREDIT_DEFAULT_RETRY_DELAY", "0.01")
+    day = DAYS[1]
+    landing.put(day)
+    told, _ = failure(play(kills=[f"{step}/{day}"]))
+    asset = {made_by: asset for asset, made_by in STEPS.items()}[step]
+    assert told.startswith("1 of 4 day(s) failed; the others went on")
+    assert f"{day}: {asset}: the step was killed 2 times while it worked on this day alone" in told
+    assert [done for done in DAYS if done in made(instance, "drift_metrics")] == [DAYS[0], *DAYS[2:]]
+    refusal = refusals.read(storage, "inference_data", day)
+    assert refusal.asset == asset
+    assert refusal.inputs == storage.fingerprint(f"{scoring.LANDING}/{day}")
+    assert refusals.find(storage, "inference_data") == [day]
+    assert play(edition=2).success  # by hand
+    assert refusals.find(storage, "inference_data") == []
 
 
 @pytest.mark.parametrize(("job", "asset"), [(score_batch, "inference_data"), (judge_predictions, "outcomes")])
@@ -429,9 +566,9 @@ def test_a_failed_warning_publishes_and_is_recorded(curate, storage, instance):
 
 def test_what_was_published_before_stands_when_a_check_fails_later(curate, storage):
     assert curate().success
-    before = storage.fingerprint("curated_data")
+    before = storage.read("curated_data/curated_data.parquet")
     assert not curate(ranges="ERROR").success
-    assert storage.fingerprint("curated_data") == before
+    assert storage.read("curated_data/curated_data.parquet") == before
 
 
 def test_a_day_that_came_in_makes_another_intent_of_curating(curate, recorded, landing, monkeypatch):

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from credit_default.defs import landing as landed
 from credit_default.defs import scoring
 from credit_default.defs.landing import busy_days, look, requests, stretches
+from credit_default.steps import inference_data
 from credit_default_tests.defs.conftest import day, ranges
+from credit_default_tests.strategies import clients, csv_text
 
 START = date(2025, 1, 1)
 Status = dg.DagsterRunStatus
@@ -128,6 +130,25 @@ def test_files_that_are_still_being_written_are_left_until_they_settle(found, la
     assert list(found(settling_seconds=0.0).pending) == [day(3), day(2)]
 
 
+def test_a_last_line_without_its_end_counts_once_the_file_has_been_quiet(found, landing, tmp_path, capsys):
+    text = csv_text(clients(3))
+    half, whole = text[:-40], text[:-1]
+    landing.put(day(2), half, seconds_ago=0.0)
+    assert found().settling == [day(2)], "it may still grow"
+    landing.put(day(2), whole, seconds_ago=0.0)
+    assert found().settling == [day(2)]
+    path = landing.put(day(2), whole)
+    quiet = found().pending
+    assert list(quiet) == [day(2)]
+
+    step = ["--landing", str(path.parents[1]), "--days", day(2), "--output", str(tmp_path / "out")]
+    inference_data.main(step)
+    assert '"rows": 3, "accepted": 3' in capsys.readouterr().out
+
+    landing.put(day(2), text + whole.splitlines()[-1].replace("3,", "4,", 1))
+    assert found(seen=quiet).pending.keys() == {day(2)}, "what comes later makes the day again"
+
+
 def test_a_file_whose_clock_runs_ahead_is_not_waited_for_until_that_moment_comes(found, landing):
     landing.put(day(2), seconds_ago=-86_400)
     assert list(found().pending) == [day(2)]
@@ -153,14 +174,25 @@ def test_a_day_out_of_range_is_reported_with_the_range(found, landing):
     assert found().pending == {}
 
 
-def test_a_file_and_a_broken_link_in_place_of_a_folder_are_reported(found, storage):
+def test_a_file_and_links_in_place_of_a_folder_are_reported(found, storage, tmp_path):
     folder = storage.path(scoring.LANDING)
     folder.mkdir(parents=True)
     (folder / day(2)).write_text("client_id\n")
-    (folder / day(3)).symlink_to(folder / "nowhere")
-    (folder / day(4)).symlink_to(folder / day(4))
-    assert set(found().unusable) == {day(2), day(3), day(4)}
-    assert all(problem == "a file; expected a folder with files in it" for problem in found().unusable.values())
+    os.mkfifo(folder / day(3))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "clients.csv").write_text("client_id\nA\n")
+    for ago, target in {4: folder / "nowhere", 5: folder / day(5), 6: tmp_path / "elsewhere"}.items():
+        (folder / day(ago)).symlink_to(target)
+    told = found()
+    assert told.pending == {}
+    assert {name: problem for name, problem in told.unusable.items() if problem.startswith("a file;")}.keys() == {
+        day(2),
+        day(3),
+    }
+    links = {
+        name for name, problem in told.unusable.items() if problem.startswith("a link, and links are not followed")
+    }
+    assert links == {day(4), day(5), day(6)}
 
 
 def test_hidden_entries_are_not_worth_a_word(found, landing):
@@ -206,7 +238,7 @@ def test_a_folder_that_vanishes_during_the_look_is_no_error(found, landing, monk
 
     def entries(self, key):
         listed = original(self, key)
-        if key.endswith(day(3)) and path.exists():
+        if path.exists():
             path.unlink()
             path.parent.rmdir()
         return listed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from credit_default.definitions import defs
-from credit_default.defs import monitoring, scoring
+from credit_default.defs import monitoring, refusals, scoring
 from credit_default.defs.schedules import (
     SCHEDULES,
     daily_check,
@@ -136,6 +137,38 @@ def test_outcomes_that_were_not_judged_or_whose_day_was_scored_again_are_asked_f
     assert not tick(daily_judging).run_requests
     recorded.materialised("batch_predictions", day(1))
     assert ranges(tick(daily_judging).run_requests) == [(day(1), day(1))]
+
+
+def given_up(storage, instance, asset: str, ago: int, fingerprint: str) -> None:
+    inputs = refusals.inputs_of(instance, "inference_data", scoring.CHAIN, day(ago), fingerprint)
+    refusals.keep(storage, "inference_data", day(ago), refusals.Refusal(asset, "it was killed", inputs))
+
+
+def test_no_schedule_asks_for_a_day_that_was_given_up(tick, landing, recorded, storage, instance):
+    recorded.deployed()
+    for ago in (1, 2, 3):
+        landing.put(day(ago))
+    taken_in = storage.fingerprint(f"{scoring.LANDING}/{day(2)}")
+    given_up(storage, instance, "inference_data", 1, storage.fingerprint(f"{scoring.LANDING}/{day(1)}"))
+    for ago in (2, 4, 5):  # the last two were archived since
+        recorded.materialised("inference_data", day(ago), landing_fingerprint=taken_in)
+        given_up(storage, instance, "batch_predictions", ago, taken_in if ago != 5 else "of other files")
+    done = tick()
+    assert ranges(done.run_requests) == [(day(3), day(3)), (day(5), day(5))]
+    recorded.materialised("batch_predictions", day(4))
+    recorded.materialised("batch_predictions", day(5))
+    assert ranges(tick(weekly_drift).run_requests) == [(day(5), day(5))]
+
+
+def test_days_that_cannot_be_used_are_told_by_the_schedule_and_stop_nothing(tick, landing, recorded, storage):
+    recorded.deployed()
+    landing.put(os.fsdecode(b"caf\xe9"))
+    storage.path(f"{scoring.LANDING}/{day(4)}").symlink_to(storage.path(f"{scoring.LANDING}/{day(4)}"))
+    idle = tick().skip_message
+    assert f"{day(4)}: a link, and links are not followed" in idle
+    assert "caf\\xe9: not a day" in idle
+    landing.put(day(2), file=os.fsdecode(b"kund\xe9n.csv"))
+    assert ranges(tick().run_requests) == [(day(2), day(2))]
 
 
 def test_the_daily_schedule_waits_for_a_model(tick, landing):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import dagster as dg
 import pytest
 
 from credit_default.definitions import defs
-from credit_default.defs import monitoring, scoring
+from credit_default.defs import monitoring, refusals, scoring
 from credit_default.defs.sensors import inference_landing, outcomes_landing
 from credit_default_tests.defs.conftest import day, ranges
 
@@ -65,6 +68,123 @@ def test_a_changed_day_is_asked_for_again_with_another_run_key(tick, landing, re
     assert tick(cursor=second.cursor).run_requests == []
 
 
+def test_a_withdrawn_file_and_one_that_comes_back_are_changes_of_their_own(tick, landing, recorded, storage):
+    recorded.deployed()
+    folder, keys, cursor = f"{scoring.LANDING}/{day(2)}", [], None
+    landing.put(day(2))
+    late = storage.path(f"{folder}/late.csv")
+    for content in (None, "b", None, "b", None):
+        late.write_text(content) if content else late.unlink(missing_ok=True)
+        os.utime(late.parent, (1_700_000_000, 1_700_000_000))
+        if content:
+            os.utime(late, (1_700_000_000, 1_700_000_000))
+        done = tick(cursor=cursor)
+        assert ranges(done.run_requests) == [(day(2), day(2))], content
+        # The same change at a tick whose cursor was lost, or evaluated twice, is the same request.
+        assert [request.run_key for request in tick(cursor=cursor).run_requests] == [done.run_requests[0].run_key]
+        assert [request.run_key for request in tick().run_requests] == [done.run_requests[0].run_key]
+        keys.append(done.run_requests[0].run_key)
+        cursor = done.cursor
+        recorded.scored(day(2), storage.fingerprint(folder))
+        assert tick(cursor=cursor).run_requests == []
+        assert tick().run_requests == []
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_run_that_found_other_files_than_it_was_asked_for_is_seen(tick, landing, recorded, storage):
+    recorded.deployed()
+    folder = f"{scoring.LANDING}/{day(2)}"
+    landing.put(day(2))
+    asked = tick()
+    late = landing.put(day(2), file="late.csv")
+    recorded.scored(day(2), storage.fingerprint(folder))  # the run began a moment after the second file came
+    late.unlink()
+    os.utime(late.parent, (1_700_000_000, 1_700_000_000))
+    again = tick(cursor=asked.cursor)
+    assert ranges(again.run_requests) == [(day(2), day(2))]
+    assert again.run_requests[0].run_key != asked.run_requests[0].run_key
+    assert tick(cursor=again.cursor).run_requests == []
+
+
+def test_a_run_that_failed_half_way_is_left_to_the_schedule(tick, landing, recorded, storage):
+    recorded.deployed()
+    landing.put(day(2))
+    asked = tick()
+    fingerprint = storage.fingerprint(f"{scoring.LANDING}/{day(2)}")
+    recorded.materialised("inference_data", day(2), landing_fingerprint=fingerprint)
+    assert tick(cursor=asked.cursor).run_requests == []
+
+
+def test_a_day_that_an_earlier_version_scored_is_not_scored_again(tick, landing, recorded, storage):
+    recorded.deployed()
+    landing.put(day(2))
+    recorded.scored(day(2), storage.fingerprint(f"{scoring.LANDING}/{day(2)}")[:16])
+    assert tick().run_requests == []
+
+
+def test_an_emptied_day_is_asked_for_once_and_one_that_never_held_anything_never(tick, landing, recorded, storage):
+    recorded.deployed()
+    path = landing.put(day(2))
+    storage.path(f"{scoring.LANDING}/{day(4)}").mkdir()
+    os.utime(storage.path(f"{scoring.LANDING}/{day(4)}"), (1_700_000_000, 1_700_000_000))
+    recorded.scored(day(2), storage.fingerprint(f"{scoring.LANDING}/{day(2)}"))
+    before = tick()
+    assert before.run_requests == []
+    path.unlink()
+    landing.put(day(2), file="clients.csv.done")
+    emptied = tick(cursor=before.cursor)
+    assert ranges(emptied.run_requests) == [(day(2), day(2))]
+    recorded.scored(day(2), "")
+    assert tick(cursor=emptied.cursor).run_requests == []
+    assert tick().run_requests == []
+    landing.put(day(2))
+    assert ranges(tick(cursor=emptied.cursor).run_requests) == [(day(2), day(2))]
+
+
+def test_a_day_folder_that_is_gone_is_left_alone(tick, landing, recorded, storage):
+    recorded.deployed()
+    path = landing.put(day(2))
+    recorded.scored(day(2), storage.fingerprint(f"{scoring.LANDING}/{day(2)}"))
+    shutil.rmtree(path.parent)
+    assert tick().run_requests == []
+
+
+@pytest.mark.parametrize(
+    ("sensor", "folder"), [(inference_landing, scoring.LANDING), (outcomes_landing, monitoring.LANDING)]
+)
+def test_names_that_are_no_text_and_days_that_are_links_are_told_and_the_others_asked_for(
+    tick, landing, recorded, *, storage, caplog, sensor, folder
+):
+    recorded.deployed()
+    for ago in (2, 3, 4):
+        recorded.materialised("batch_predictions", day(ago))
+    landing.put(day(3), file=os.fsdecode(b"kund\xe9n.csv"), folder=folder)
+    landing.put(day(2), folder=folder)
+    landing.put(os.fsdecode(b"caf\xe9\n"), folder=folder)
+    storage.path(f"{folder}/{day(4)}").symlink_to(storage.path(f"{folder}/{day(4)}"))
+    done = tick(sensor, log=caplog.handler)
+    assert ranges(done.run_requests) == [(day(3), day(2))]
+    assert f"{folder}/{day(4)} is left alone: a link, and links are not followed" in caplog.text
+    assert f"{folder}/caf\\xe9\\n is left alone: not a day" in caplog.text
+    idle = tick(sensor, cursor=done.cursor)
+    assert idle.run_requests == []
+    assert f"{day(4)}: a link" in idle.skip_message
+    assert idle.skip_message.isprintable()
+
+
+def test_a_day_that_was_given_up_is_not_asked_for_until_its_files_change(tick, landing, recorded, instance, storage):
+    recorded.deployed()
+    landing.put(day(2))
+    folder = f"{scoring.LANDING}/{day(2)}"
+    inputs = refusals.inputs_of(instance, "inference_data", scoring.CHAIN, day(2), storage.fingerprint(folder))
+    refusals.keep(storage, "inference_data", day(2), refusals.Refusal("drift_metrics", "it was killed", inputs))
+    idle = tick()  # whose cursor knows of nothing
+    assert idle.run_requests == []
+    assert f"{day(2)}: drift_metrics: it was killed." in idle.skip_message
+    landing.put(day(2), file="late.csv")
+    assert ranges(tick(cursor=idle.cursor).run_requests) == [(day(2), day(2))]
+
+
 def test_nothing_is_asked_for_before_a_model_is_live_and_everything_after(tick, landing, recorded):
     landing.put(day(2))
     waiting = tick()
@@ -74,7 +194,9 @@ def test_nothing_is_asked_for_before_a_model_is_live_and_everything_after(tick, 
     assert ranges(tick(cursor=waiting.cursor).run_requests) == [(day(2), day(2))]
 
 
-@pytest.mark.parametrize("cursor", [None, "", "no JSON {", "[1, 2]", "17", '{"2026-01-01": null}'])
+@pytest.mark.parametrize(
+    "cursor", [None, "", "no JSON {", "[1, 2]", "17", '{"2026-01-01": null}', '{"days": [], "read_to": {}}']
+)
 def test_a_lost_or_garbled_cursor_makes_nothing_twice(tick, landing, recorded, storage, cursor):
     recorded.deployed()
     landing.put(day(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import getpass
 import re
@@ -9,11 +10,15 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPSConnection
+from functools import cached_property
+from http.client import BadStatusLine, HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 
 from credit_default_tests.deploy.servers import HOSTING, program, running
 from credit_default_tests.end_to_end.world import until
+
+PASSWORD = "long and random"
+BASIC = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Site:
         self.name = f"127.0.0.1:{port}"
         self.origin = f"https://{self.name}"
 
-    @property
+    @cached_property
     def context(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.certificate) if self.certificate else None
 
@@ -56,6 +61,21 @@ class Site:
             response = connection.getresponse()
             told = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, told, response.read())
+
+    def send(self, request: bytes) -> int:
+        """Send bytes as they are; gives the status of the answer, or 0 when there is none."""
+        with contextlib.ExitStack() as opened:
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=60))
+            if self.context:
+                connection = opened.enter_context(self.context.wrap_socket(connection, server_hostname="127.0.0.1"))
+            connection.sendall(request)
+            response = HTTPResponse(connection)
+            opened.callback(response.close)
+            try:
+                response.begin()
+            except (BadStatusLine, ConnectionResetError):
+                return 0
+            return response.status
 
 
 _NGINX = """user {user};

@@ -18,6 +18,7 @@ ALERTS = {
     "low_acceptance",
     "stale_predictions",
     "retraining_due",
+    "unjoined_outcomes",
 }
 DRAWN = {"drift_over_time", "feature_drift", "scoring_over_time", "performance_over_time", "failed_scoring"}
 

@@ -222,7 +222,7 @@ def test_a_part_says_all_that_is_wrong_with_its_settings_before_it_starts(tmp_pa
     (tmp_path / "dagster" / "dagster.yaml").write_text((HOSTING / "dagster.yaml").read_text())
     done = started("web", CREDIT_DEFAULT_HOME=str(tmp_path), CREDIT_DEFAULT_ENV="production")
     assert done.returncode == 1
-    assert done.stderr.startswith("SettingsError: 8 setting(s)")
+    assert done.stderr.startswith("SettingsError: 8 settings")
     assert "AZURE_ML_WORKSPACE is not set" in done.stderr
 
 

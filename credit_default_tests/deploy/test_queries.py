@@ -64,7 +64,9 @@ def performance_of(day: str) -> dict[str, Any]:
     rows = arrivals().slice(0, 2_000)
     score = pc.divide(rows["age"].cast(pa.float64()), 100.0)
     predictions = pa.table({CLIENT_ID: rows[CLIENT_ID], PROBABILITY: score, DECISION: pc.greater(score, 0.4)})
-    outcomes = pa.table({CLIENT_ID: rows[CLIENT_ID], TARGET: rows[TARGET]})
+    # Of one day the outcomes are those of others.
+    named = pc.binary_join_element_wise("other-", rows[CLIENT_ID], "") if day == VIOLATING else rows[CLIENT_ID]
+    outcomes = pa.table({CLIENT_ID: named, TARGET: rows[TARGET]})
     return {"partition": day, "model_version": "7", **judge(predictions, outcomes)}
 
 
@@ -98,7 +100,7 @@ def home(tmp_path_factory) -> Path:
         },
     )
     with dg.DagsterInstance.ephemeral() as instance:
-        for job, first, last in (("score_batch", WORTHLESS, REFUSED), ("judge_predictions", CALM, CALM)):
+        for job, first, last in (("score_batch", WORTHLESS, REFUSED), ("judge_predictions", CALM, VIOLATING)):
             result = definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, raise_on_error=False, tags={RANGE_START: first, RANGE_END: last}
             )
@@ -186,6 +188,12 @@ def test_a_day_of_which_no_row_was_accepted_raises_the_alert_until_it_landed_aga
         telemetry.emit([record, record])
         told.append([row["acceptance"] for row in rows(TEXTS["low_acceptance"], tmp_path)])
     assert told == [["warning"], [], ["warning"]]
+
+
+def test_a_day_whose_outcomes_do_not_join_raises_the_alert(home):
+    assert without_moment(rows(TEXTS["unjoined_outcomes"], home)) == [
+        {"day": VIOLATING, "outcomes": 2_000, "joined": 0, "joined_share": 0.0}
+    ]
 
 
 def test_a_retraining_that_production_does_not_start_raises_the_alert_with_its_reason(home):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -27,6 +28,8 @@ WORD, NUMBER = "Zyxwelt", "-74185296"
 #: A sound value of one client alone, which is the greatest of its day: no report may show it.
 SINGLE = "12345677.25"
 FIRST = ago(60)
+#: More columns than a file may have.
+WIDE = [f"more {number}" for number in range(1000)]
 
 
 def rows(**first: object) -> list[dict[str, object]]:
@@ -70,6 +73,8 @@ TAKEN = {
     "huge sentinels": (each_row("bill_amount_1", "1e308", "-1e308", "9.99e307"), {}),
     "single value": (csv_text(rows(credit_limit=SINGLE)), {}),
     "worthless": (each_row("age", WORD), {"age: not a number": ROWS}),
+    "commas behind rows": (csv_text(rows()).replace("\n", ",,\n").replace(",,\n", "\n", 1), {}),
+    "twice, with companions": (csv_text(rows(), FEATURE_NAMES), {}),
 }
 #: What arrives, and what the failed run must say about it.
 REFUSED = {
@@ -78,25 +83,38 @@ REFUSED = {
     "truncated Parquet": (truncated_parquet(), "Parquet file; it may have been cut short"),
     "not UTF-8": (csv_text(rows()).replace("university", f"{WORD}\xe9", 1).encode("latin-1"), "is not UTF-8"),
     "folder": (None, "x.csv: is a folder"),
-    "dangling link": (None, "gone.csv: the link leads nowhere"),
+    "dangling link": (None, "gone.csv: is a link; put the file itself here"),
+    "link to outside": (None, "x.csv: is a link; put the file itself here"),
+    "pipe": (None, "x.csv: is a pipe"),
+    "name": (None, r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"),
+    "semicolons": (csv_text(rows(education=WORD)).replace(",", ";"), "separated by semicolons, expected commas"),
+    "UTF-16": (csv_text(rows(education=WORD)).encode("utf-16"), "is UTF-16, expected UTF-8"),
+    "title": (f"{WORD}\n{csv_text(rows())}", "the names of the columns are in line 2"),
+    "wide": (csv_text([{**row, **dict.fromkeys(WIDE, WORD)} for row in rows()]), "has more than 1,000 columns"),
 }
+#: What stands beside a good file of a day, by the day's kind, in place of a file of its own.
+BESIDE = {
+    "folder": lambda folder: (folder / "x.csv").mkdir(),
+    "dangling link": lambda folder: (folder / "gone.csv").symlink_to(folder / "nowhere.csv"),
+    "link to outside": lambda folder: (folder / "x.csv").symlink_to(folder.parent / DAYS["good"] / "bad.csv"),
+    "pipe": lambda folder: os.mkfifo(folder / "x.csv"),
+    "name": lambda folder: (folder / os.fsdecode(b"Kunden-M\xe4rz.csv")).write_text(csv_text(rows())),
+    "empty beside good": lambda folder: (folder / "bad.csv").touch(),
+}
+#: Names of files, where another than bad.csv matters.
+NAMES = {"truncated Parquet": "bad.parquet", "commas behind rows": "bad\t\x1b[31m.csv"}
+COMPANIONS = ("bad.csv.md5", "desktop.ini", "next.csv.part")
 DAYS = dict(zip([*TAKEN, *REFUSED], days_from(FIRST, len(TAKEN) + len(REFUSED)), strict=True))
 
 
 def land_all(world: World) -> None:
     for kind, (content, _) in {**TAKEN, **REFUSED}.items():
-        day = DAYS[kind]
-        if kind == "folder":
-            world.land(day, "good.csv", csv_text(rows()))
-            (world.landing / "inference" / "batch" / day / "x.csv").mkdir()
-        elif kind == "dangling link":
-            world.land(day, "good.csv", csv_text(rows()))
-            (world.landing / "inference" / "batch" / day / "gone.csv").symlink_to(world.home / "nowhere.csv")
-        elif kind == "empty beside good":
-            world.land(day, "good.csv", csv_text(rows()))
-            world.land(day, "bad.csv", content)
+        if kind in BESIDE:
+            BESIDE[kind](world.land(DAYS[kind], "good.csv", csv_text(rows())).parent)
         else:
-            world.land(day, "bad.parquet" if kind == "truncated Parquet" else "bad.csv", content)
+            world.land(DAYS[kind], NAMES.get(kind, "bad.csv"), content)
+    for name in ("same.csv", *COMPANIONS):
+        world.land(DAYS["twice, with companions"], name, TAKEN["twice, with companions"][0])
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +135,7 @@ def test_the_run_names_each_bad_day_with_its_file_and_what_was_expected_and_no_o
     assert set(lines) == {DAYS[kind] for kind in REFUSED}
     for kind, (_, message) in REFUSED.items():
         assert message in lines[DAYS[kind]], kind
-        assert re.search(r"inference_data: (bad|x|gone)\.(csv|parquet)\b", lines[DAYS[kind]]), kind
+        assert re.search(r"inference_data: (bad|x|gone|Kunden-M\\xe4rz)\.(csv|parquet)\b", lines[DAYS[kind]]), kind
     line_of_bad_byte = REFUSED["not UTF-8"][0].split(WORD.encode())[0].count(b"\n") + 1
     assert f"bad.csv, line {line_of_bad_byte}: " in lines[DAYS["not UTF-8"]]
     assert "expected, in any order: " in lines[DAYS["missing column"]]
@@ -170,6 +188,37 @@ def test_spelling_order_and_more_columns_change_no_prediction(after):
         assert other["probability_of_default"].equals(good["probability_of_default"])
     named = after.made_days("inference_data")[DAYS["columns"]].metadata["extra_columns"].value
     assert set(named.split(", ")) == {"branch", "segment"}
+
+
+def test_the_same_bytes_are_taken_once_and_what_was_not_read_is_named(after):
+    metadata = after.made_days("inference_data")[DAYS["twice, with companions"]].metadata
+    files = {record.data["file"]: record.data for record in metadata["files"].value.records}
+    assert {name: (about["rows"], about["same_as"]) for name, about in files.items()} == {
+        "bad.csv": (ROWS, ""),
+        "same.csv": (0, "bad.csv"),
+    }
+    assert files["bad.csv"]["sha256"] == files["same.csv"]["sha256"]
+    assert all(name in metadata["files_not_read"].value for name in ("same.csv", *COMPANIONS))
+
+
+def test_a_prediction_is_traced_to_a_file_whose_name_cannot_be_printed(after):
+    prediction = after.predictions(DAYS["commas behind rows"])["prediction_id"][0].as_py()
+    done = after.command("trace", prediction)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert r"bad\t\x1b[31m.csv has sha256" in " ".join(done.stdout.split())
+
+
+def test_a_file_to_score_on_the_spot_may_be_a_link_and_no_pipe(after, tmp_path):
+    (tmp_path / "link.csv").symlink_to(after.landing / "inference" / "batch" / DAYS["good"] / "bad.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+
+    scored = after.command("score", str(tmp_path / "link.csv"), str(tmp_path / "out.parquet"))
+    refused = after.command("score", str(tmp_path / "pipe.csv"), str(tmp_path / "none.parquet"))
+
+    assert scored.returncode == 0, scored.stderr
+    assert f"{ROWS} of {ROWS} rows scored" in scored.stdout
+    assert refused.returncode != 0
+    assert "pipe.csv: is a pipe; expected a CSV or Parquet file" in refused.stderr
 
 
 def test_no_message_log_metadata_or_trace_repeats_a_value_of_a_row(after):

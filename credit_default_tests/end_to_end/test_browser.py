@@ -42,6 +42,7 @@ FLAGS = (
 def ui(small_home, tmp_path_factory):
     """The address of a running platform in which a day has failed."""
     world = small_home.copy_to(tmp_path_factory.mktemp("browser") / "home")
+    world.archive_landing()
     world.land(ago(0), "broken.parquet", b"PAR1 and no more")
     assert world.run_job("score_batch", ago(0)).returncode == 1
     platform = Platform(world)

@@ -21,7 +21,9 @@ TIMES = 12
 
 @pytest.fixture(scope="module")
 def world(small_home, tmp_path_factory) -> World:
-    return small_home.copy_to(tmp_path_factory.mktemp("daemon") / "home")
+    copied = small_home.copy_to(tmp_path_factory.mktemp("daemon") / "home")
+    copied.archive_landing()
+    return copied
 
 
 @pytest.fixture(scope="module")

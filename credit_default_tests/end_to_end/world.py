@@ -87,6 +87,12 @@ class World:
         shutil.copytree(self.home, home, symlinks=True)
         return World(home)
 
+    def archive_landing(self) -> None:
+        """Take away the landing folders of days that are done: files that were copied count as changed."""
+        for folder in ("inference/batch", "outcomes"):
+            for day in (self.landing / folder).iterdir():
+                shutil.rmtree(day)
+
     # What a person does.
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -124,7 +130,13 @@ class World:
         """Start a process in a group of its own, which is killed at the end."""
         with (self.home / log).open("ab") as stream:
             process = subprocess.Popen(
-                command, env=self.environment, cwd=CHECKOUT, stdout=stream, stderr=stream, start_new_session=True
+                command,
+                env=self.environment,
+                cwd=CHECKOUT,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                umask=0,
             )
         try:
             yield process
@@ -269,7 +281,14 @@ class World:
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=900, check=False
+            command,
+            env=self.environment,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+            umask=0,  # what is private must be so whatever the umask
         )
 
 
@@ -294,6 +313,18 @@ def group_lives(leader: int) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError):
             found.append(_state_and_group(int(folder.name)))
     return any(group == leader and state != "Z" for state, group in found)
+
+
+def processes_with(text: str) -> dict[int, str]:
+    """The processes whose environment holds a text, whoever started them, with their commands."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            if os.fsencode(text) in (folder / "environ").read_bytes():
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if command:  # a zombie has none
+                    found[int(folder.name)] = command
+    return found
 
 
 def new_clients(count: int, *, start: int = 0, target: bool = False) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from credit_default.core.schema import PROBABILITY
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
 from credit_default_tests import trained
 
-MODEL_FILE = "model.skops"
+MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"
 
 
 def model_files(folder: Path) -> dict[str, bytes]:
@@ -38,9 +39,13 @@ def register(
 ) -> ModelVersion:
     """Register the model once more, as a version of its own: the same model in a file that is not the same."""
     content = {**files, MODEL_FILE: another_file(files[MODEL_FILE], key), **changed}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items() if name != MANIFEST_FILE}
+    manifest = {**json.loads(files[MANIFEST_FILE]), "model_sha256": hashes[MODEL_FILE], "files": hashes}
+    content[MANIFEST_FILE] = json.dumps(manifest).encode()
     for name, data in content.items():
         storage.write(f"{key}/{name}", data)
-    return registry.register(key, sha256=hashlib.sha256(content[MODEL_FILE]).hexdigest(), tags={"verdict": verdict})
+    tags = {"verdict": verdict, "manifest_sha256": hashlib.sha256(content[MANIFEST_FILE]).hexdigest()}
+    return registry.register(key, sha256=hashes[MODEL_FILE], tags=tags)
 
 
 def another_file(model: bytes, comment: str) -> bytes:

@@ -18,7 +18,7 @@ import requests
 from azure.identity import DefaultAzureCredential
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from credit_default.errors import JobFailed
+from credit_default.errors import JobKilled
 from credit_default.resources.ports import Stored
 from credit_default_tests.azure_emulator import Workspace
 from credit_default_tests.platforms import azure_endpoint
@@ -91,7 +91,7 @@ def test_each_day_is_one_invocation_with_a_link_to_the_studio(endpoint, invocati
 def test_an_invocation_that_dies_is_told_and_the_next_run_makes_another(endpoint, emulator):
     root = str(uuid.uuid4())
     emulator.job_fault("^score-", kill=True)
-    with pytest.raises(JobFailed, match="did not finish"):
+    with pytest.raises(JobKilled, match="did not finish"):
         score(endpoint, DAYS[0], root=root)
     emulator.clear_faults()
     (stored,) = score(endpoint, DAYS[0], root=root)

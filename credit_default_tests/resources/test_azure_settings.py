@@ -37,10 +37,10 @@ def test_every_variable_that_is_missing_is_named_at_once_with_what_it_is_for():
     with pytest.raises(SettingsError) as caught:
         read({})
     told = str(caught.value)
-    assert told.startswith("8 setting(s)")
+    assert told.startswith("8 settings of this Azure environment are missing")
     for name in AZURE_SETTINGS:
         (line,) = [line for line in told.splitlines() if line.startswith(f"- {name} is not set; expected ")]
-        assert line.endswith(")")
+        assert line.endswith(").")
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -74,7 +74,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_what_is_malformed_is_told_with_what_was_got_and_what_was_expected(name, value):
     told = refused(**{name: value})
-    assert told.startswith("1 setting(s)")
+    assert told.startswith("1 setting of this Azure environment is missing")
     assert f"{name} is {value!r}; expected " in told
 
 
@@ -82,7 +82,7 @@ def test_all_that_is_wrong_is_said_at_once():
     wrong = {name: values[0] for name, values in WRONG.items()}
     told = refused(**wrong)
     assert all(f"- {name} is {value!r}" in told for name, value in wrong.items())
-    assert told.startswith(f"{len(wrong)} setting(s)")
+    assert told.startswith(f"{len(wrong)} settings")
 
 
 @pytest.mark.parametrize("secret", ["a-secret", "InstrumentationKey=a-secret;IngestionEndpoint=https://x.example"])

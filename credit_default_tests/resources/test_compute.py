@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from credit_default.core.limits import Limits
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.job import Job
 from credit_default.resources.ports import Refused, Stored
@@ -59,6 +60,17 @@ def test_inputs_are_folders_files_or_not_there(running, storage):
         outcome = running.run(inputs={"source": key}, days=DAYS[:1])
         assert outcome.success, outcome.failure
         assert outcome.arrived[0].result["read"] == expected
+
+
+def test_the_limits_of_landed_files_reach_the_step(platform, tmp_path, monkeypatch):
+    limits = Limits(max_columns=123, max_row_mb=7, max_memory_share=0.25).as_variables()
+    for name, value in limits.items():
+        monkeypatch.setenv(name, value)
+
+    outcome = Running(compute_of(platform, tmp_path)).run(days=DAYS[:1])
+
+    assert outcome.success, outcome.failure
+    assert outcome.arrived[0].result["limits"] == limits
 
 
 def test_what_the_step_logs_and_prints_is_in_the_run(running, capsys):

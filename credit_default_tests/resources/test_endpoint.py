@@ -20,6 +20,7 @@ import pytest
 from credit_default.core.model_directory import load
 from credit_default.core.scoring import score_file
 from credit_default.errors import JobFailed, NotThere, SmokeTestFailed
+from credit_default.resources.model_versions import expectation_of
 from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelVersion, Refused, Stored
 from credit_default_tests.platforms import batch_platform, platforms
 from credit_default_tests.resources.served_models import deploy, in_a_run, model_files, put_day, register
@@ -184,7 +185,7 @@ def test_days_are_scored_by_the_default_and_one_that_cannot_be_is_refused(  # no
 def scored_here(model: ModelVersion, source: Path, there, ports, folder: Path):
     """The same day scored in this process, with what two runs cannot share taken from the other."""
     with ports["storage"].on_disk(model.key) as directory:
-        loaded = load(directory, expected_sha256=model.sha256)
+        loaded = load(directory, expectation_of(model))
     told = score_file(
         loaded,
         source,

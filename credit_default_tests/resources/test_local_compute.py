@@ -21,23 +21,24 @@ from credit_default.resources.ports import Refused
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
-def compute(home):
+def compute(home, **changed):
     return LocalCompute(
         jobs=str(home / "jobs"),
         lake=str(home / "lake"),
         tracking_uri="",
         grace_seconds=1.0,
         steps="credit_default_tests.resources.example_steps",
+        **changed,
     )
 
 
-def run(home, *, options=None, instance=None, consume=None):
+def run(home, *, options=None, instance=None, consume=None, **changed):
     """Run the example step inside a real Dagster run; returns the result and the messages that arrived."""
     arrived = []
 
     @dg.multi_asset(specs=[dg.AssetSpec("counted", skippable=True)])
     def counted(context: dg.AssetExecutionContext):
-        for message in compute(home).run(context, "count", inputs={}, options=options or {}, days=DAYS):
+        for message in compute(home, **changed).run(context, "count", inputs={}, options=options or {}, days=DAYS):
             arrived.append(message)
             if consume:
                 consume(message)
@@ -55,11 +56,26 @@ def failure(result):
     return "".join(filter(None, (error.message, error.cause and error.cause.message)))
 
 
-def test_a_step_that_is_killed_says_by_what(tmp_path):
-    result, arrived = run(tmp_path, options={"fail": "die"})
+@pytest.mark.parametrize(("how", "told"), [("die", "killed by SIGKILL"), ("shell", "ended with exit code 137")])
+def test_a_step_that_is_killed_says_by_what_and_that_memory_may_be_why(tmp_path, how, told):
+    result, arrived = run(tmp_path, options={"fail": how})
     assert not result.success
-    assert "killed by SIGKILL" in failure(result)
+    assert "JobKilled" in failure(result)
+    assert told in failure(result)
+    assert "when memory runs out" in failure(result)
     assert [message.partition for message in arrived] == list(DAYS)
+
+
+def test_a_step_that_runs_too_long_is_stopped_with_its_children_and_names_the_limit(tmp_path):
+    begun = time.monotonic()
+    result, arrived = run(tmp_path, options={"fail": "child"}, step_timeout=4.0)
+    assert time.monotonic() - begun < 60
+    assert "JobTimedOut" in failure(result)
+    assert "ran for more than 4 s" in failure(result)
+    assert "CREDIT_DEFAULT_STEP_TIMEOUT" in failure(result)
+    assert [message.partition for message in arrived] == list(DAYS)
+    (folder,) = (tmp_path / "jobs").iterdir()
+    assert not Job(folder).alive()
 
 
 def test_messages_arrive_while_the_step_still_works(tmp_path):
@@ -86,6 +102,20 @@ def test_whoever_stops_listening_stops_the_job_and_its_children(tmp_path):
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     job = Job(next(iter((tmp_path / "jobs").iterdir())))
     assert not job.alive()
+
+
+def test_a_job_of_another_run_that_died_in_silence_counts_as_killed(tmp_path):
+    job = Job(tmp_path / "count-1")
+    job.start([sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ))
+    found = Job(tmp_path / "count-1")
+    assert found.alive()
+    os.kill(int((tmp_path / "count-1" / "pid").read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while job.alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found.was_killed()
+    assert "when memory runs out" in found.how_it_ended()
+    assert job.was_killed()
 
 
 # A run in a process of its own, so that it can be killed without a chance to clean up.

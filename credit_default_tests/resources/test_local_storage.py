@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,12 +86,77 @@ def test_an_address_is_a_file_uri(storage):
     assert storage.uri("a b/c.parquet").endswith("/lake/a%20b/c.parquet")
 
 
-def test_a_fingerprint_follows_a_link_to_the_file_that_changes(storage, day, tmp_path):
+def test_a_link_counts_by_itself_and_not_by_what_it_leads_to(storage, day, tmp_path):
     (tmp_path / "elsewhere.csv").write_text("x")
-    (day / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
     before = storage.fingerprint("landing/day")
+    (day / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    linked = storage.fingerprint("landing/day")
+    assert linked != before
     (tmp_path / "elsewhere.csv").write_text("a longer content")
+    assert storage.fingerprint("landing/day") == linked
+
+
+def test_content_that_changed_is_seen_though_size_and_time_were_put_back(storage, day):
+    before = storage.fingerprint("landing/day")
+    status = (day / "a.csv").stat()
+    (day / "a.csv").write_text("A.CSV")
+    os.utime(day / "a.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
     assert storage.fingerprint("landing/day") != before
+    # What earlier versions recorded is the beginning, so days that they scored are not scored again.
+    assert storage.fingerprint("landing/day")[:16] == before[:16]
+
+
+def test_the_landing_folder_may_be_a_link_and_a_day_may_not(storage, day, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (storage.path("landing").rename(tmp_path / "elsewhere" / "landing"))
+    storage.path("landing").symlink_to(tmp_path / "elsewhere" / "landing")
+    storage.path("landing/linked").symlink_to(tmp_path / "elsewhere" / "landing" / "day")
+    found = storage.changes("landing", ["day", "linked"])
+    assert found["day"].problem is None
+    assert found["linked"].problem.startswith("a link, and links are not followed")
+    assert [(entry.name, entry.is_folder, entry.is_link) for entry in storage.entries("landing")] == [
+        ("day", True, False),
+        ("linked", False, True),
+    ]
+
+
+LOOK = """
+import os, sys
+from pathlib import Path
+from credit_default.errors import StorageError
+from credit_default.resources.local.storage import LocalStorage
+
+if os.getuid() == 0:  # whom modes do not stop
+    os.setuid(65534)
+storage = LocalStorage(root=sys.argv[1])
+for name, change in storage.changes("landing", ["day", "unreadable", "closed"]).items():
+    print(name, change.problem)
+try:
+    storage.entries("landing/unreadable")
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_day_that_may_not_be_read_is_a_problem_of_its_own(storage, day):
+    closed = {storage.path("landing/unreadable"): 0o000, storage.path("landing/closed"): 0o444}
+    for folder, mode in closed.items():  # the second may be listed and not looked into
+        folder.mkdir()
+        (folder / "clients.csv").write_text("client_id")
+        folder.chmod(mode)
+    for folder in (day, *day.parents[:5]):
+        folder.chmod(0o755)
+    looked = subprocess.run([sys.executable, "-c", LOOK, storage.root], capture_output=True, text=True, check=False)
+    for folder in closed:
+        folder.chmod(0o755)
+    assert looked.returncode == 0, looked.stderr
+    told = "this user may not read it; give the user that runs the platform the right to read the folder"
+    assert looked.stdout.splitlines() == [
+        "day None",
+        f"unreadable {told}",
+        f"closed {told}",
+        f"{storage.path('landing/unreadable')}: {told}",
+    ]
 
 
 @pytest.mark.parametrize("odd", ["a dangling link", "a link to itself", "a folder"])
@@ -120,7 +187,8 @@ def test_seconds_since_change_is_that_of_the_youngest(storage, day):
 def test_an_empty_folder_has_no_fingerprint_and_a_touched_file_another(storage, day):
     storage.path("landing/empty").mkdir()
     assert storage.fingerprint("landing/empty") == ""
-    assert storage.changes("landing", ["empty"]) == {}
+    assert storage.changes("landing", ["empty"])["empty"].fingerprint == ""
+    assert storage.changes("landing", ["missing"]) == {}
     before = storage.fingerprint("landing/day")
     os.utime(day / "b.csv", (1_700_000_001, 1_700_000_001))
     assert storage.fingerprint("landing/day") != before

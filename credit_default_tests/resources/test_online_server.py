@@ -39,7 +39,8 @@ def start(model, tmp_path):
 
     def run(**more: str):
         command, environment = script_of(folder, sha256, KEYS.public(), **more)
-        return served(command, environment, tmp_path)
+        # As a shell starts what it sends to the background: with this signal ignored.
+        return served(["sh", "-c", 'trap "" INT; exec "$0" "$@"', *command], environment, tmp_path)
 
     return run
 

@@ -283,15 +283,34 @@ def test_a_fingerprint_stays_until_the_files_change(storage, root):
     assert fingerprint() == ""
 
 
-@pytest.mark.parametrize("name", [".DS_Store", ".clients.csv.swp", "_SUCCESS"])
-def test_hidden_files_change_no_fingerprint(storage, root, name):
+@pytest.mark.parametrize(
+    "name", [".DS_Store", ".clients.csv.swp", "_SUCCESS", "desktop.ini", "Thumbs.db", "clients.csv.done", "a.csv.MD5"]
+)
+def test_what_is_no_data_changes_no_fingerprint(storage, root, name):
     storage.write(f"{root}/day/{name}", b"left by a program")
     assert storage.fingerprint(f"{root}/day") == ""
-    assert storage.changes(root, ["day"]) == {}
+    # The folder is there and holds nothing.
+    assert storage.changes(root, ["day", "none"]).keys() == {"day"}
+    assert storage.changes(root, ["day"])["day"].fingerprint == ""
     storage.write(f"{root}/day/clients.csv", b"client_id\n")
     before = storage.fingerprint(f"{root}/day")
     storage.write(f"{root}/day/{name}", b"left again")
     assert storage.fingerprint(f"{root}/day") == before
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.csv", "two\nlines.csv", "tab\t.csv", "\u202egpj.csv", "\x1b[31m.csv"])
+def test_an_odd_name_is_one_of_the_files_and_stops_nobody(storage, root, platform, name):
+    if platform != "local":
+        name = name.replace("\udce9", "\xe9").replace("\x1b", "\x7f")  # names of blobs are text that XML can hold
+    for day in ("2026-01-01", "2026-01-02"):
+        storage.write(f"{root}/landing/{day}/a.csv", b"a")
+    before = storage.changes(f"{root}/landing", ["2026-01-01", "2026-01-02"])
+    storage.write(f"{root}/landing/2026-01-01/{name}", b"b")
+    after = storage.changes(f"{root}/landing", ["2026-01-01", "2026-01-02"])
+    assert after["2026-01-01"].problem is None
+    assert after["2026-01-01"].fingerprint not in {before["2026-01-01"].fingerprint, ""}
+    assert after["2026-01-02"].fingerprint == before["2026-01-02"].fingerprint
+    assert names(storage, f"{root}/landing/2026-01-01") == sorted(["a.csv", name])
 
 
 def test_many_folders_are_looked_at_together_with_the_same_fingerprints(storage, root):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from credit_default.core import tables
 from credit_default.core.bins import make_bins
+from credit_default.core.model_folder import Expectation
 from credit_default.core.sample import arrivals, development_clients
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
 
@@ -37,21 +38,24 @@ class Lake:
     """Folders as the steps are given them."""
 
     root: Path
+    #: What the registry would say about its models.
+    registered: dict[str, Expectation] = field(default_factory=dict)
 
     def model(self, name: str, rows: pa.Table | None = None, features: Sequence[str] = FEATURE_NAMES) -> str:
         """Store what the drift step reads of a model, and give the model's sha256."""
-        sha256 = hashlib.sha256(name.encode()).hexdigest()
+        content = f"the model {name}".encode()
+        sha256 = hashlib.sha256(content).hexdigest()
         directory = self.root / "models" / sha256[:16]
         directory.mkdir(parents=True)
         table = (development_clients() if rows is None else rows).select(features)
         table = table.append_column(SCORE, score_of(table))
         tables.write(table, directory / "reference.parquet")
         (directory / "bins.json").write_text(json.dumps(make_bins(table, [*features, SCORE])))
-        files = {
-            name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
-            for name in ("reference.parquet", "bins.json")
-        }
+        (directory / "model.skops").write_bytes(content)
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
         (directory / "manifest.json").write_text(json.dumps({"model_sha256": sha256, "files": files}))
+        manifest_sha256 = hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
+        self.registered[sha256] = Expectation(sha256, manifest_sha256)
         return sha256
 
     def day(self, day: str, rows: pa.Table, sha256: str, *, version: str = "1") -> None:

@@ -40,6 +40,7 @@ def deployed(model, tmp_path, monkeypatch):
         "CREDIT_DEFAULT_MODEL_NAME": "credit-card-default",
         "CREDIT_DEFAULT_MODEL_VERSION": "3",
         "CREDIT_DEFAULT_MODEL_SHA256": sha256,
+        "CREDIT_DEFAULT_MANIFEST_SHA256": trained.registered(root / "3").manifest_text,
     }.items():
         monkeypatch.setenv(name, value)
     batch_scoring.init()

@@ -36,18 +36,20 @@ def lake(tmp_path_factory):
     for made in (older, newer):
         made.write(root / "prepared" / made.version)
     for name, made in (("champion", older), ("challenger", newer)):
-        manifest = trained.save(root / name, prepared_data_version=made.version)
-        (root / f"{name}.sha256").write_text(manifest["model_sha256"])
+        trained.save(root / name, prepared_data_version=made.version)
     return root
 
 
+def options(name: str, folder) -> list[str]:
+    known = trained.registered(folder)
+    hashes = (f"--{name}-sha256", known.sha256, f"--{name}-manifest-sha256", known.manifest_text)
+    return [f"--{name}", str(folder), *hashes]
+
+
 def run(lake, *more: str, capsys) -> dict:
-    models = [
-        argument
-        for name in ("champion", "challenger")
-        for argument in (f"--{name}", str(lake / name), f"--{name}-sha256", (lake / f"{name}.sha256").read_text())
-    ]
-    comparison.main([*models, "--prepared", str(lake / "prepared"), "--output", str(lake / "output"), *more])
+    own = [name for name in ("champion", "challenger") if f"--{name}" not in more]
+    given = [argument for name in own for argument in options(name, lake / name)]
+    comparison.main([*given, "--prepared", str(lake / "prepared"), "--output", str(lake / "output"), *more])
     for line in capsys.readouterr().out.splitlines():
         if line.startswith("{"):
             return json.loads(line)["result"]
@@ -87,6 +89,11 @@ def test_a_challenger_without_its_data_is_refused(lake, tmp_path, capsys):
 def test_a_model_file_that_is_another_one_is_refused(lake, tmp_path, capsys):
     forged = tmp_path / "lake"
     shutil.copytree(lake, forged)
-    (forged / "champion.sha256").write_text("0" * 64)
-    with pytest.raises(SystemExit, match="HashMismatch"):
-        run(forged, capsys=capsys)
+    known = options("champion", forged / "champion")
+    for name, content in {"model.skops": b"another", "golden.parquet": b"another", "manifest.json": b"[]"}.items():
+        path = forged / "champion" / name
+        kept = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(SystemExit, match=rf"HashMismatch: .*champion/{name}: got sha256"):
+            run(forged, *known, capsys=capsys)
+        path.write_bytes(kept)

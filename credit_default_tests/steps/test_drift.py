@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
+from credit_default.core.model_folder import as_text
 from credit_default.core.sample import development_clients
 from credit_default.core.schema import FEATURE_NAMES
 from credit_default.steps.drift import main
@@ -29,7 +31,8 @@ def run(lake, capsys):
             for name in ("models", "predictions", "inference-data")
             for option in (f"--{name}", str(lake.root / name.replace("-", "_")))
         ]
-        main([*folders, "--days", ",".join(days), "--output", str(lake.root / output)])
+        registered = ["--registered", as_text(lake.registered)]
+        main([*folders, *registered, "--days", ",".join(days), "--output", str(lake.root / output)])
         captured = capsys.readouterr()
         return {item["partition"]: item for item in told(captured.out)}, captured.err
 
@@ -78,7 +81,7 @@ def test_a_bad_day_is_refused_with_its_reason_and_the_others_go_on(lake, run):
     stored, said = run(["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "../2026-01-02"])
     assert list(stored) == ["2026-01-02"]
     assert "2026-01-01 has no predictions" in said
-    assert f"models/{'f' * 16}/manifest.json is not there" in said
+    assert f"the predictions name model {'f' * 64}, which is none of the registered versions" in said
     assert "2026-01-04 has no predictions of its present rows" in said
     assert "expected a date like" in said
 
@@ -217,6 +220,7 @@ def test_the_same_day_gives_the_same_data_version_in_another_process(lake, run):
     again = subprocess.run(
         [
             *(sys.executable, "-m", "credit_default.steps.drift", *folders),
+            *("--registered", as_text(lake.registered)),
             *("--days", "2026-01-01", "--output", str(lake.root / "again")),
         ],
         capture_output=True,
@@ -225,3 +229,23 @@ def test_the_same_day_gives_the_same_data_version_in_another_process(lake, run):
         env={"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "1"},
     )
     assert told(again.stdout)[0]["data_version"] == stored["2026-01-01"]["data_version"]
+
+
+@pytest.mark.parametrize("name", ["bins.json", "reference.parquet", "manifest.json", "model.skops"])
+def test_a_day_of_a_model_with_a_changed_file_is_refused_and_the_others_go_on(lake, run, name):
+    forged, other = lake.model("forged"), lake.model("other")
+    lake.day("2026-01-01", day_of(0), forged)
+    lake.day("2026-01-02", day_of(1), other)
+    path = lake.root / "models" / forged[:16] / name
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"\n")
+    if name != "manifest.json":
+        # Whoever can change a file can change the manifest beside it.
+        manifest = path.with_name("manifest.json")
+        told = json.loads(manifest.read_text())
+        told["files"][name] = hashlib.sha256(kept + b"\n").hexdigest()
+        manifest.write_text(json.dumps(told))
+    stored, said = run(["2026-01-01", "2026-01-02"])
+    assert list(stored) == ["2026-01-02"]
+    assert "manifest.json: got sha256" in said
+    assert "as registered" in said

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -112,7 +113,7 @@ def cut_short(path):
     [
         ("x.csv", lambda path: path.touch(), "x.csv: is empty"),
         ("x.csv", lambda path: path.mkdir(), "x.csv: is a folder; expected a CSV or Parquet file"),
-        ("x.csv", lambda path: path.symlink_to("gone"), "x.csv: the link leads nowhere"),
+        ("x.csv", lambda path: path.symlink_to("gone"), "x.csv: is a link; put the file itself here"),
         ("x.csv", not_utf8, "x.csv, line 2: is not UTF-8"),
         ("x.csv", without_age, "x.csv: missing column age; expected"),
         ("x.xlsx", lambda path: path.write_text(SECRET), "x.xlsx: has the suffix .xlsx; expected .csv or .parquet"),
@@ -133,6 +134,131 @@ def test_a_file_that_cannot_be_used_fails_its_day_and_no_other(run, tmp_path, na
     assert SECRET not in said
     assert not (tmp_path / "out" / NEXT_DAY).exists()
     assert (landing / NEXT_DAY / "good.csv").exists(), "what landed stays where it is"
+
+
+def latin1_name(folder):
+    write_csv(folder / os.fsdecode(b"Kunden-M\xe4rz.csv"), clients(1))
+
+
+def linked_day(folder):
+    folder.rename(folder.parent.parent / "elsewhere")
+    folder.symlink_to(folder.parent.parent / "elsewhere")
+
+
+def linked_file(folder):
+    write_csv(folder.parent.parent / "outside.csv", [client(0, sex=SECRET)])
+    (folder / "x.csv").symlink_to(folder.parent.parent / "outside.csv")
+
+
+def not_utf8_column(folder):
+    rows = [{**client(0, sex="male"), f"{SECRET}Q": SECRET}]
+    data = write_parquet(folder / "x.parquet", rows).read_bytes()
+    (folder / "x.parquet").write_bytes(data.replace(f"{SECRET}Q".encode(), f"{SECRET}\xe4".encode("latin-1")))
+
+
+def wide(folder):
+    write_csv(folder / "x.csv", [{**client(0), **{f"{SECRET} {n}": SECRET for n in range(1000)}}])
+
+
+def text_of(folder, change):
+    (folder / "x.csv").write_bytes(change(csv_text([client(0, sex=SECRET)])))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (latin1_name, r"Kunden-M\xe4rz.csv: the name of the file is not UTF-8; rename the file"),
+        (linked_day, f"{NEXT_DAY}: is a link; expected a folder with CSV or Parquet files"),
+        (linked_file, "x.csv: is a link; put the file itself here"),
+        (lambda folder: os.mkfifo(folder / "x\n\x1b[31m.csv"), r"x\n\x1b[31m.csv: is a pipe; expected a CSV"),
+        (lambda folder: (folder / "x.csv").symlink_to("/dev/zero"), "x.csv: is a link"),
+        (not_utf8_column, "x.parquet: the name of a column is not UTF-8"),
+        (wide, "x.csv, header: has more than 1,000 columns"),
+        (lambda folder: text_of(folder, lambda text: text.replace(",", ";").encode()), "separated by semicolons"),
+        (lambda folder: text_of(folder, lambda text: text.encode("utf-16")), "is UTF-16, expected UTF-8"),
+        (lambda folder: text_of(folder, lambda text: f"March\n{text}".encode()), "names of the columns are in line 2"),
+    ],
+    ids=[
+        *(
+            "name",
+            "linked day",
+            "linked file",
+            "pipe",
+            "device",
+            "column name",
+            "wide",
+            "semicolons",
+            "UTF-16",
+            "title",
+        ),
+    ],
+)
+def test_what_is_no_file_of_ours_fails_its_day_in_a_line_and_no_other(run, landing, spoil, expected):
+    for day in (DAY, NEXT_DAY, LAST_DAY):
+        write_csv(landing / day / "good.csv", clients(2))
+    spoil(landing / NEXT_DAY)
+
+    results, said = run(DAY, NEXT_DAY, LAST_DAY)
+
+    assert list(results) == [DAY, LAST_DAY]
+    (line,) = (line for line in said.splitlines() if line.startswith(NEXT_DAY))
+    assert expected in line
+    assert line.isprintable()
+    assert len(line) < 300
+    assert SECRET not in said
+
+
+def test_files_of_the_same_bytes_are_one_and_companions_are_none_and_all_are_named(run, landing):
+    rows = [{name: value for name, value in row.items() if name != CLIENT_ID} for row in clients(3)]
+    for name in ("a.csv", "b\n.csv"):
+        write_csv(landing / DAY / name, rows)
+    for name in ("a.csv.md5", "desktop.ini", "c.csv.part"):
+        (landing / DAY / name).write_text(SECRET)
+
+    results, said = run(DAY)
+
+    result = results[DAY]["result"]
+    assert (result["rows"], result["accepted"]) == (3, 3)
+    assert result["files"][r"b\n.csv"]["same_as"] == "a.csv"
+    assert result["not_read"] == (
+        r"a.csv.md5 (comes along with data and holds no rows), b\n.csv (has the same bytes as a.csv), "
+        "c.csv.part (is an upload under way; it is read once it has its final name), "
+        "desktop.ini (comes along with data and holds no rows)"
+    )
+    assert f"3 of 3 rows accepted, from 1 file; not read: {result['not_read']}" in said
+    assert SECRET not in said + json.dumps(result)
+
+
+def test_a_day_of_companions_alone_counts_as_empty_and_says_so(run, landing):
+    (landing / DAY).mkdir(parents=True)
+    (landing / DAY / "a.csv.part").touch()
+
+    results, said = run(DAY)
+
+    assert not results
+    assert "holds no data yet, only a.csv.part (is an upload under way" in said
+
+
+def test_names_are_kept_in_letters_that_can_be_printed_and_lead_back_to_the_file(run, landing, tmp_path):
+    for name in ("a\t.csv", "a\\t.csv"):
+        write_csv(landing / DAY / name, clients(1, start=len(name)))
+
+    results, _ = run(DAY)
+
+    table = tables.read(tmp_path / "out" / results[DAY]["files"]["table"])
+    assert table["source_file"].to_pylist() == [r"a\t.csv", r"a\\t.csv"]
+    assert list(results[DAY]["result"]["files"]) == table["source_file"].to_pylist()
+
+
+def test_a_file_as_polars_wrote_it_is_taken(run, landing):
+    table = pa.Table.from_pylist(clients(5))
+    views = [
+        pa.field(field.name, pa.string_view() if field.type == pa.string() else field.type) for field in table.schema
+    ]
+    write_parquet(landing / DAY / "a.parquet", table.cast(pa.schema(views)))
+
+    assert run(DAY)[0][DAY]["result"]["accepted"] == 5
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -182,10 +308,10 @@ def test_a_defect_of_ours_takes_no_other_day_along_and_quotes_no_cell(run, landi
     for day in (DAY, NEXT_DAY, LAST_DAY):
         write_csv(landing / day / "a.csv", clients(1))
 
-    def accept(paths, *, dataset):
+    def accept(paths, **how):
         if paths[0].parent.name == NEXT_DAY:
             raise ValueError(f"could not convert {SECRET}")
-        return accepted(paths, dataset=dataset)
+        return accepted(paths, **how)
 
     accepted = _landing.accept
     monkeypatch.setattr(_landing, "accept", accept)

@@ -12,8 +12,9 @@ import flask
 import numpy as np
 import pytest
 
-from credit_default.core import tables
+from credit_default.core import golden_rows, tables
 from credit_default.core.collected_inputs import open_message
+from credit_default.core.model_folder import open_folder
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES
 from credit_default.core.sealing import PrivateKeys, new_key
 from credit_default.errors import HashMismatch, NotThere, SettingsError
@@ -31,6 +32,11 @@ def model(tmp_path_factory):
     return root, trained.save(root / "3")["model_sha256"]
 
 
+def golden_request(model) -> bytes:
+    folder = model[0] / "3"
+    return golden_rows.as_request(golden_rows.read(open_folder(folder, trained.registered(folder))))
+
+
 @pytest.fixture
 def environment(model, tmp_path, monkeypatch) -> pytest.MonkeyPatch:
     """The environment of a deployment's process."""
@@ -42,6 +48,7 @@ def environment(model, tmp_path, monkeypatch) -> pytest.MonkeyPatch:
         "CREDIT_DEFAULT_MODEL_NAME": "credit-card-default",
         "CREDIT_DEFAULT_MODEL_VERSION": "3",
         "CREDIT_DEFAULT_MODEL_SHA256": sha256,
+        "CREDIT_DEFAULT_MANIFEST_SHA256": trained.registered(root / "3").manifest_text,
         "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY": KEYS.public(),
         "CREDIT_DEFAULT_TELEMETRY_FOLDER": str(tmp_path / "telemetry"),
     }.items():
@@ -98,16 +105,25 @@ def test_a_client_is_called_what_the_request_calls_it(ask):
     assert [prediction["client_id"] for prediction in told["predictions"]] == [" A ", 17, "x", None, None]
 
 
-def test_what_was_accepted_is_collected_once_and_a_smoke_test_is_not(ask, collected):
+def test_what_was_accepted_is_collected_once_and_a_smoke_test_is_not(ask, collected, model):
+    golden = golden_request(model)
     _, told = ask(clients(3))
-    assert ask({"data": clients(3), "smoke_test": True})[0] == 200
-    assert ask({"data": clients(2, start=3), "smoke_test": False})[0] == 200
+    assert ask(json.loads(golden))[0] == 200
+    assert ask({"data": clients(2, start=3)})[0] == 200
     first, second = collected()
     assert first.request.request_id == told["request_id"]
     assert (first.request.model_name, first.request.model_version) == ("credit-card-default", "3")
     assert [row[CLIENT_ID] for row in first.rows] == [row[CLIENT_ID] for row in clients(3)]
     assert first.rows[0].keys() == {CLIENT_ID, *FEATURE_NAMES}
     assert len(second.rows) == 2
+
+
+def test_no_caller_can_mark_a_request_as_a_smoke_test(ask, collected, model):
+    golden = json.loads(golden_request(model))["data"]
+    assert ask({"data": clients(2), "smoke_test": True})[0] == 400
+    others = (golden[:-1], [*golden, *clients(1)], golden[::-1], [{**golden[0], "client_id": "a"}, *golden[1:]])
+    assert [ask(other)[0] for other in others] == [200] * 4
+    assert sorted(len(part.rows) for part in collected()) == sorted(map(len, others))
 
 
 def test_nobody_asked_about_is_answered_with_nothing(ask, collected):
@@ -124,8 +140,7 @@ NO_FORM = [
     "{}",
     '{"clients": []}',
     '{"data": {}}',
-    '{"data": [], "smoke_test": "hunter2"}',
-    '{"data": [], "smoketest": true}',
+    '{"data": [], "smoke_test": true}',
     '[{"age": NaN}]',
     '[{"age": Infinity}]',
     '[{"age": 30, "age": 40}]',
@@ -217,6 +232,7 @@ NEEDED = [
     "CREDIT_DEFAULT_MODEL_NAME",
     "CREDIT_DEFAULT_MODEL_VERSION",
     "CREDIT_DEFAULT_MODEL_SHA256",
+    "CREDIT_DEFAULT_MANIFEST_SHA256",
     "CREDIT_DEFAULT_COLLECTION_PUBLIC_KEY",
     "CREDIT_DEFAULT_TELEMETRY_FOLDER",
 ]

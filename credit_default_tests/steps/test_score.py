@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core import tables
+from credit_default.core.model_folder import Expectation
 from credit_default.steps import score
 from credit_default_tests import trained
 
@@ -19,7 +20,8 @@ DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     directory = tmp_path_factory.mktemp("model") / "m"
-    return directory, trained.save(directory)["model_sha256"]
+    trained.save(directory)
+    return directory, trained.registered(directory)
 
 
 @pytest.fixture
@@ -33,10 +35,11 @@ def arrived(tmp_path):
 
 
 def _arguments(model, arrived, output, days=DAYS) -> list[str]:
-    directory, sha256 = model
+    directory, known = model
     return [
         *("--model", str(directory), "--model-name", "credit-card-default", "--model-version", "3"),
-        *("--model-sha256", sha256, "--run-id", "run-1", "--inference-data", str(arrived)),
+        *("--model-sha256", known.sha256, "--manifest-sha256", known.manifest_text),
+        *("--run-id", "run-1", "--inference-data", str(arrived)),
         *("--days", ",".join(days), "--output", str(output)),
     ]
 
@@ -87,7 +90,7 @@ def test_a_day_is_refused_for_whatever_reason_without_a_word_of_its_cells(model,
 
 def test_no_day_is_scored_by_a_model_that_is_not_the_registered_one(model, arrived, tmp_path, capsys):
     with pytest.raises(SystemExit, match="HashMismatch"):
-        score.main(_arguments((model[0], "0" * 64), arrived, tmp_path / "out"))
+        score.main(_arguments((model[0], Expectation("0" * 64, None)), arrived, tmp_path / "out"))
     assert _told(capsys) == []
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -44,9 +45,10 @@ def test_it_stores_a_model_directory_that_can_be_loaded_and_leads_back_to_its_da
     told = _train(capsys, prepared, tmp_path, "--trials", "1", "--code-version", "c0de", "--reference-rows", "100")
     result = told["result"]
     directory = tmp_path / told["files"]["model"]
-    assert result == model_directory.read_manifest(directory)
-    model = model_directory.load(directory, expected_sha256=result["model_sha256"])
-    assert model_directory.smoke_test(model, directory)["rows"] == 64
+    written = (directory / "manifest.json").read_bytes()
+    assert result == {**json.loads(written), "manifest_sha256": hashlib.sha256(written).hexdigest()}
+    model = model_directory.load(directory, trained.registered(directory))
+    assert model_directory.smoke_test(model)["rows"] == 64
     assert told["data_version"] == result["content_hash"]
     assert result["prepared_data_version"] == tables.data_version_of(prepared / "development.parquet")
     assert (result["code_version"], result["seed"], result["mlflow_run_id"]) == ("c0de", 1, None)

@@ -12,7 +12,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from credit_default import instance
+from credit_default import instance, permissions
 from credit_default import settings as settings_of
 from credit_default.errors import CreditDefaultError, SettingsError
 from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
@@ -34,6 +34,7 @@ def main() -> None:
     try:
         settings = settings_of.read()
         _check(settings)
+        permissions.restrict_umask()
         instance.enter(settings)
     except CreditDefaultError as error:
         sys.exit(f"{type(error).__name__}: {error}")

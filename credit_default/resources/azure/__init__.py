@@ -56,6 +56,7 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         paused_limit=found.paused_limit,
         upload_limit=found.upload_limit,
         spot_attempts=found.spot_attempts,
+        limits=settings.limits.as_variables(),
         workspace=workspace,
         storage=storage,
     )

@@ -47,6 +47,9 @@ class AzureCompute(Compute):
     paused_limit: float = Field(default=1800.0, description="Seconds that a job may be Paused.")
     upload_limit: float = Field(default=600.0, description="Seconds that an upload may take.")
     spot_attempts: int = Field(default=2, description="How often a job is tried on machines that may be taken away.")
+    limits: dict[str, str] = Field(
+        default={}, description="Settings of what files that arrive may hold, for every job."
+    )
     steps: str = Field(default="credit_default.steps", description="Package that the steps are modules of.")
     sources: list[str] = Field(default=["credit_default"], description="Packages that are the code of a job.")
 
@@ -161,6 +164,7 @@ class AzureCompute(Compute):
             variables = stack.enter_context(open_session(context, messages))
             opened.append(JobMessages(self.storage, messages, f"{folder_of(name)}/messages{folder}"))
         return opened, {
+            **self.limits,
             **variables,
             "CREDIT_DEFAULT_JOB": name,
             "PYTHONUNBUFFERED": "1",
@@ -220,7 +224,7 @@ class AzureCompute(Compute):
             if errors:
                 raise JobFailed(errors[0])
             told = (ending.details.error if ending.details else None) or "its program ended without saying how"
-            raise JobFailed(f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip())
+            raise ending.failure(watch.name, told, watch.logs.last_words())
         if trials is None:
             yield from good[0].arrived
             return

@@ -18,6 +18,7 @@ from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.targets import SERVERLESS, Kind
 from credit_default.resources.messages import job_name
+from credit_default.resources.model_versions import expectation_of, variables_of
 from credit_default.resources.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             elif outcome.error_type is not None:
                 yield Refused(day, outcome.error, outcome.error_type)
             else:
-                context.log.error(f"{day}: {outcome.error}")
-                broken = broken or outcome
+                context.log.error(f"{day}: {outcome.failure}")
+                # A kill first: days that were killed are tried again.
+                broken = outcome if broken is None or outcome.ending.killed else broken
         if broken is not None:
             raise failure_of(broken)
 
@@ -125,7 +127,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
         target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
-        asset = self.model_asset(model)
+        asset, variables = self.model_asset(model), variables_of(model)
         environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
 
         def create() -> None:
@@ -147,10 +149,9 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                         error_threshold=0,
                         retry_settings=BatchRetrySettings(max_retries=self.max_retries, timeout=self.retry_timeout),
                         environment_variables={
-                            "CREDIT_DEFAULT_MODEL_NAME": model.name,
-                            "CREDIT_DEFAULT_MODEL_VERSION": model.version,
-                            "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
+                            **variables,
                             "DO_NOT_TRACK": "1",
+                            **self.compute.limits,
                         },
                     ),
                 )
@@ -163,17 +164,20 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         import pyarrow.parquet as pq
 
         from credit_default.core import golden_rows
+        from credit_default.core.model_folder import GOLDEN_FILE, open_folder
         from credit_default.core.schema import PROBABILITY
 
-        key, storage = f"{model.key}/golden.parquet", self.compute.storage
+        key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
+        with storage.on_disk(model.key) as folder:
+            golden = golden_rows.read(open_folder(folder, expectation_of(model, context.log.warning)))
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
         for _, outcome in self._invocations.run(context, deployment, [Asked(name, key)]):
             if outcome.scores is None:
                 raise failure_of(outcome)
-            with storage.on_disk(outcome.scores) as scored, storage.on_disk(key) as golden:
+            with storage.on_disk(outcome.scores) as scored:
                 probabilities = pq.read_table(scored, columns=[PROBABILITY])[PROBABILITY].to_numpy()
-                result = golden_rows.held_to(probabilities, golden, where=self.name)
+            result = golden_rows.held_to(probabilities, golden, where=self.name)
         return result
 
     def _completed(self, context: dg.AssetExecutionContext, day: str, outcome: Outcome, scores: str) -> Stored:

@@ -50,7 +50,9 @@ class Outcome:
     Attributes
     ----------
     error
-        The script's own words, with `error_type` the class of its error, or Azure's.
+        The script's own words, with `error_type` the class of its error.
+    failure
+        The error of a job whose script said nothing.
     """
 
     job: str
@@ -58,6 +60,7 @@ class Outcome:
     scores: str | None = None
     error: str = ""
     error_type: str | None = None
+    failure: JobFailed | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,7 @@ class Invocations:
             told = json.loads(self.storage.read(f"{folder}/{failures[0]}"))
             return Outcome(watch.name, ending, error=told["error"], error_type=told["error_type"])
         told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"
-        words = f"Job {watch.name} did not finish: {told}\n{watch.logs.last_words()}".strip()
-        return Outcome(watch.name, ending, error=words)
+        return Outcome(watch.name, ending, failure=ending.failure(watch.name, told, watch.logs.last_words()))
 
 
 def _oldest(under_way: dict[str, tuple[Asked, JobWatch]]) -> tuple[Asked, JobWatch, Ending]:
@@ -189,7 +191,7 @@ def failure_of(outcome: Outcome) -> JobFailed | JobCancelled:
             f"Job {outcome.job} was cancelled in Azure ML, by somebody else or by its time limit; run this again to "
             "start it anew"
         )
-    return JobFailed(outcome.error)
+    return outcome.failure or JobFailed(outcome.error)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from credit_default.errors import JobFailed
+from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.azure.command import SPOT_TAG
 from credit_default.resources.azure.history import RunDetails, RunHistory
 from credit_default.resources.azure.logs import TrialLogs, UserLogs
 from credit_default.resources.azure.messages import JobMessages, listing_of
 from credit_default.resources.azure.patience import Patience
+from credit_default.resources.messages import MEMORY_HINT
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -26,6 +28,10 @@ _RUNNING = frozenset({"Running", "Finalizing"})
 #: Ways of not running that are watched apart from waiting for a machine.
 _STUCK = {"NotResponding": "CREDIT_DEFAULT_NOT_RESPONDING_LIMIT", "Paused": "CREDIT_DEFAULT_PAUSED_LIMIT"}
 CANCEL_REQUESTED = "CancelRequested"
+#: How Azure ML tells that the system killed a program: by its exit code, or in words.
+_KILLED = re.compile(
+    r"\b(?:status|exit|return)[ _-]?code:? *(?:137|-9)\b|SIGKILL|OOMKilled|out of memory", re.IGNORECASE
+)
 #: For how long Azure is given to cancel a job.
 CANCEL_SECONDS = 300.0
 
@@ -58,6 +64,28 @@ class Ending:
     def preempted(self) -> bool:
         """Whether it failed because its machine was taken away."""
         return self.status == "Failed" and self.spot and self.details is not None and self.details.preempted
+
+    @property
+    def killed(self) -> bool:
+        """Whether the system killed its program, as far as Azure says so."""
+        told = f"{self.details.error} {self.details.reasons}" if self.details is not None else ""
+        return self.status == "Failed" and _KILLED.search(told) is not None
+
+    def failure(self, name: str, error: str, printed: str) -> JobFailed:
+        """Return the error of a job that did not say itself how it ended.
+
+        Parameters
+        ----------
+        error
+            Why it failed, in Azure's words.
+        printed
+            What its program printed last.
+        """
+        message = f"Job {name} did not finish: {error}\n{printed}".strip()
+        if not self.killed:
+            return JobFailed(message)
+        cause = f"Azure says that its program was killed (exit code 137 or the like); {MEMORY_HINT}"
+        return JobKilled(f"{message}\n({MEMORY_HINT})", cause)
 
 
 class TakenAway(Exception):
@@ -166,7 +194,8 @@ class JobWatch:
             "Paused": (self.limits.paused, _STUCK["Paused"], "was Paused"),
         }[phase]
         if seconds > limit:
-            raise JobFailed(
+            kind = JobTimedOut if phase == "run" else JobFailed
+            raise kind(
                 f"Job {self.name} {told} for more than {limit:g} s in all; look at the compute in the "
                 f"studio, or raise {setting}"
             )

@@ -15,6 +15,7 @@ from credit_default.errors import JobFailed, SmokeTestFailed
 from credit_default.resources.azure import deployments, job_environments, scoring_requests
 from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.snapshot import snapshot
+from credit_default.resources.model_versions import expectation_of, variables_of
 from credit_default.resources.ports import ModelVersion, OnlineEndpoint
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         from azure.core.exceptions import HttpResponseError
 
         variables = {
-            "CREDIT_DEFAULT_MODEL_NAME": model.name,
-            "CREDIT_DEFAULT_MODEL_VERSION": model.version,
-            "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
+            **variables_of(model),
             **self._variables(public_key=self._public_key()),
         }
         asset, client = self.model_asset(model), self.compute.workspace.client()
@@ -135,18 +134,20 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
 
     def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
         from credit_default.core import golden_rows
+        from credit_default.core.model_folder import open_folder
 
         address, where = self.scoring_uri(), f"deployment {deployment} of {self.name}"
         assert address is not None
         credential = self.compute.workspace.credential()
         try:
-            with self.compute.storage.on_disk(f"{model.key}/golden.parquet") as golden:
-                body = golden_rows.as_request(golden)
-                answer = self.ask(
-                    f"asking {where} for golden rows",
-                    lambda: scoring_requests.post(credential, address, deployment, body, seconds=self.request_timeout),
-                )
-                return golden_rows.held_to_answer(answer, golden, version=model.version, where=where)
+            with self.compute.storage.on_disk(model.key) as folder:
+                golden = golden_rows.read(open_folder(folder, expectation_of(model, context.log.warning)))
+            body = golden_rows.as_request(golden)
+            answer = self.ask(
+                f"asking {where} for golden rows",
+                lambda: scoring_requests.post(credential, address, deployment, body, seconds=self.request_timeout),
+            )
+            return golden_rows.held_to_answer(answer, golden, version=model.version, where=where)
         except scoring_requests.Refused as refused:
             self._discard(context, deployment)
             raise JobFailed(f"{where.capitalize()} did not score golden rows ({refused}): {refused.message}") from None

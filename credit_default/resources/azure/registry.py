@@ -1,7 +1,5 @@
 """The model registry of an Azure ML workspace, and the Azure ML registry by which workspaces share models."""
 
-import hashlib
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from credit_default.errors import HashMismatch, ModelError, NotThere, StorageError
+from credit_default.core.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, Expectation, ModelFolder, open_folder
+from credit_default.errors import ModelError, NotThere, StorageError
 from credit_default.resources.azure import datastore
 from credit_default.resources.azure.aliases import Aliases
 from credit_default.resources.azure.patience import Patience, within
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.model_versions import (
+    KEY,
+    SHA256,
+    expectation_of,
+    is_ours,
+    no_such_version,
+)
 from credit_default.resources.ports import ModelRegistry, ModelVersion
 
 if TYPE_CHECKING:
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-_KEY = "storage_key"
-_SHA256 = "model_sha256"
 #: Tag of a version that came from a registry: its id there.
 TAKEN_FROM = "taken_from"
 #: Aliases that are shown as tags of the versions too, for whoever looks at them in the studio.
@@ -59,28 +63,18 @@ class AzureModelRegistry(ModelRegistry):
                 for twin in later:
                     self._archive(twin.version)
                 return first
-            self._create(self.next_number(), key, {**tags, _KEY: key, _SHA256: sha256})
+            self._create(self.next_number(), key, {**tags, KEY: key, SHA256: sha256})
         raise StorageError(f"Others register versions of {self.name} all the time ({_TRIES} tries); try again")
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
-        versions = self.versions()
+        versions, lost = self._split()
         for known in versions:
             if version_or_alias in (known.version, *known.aliases):
                 return known
-        have = ", ".join(version.version for version in versions) or "none"
-        raise NotThere(
-            f"The registry has no version or alias {version_or_alias!r} of {self.name}; "
-            f"versions there: {have}. Run the job train_model to make one"
-        )
+        raise no_such_version(self.name, version_or_alias, (known.version for known in versions), lost)
 
     def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
-        aliases: dict[str, list[str]] = {}
-        for alias, version in self._ask("reading aliases", self._aliases.read).items():
-            aliases.setdefault(version, []).append(alias)
-        # Others made those whose version is no number. As text, 10 would come before 9.
-        ours = [model for model in self._listed() if str(model.version).isdecimal() and _SHA256 in (model.tags or {})]
-        ours.sort(key=lambda model: int(str(model.version)), reverse=True)
-        return [_model_version(model, aliases) for model in ours]
+        return self._split()[0]
 
     def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
         self.get(version)
@@ -153,19 +147,25 @@ class AzureModelRegistry(ModelRegistry):
                 "trained it"
             )
         told = dict(shared.tags or {})
+        sha256, where = told.get(SHA256), self.shared_id(version)
+        if not sha256:
+            raise ModelError(
+                f"{where} has no tag {SHA256}, by which its files could be held to what was trained; share the model "
+                "again under a new version"
+            )
         for known in self.versions():
-            if known.sha256 == told.get(_SHA256):
+            if known.sha256 == sha256:
                 return known
-        with self._downloaded(version) as folder:
-            manifest = _checked(folder, told.get(_SHA256), self.shared_id(version))
-            key = f"models/{manifest['model_id']}"
-            staged = f"taken/{self.name}/{version}-{manifest['model_id']}"
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    self.storage.write(f"{staged}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        model = ModelVersion(self.name, version, "", sha256, told)
+        with self._downloaded(version, expectation_of(model)) as folder:
+            key = f"models/{sha256[:MODEL_ID_LENGTH]}"
+            staged = f"taken/{self.name}/{version}-{sha256[:MODEL_ID_LENGTH]}"
+            for name in folder.manifest["files"]:
+                self.storage.write(f"{staged}/{name}", folder.read(name))
+            self.storage.write(f"{staged}/{MANIFEST_FILE}", folder.content)
         self.storage.publish(staged, key)
-        tags = {name: value for name, value in told.items() if name not in (*_MARKS, _KEY, _SHA256)}
-        return self.register(key, sha256=manifest["model_sha256"], tags={**tags, TAKEN_FROM: self.shared_id(version)})
+        tags = {name: value for name, value in told.items() if name not in (*_MARKS, KEY, SHA256)}
+        return self.register(key, sha256=sha256, tags={**tags, TAKEN_FROM: where})
 
     def is_shared(self, model: ModelVersion) -> bool:
         """Whether a version of this workspace is in the shared registry, under the same number.
@@ -178,10 +178,10 @@ class AzureModelRegistry(ModelRegistry):
         shared = self.shared(model.version)
         if shared is None:
             return False
-        sha256 = (shared.tags or {}).get(_SHA256)
+        sha256 = (shared.tags or {}).get(SHA256)
         if sha256 is None:
-            with self._downloaded(model.version) as folder:
-                sha256 = _checked(folder, None, self.shared_id(model.version))["model_sha256"]
+            with self._downloaded(model.version, expectation_of(model)):
+                sha256 = model.sha256
         if sha256 != model.sha256:
             raise ModelError(
                 f"Registry {self.registry} holds another model as version {model.version} of {self.name} (sha256 "
@@ -203,6 +203,17 @@ class AzureModelRegistry(ModelRegistry):
     @property
     def _aliases(self) -> Aliases:
         return Aliases(self.storage.blobs, f"registry/{self.name}/aliases.json")
+
+    def _split(self) -> tuple[list[ModelVersion], list[str]]:
+        """Return the versions, newest first, and the numbers of those that lack the tags that count."""
+        aliases: dict[str, list[str]] = {}
+        for alias, version in self._ask("reading aliases", self._aliases.read).items():
+            aliases.setdefault(version, []).append(alias)
+        # Others made those whose version is no number. As text, 10 would come before 9.
+        numbered = [model for model in self._listed() if str(model.version).isdecimal()]
+        numbered.sort(key=lambda model: int(str(model.version)), reverse=True)
+        ours = [_model_version(model, aliases) for model in numbered if is_ours(model.tags)]
+        return ours, [str(model.version) for model in numbered if not is_ours(model.tags)]
 
     def _listed(self, *, archived: bool = False) -> "list[Model]":
         """Return the versions of the model as the workspace has them, those that are archived too if asked for."""
@@ -273,18 +284,18 @@ class AzureModelRegistry(ModelRegistry):
                 return
 
     @contextmanager
-    def _downloaded(self, version: str) -> Iterator[Path]:
-        """Hold a copy of a version of the shared registry on this machine's disk."""
+    def _downloaded(self, version: str, expectation: Expectation) -> Iterator[ModelFolder]:
+        """Hold a copy of a version of the shared registry on this machine's disk, each file of it as it was trained."""
         with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             client = self.workspace.registry_client(self.registry)
             self._bounded(
                 f"downloading version {version} from registry {self.registry}",
                 lambda: client.models.download(self.name, version, download_path=folder),
             )
-            manifests = sorted(Path(folder).rglob("manifest.json"))
+            where, manifests = self.shared_id(version), sorted(Path(folder).rglob(MANIFEST_FILE))
             if not manifests:
-                raise ModelError(f"{self.shared_id(version)} holds no manifest.json; it was not shared by this project")
-            yield manifests[0].parent
+                raise ModelError(f"{where} holds no {MANIFEST_FILE}; it was not shared by this project")
+            yield open_folder(manifests[0].parent, expectation, where=where)
 
     def _bounded(self, what: str, work: Callable[[], _Result]) -> _Result:
         """Do something of the SDK that may hang for ever, and repeat it when Azure has an outage."""
@@ -311,29 +322,8 @@ def _model_version(model: Any, aliases: Mapping[str, list[str]]) -> ModelVersion
     return ModelVersion(
         name=model.name,
         version=str(model.version),
-        key=model.tags[_KEY],
-        sha256=model.tags[_SHA256],
+        key=model.tags[KEY],
+        sha256=model.tags[SHA256],
         tags={name: value for name, value in model.tags.items() if name not in _MARKS},
         aliases=tuple(sorted(aliases.get(str(model.version), ()))),
     )
-
-
-def _checked(folder: Path, sha256: str | None, where: str) -> dict[str, Any]:
-    """Return the manifest of a model directory whose every file is the one that it names.
-
-    Raises
-    ------
-    HashMismatch
-        A file is another one, or the model is not the one that the tag names.
-    """
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
-    expected = {**manifest["files"], "model.skops": sha256 or manifest["model_sha256"]}
-    for name, digest in expected.items():
-        path = folder / name
-        got = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-        if got != digest or (name == "model.skops" and digest != manifest["model_sha256"]):
-            raise HashMismatch(
-                f"{name} of {where} has sha256 {got}, expected {digest}; it was changed after training: nothing was "
-                "registered; share the model again under a new version"
-            )
-    return manifest

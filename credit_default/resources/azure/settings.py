@@ -10,16 +10,14 @@ the definitions are loaded.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from credit_default.errors import SettingsError
 from credit_default.resources.azure.targets import Kind, Target, read_targets
-from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME
+from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME, settings_error
+from credit_default.variables import VariableReader
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Of Azure ML's workspaces and registries.
@@ -189,50 +187,31 @@ def read(environ: Mapping[str, str] = os.environ) -> AzureSettings:
     SettingsError
         Naming every variable that is missing or malformed: what was got, what was expected, and what it is for.
     """
-    problems: list[str] = []
-    found: dict[str, Any] = {name: _text(environ, text, problems) for name, text in _TEXTS.items()}
+    reader = VariableReader(environ)
+    found = read_into(reader)
+    if reader.problems:
+        raise settings_error(reader.problems)
+    return found
+
+
+def read_into(reader: VariableReader) -> AzureSettings:
+    """Return the settings; the reader has what is wrong with them."""
+    found: dict[str, Any] = {
+        name: reader.matching(
+            text.variable,
+            text.pattern,
+            text.expected,
+            text.purpose,
+            text.default,
+            # Whatever was put into the place of a secret may be one.
+            secret=text.variable == CONNECTION_STRING_VARIABLE,
+        )
+        for name, text in _TEXTS.items()
+    }
     for name, (variable, default, purpose) in _SECONDS.items():
-        found[name] = _seconds(environ, variable, default, purpose, problems)
+        found[name] = reader.seconds(variable, default, purpose, maximum=_LONGEST_SECONDS)
     for name, (variable, usual, smallest, largest, purpose) in _COUNTS.items():
-        found[name] = _count(environ, variable, usual, range(smallest, largest + 1), purpose, problems)
-    found["targets"], wrong = read_targets(environ)
-    problems += wrong
-    if problems:
-        listed = "".join(f"\n- {problem}" for problem in problems)
-        raise SettingsError(f"{len(problems)} setting(s) of this Azure environment are missing or malformed:{listed}")
+        found[name] = reader.whole_number(variable, usual, purpose, minimum=smallest, maximum=largest)
+    found["targets"] = read_targets(reader)
     del found["connection_string"]  # the resource that needs it takes it from the environment
     return AzureSettings(**found)
-
-
-def _text(environ: Mapping[str, str], text: _Text, problems: list[str]) -> str:
-    value = environ.get(text.variable, "").strip() or text.default
-    if re.fullmatch(text.pattern, value):
-        return value
-    # Whatever was put into the place of a secret may be one.
-    hidden = text.variable == CONNECTION_STRING_VARIABLE
-    got = ("malformed" if hidden else repr(value)) if value else "not set"
-    problems.append(f"{text.variable} is {got}; expected {text.expected} ({text.purpose})")
-    return value
-
-
-def _seconds(environ: Mapping[str, str], variable: str, default: float, purpose: str, problems: list[str]) -> float:
-    value = environ.get(variable, "").strip() or str(default)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 < number <= _LONGEST_SECONDS:
-        expected = "a number of seconds above 0, a week at most"
-        problems.append(f"{variable} is {value!r}; expected {expected} ({purpose})")
-    return number
-
-
-def _count(  # noqa: PLR0917 - as the others
-    environ: Mapping[str, str], variable: str, usual: int, allowed: range, purpose: str, problems: list[str]
-) -> int:
-    value = environ.get(variable, "").strip() or str(usual)
-    if value.isascii() and value.isdecimal() and int(value) in allowed:
-        return int(value)
-    expected = f"a whole number, {allowed[0]} to {allowed[-1]}"
-    problems.append(f"{variable} is {value!r}; expected {expected} ({purpose})")
-    return usual

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from credit_default.core.companions import is_companion, is_hidden
 from credit_default.errors import NotThere, StorageError
 from credit_default.resources.azure.blobs import BlobContainer
 from credit_default.resources.azure.leases import held
@@ -137,8 +138,9 @@ class AzureStorage(Storage):
                 name, slash, _ = blob.name[len(key) + 1 :].partition("/")
                 if slash and name in wanted:
                     blobs.setdefault(name, []).append(blob)
-        prints = {name: _fingerprint(f"{key}/{name}/", found) for name, found in blobs.items()}
-        return {name: Change(prints[name], _seconds_ago(found)) for name, found in blobs.items() if prints[name]}
+        return {
+            name: Change(_fingerprint(f"{key}/{name}/", found), _seconds_ago(found)) for name, found in blobs.items()
+        }
 
     def held(self, key: str) -> AbstractContextManager[None]:  # noqa: D102 - see the port
         return held(self.blobs, f"{_LOCKS}/{key}")
@@ -216,12 +218,12 @@ class AzureStorage(Storage):
 
 
 def _fingerprint(prefix: str, blobs: "Iterable[BlobProperties]") -> str:
-    """Hash names, sizes and ETags; Azure gives a blob another ETag with every change."""
+    """Hash names, sizes and ETags; Azure gives a blob another ETag with every change, also of its kind."""
     digest, empty = hashlib.sha256(), True
     for blob in sorted(blobs, key=lambda blob: blob.name):
         name = blob.name[len(prefix) :]
-        # The first is the folder's own marker, such as the portal makes.
-        if name and not any(part.startswith((".", "_")) for part in name.split("/")):
+        # An empty name is the folder's own marker, such as the portal makes.
+        if name and not any(is_hidden(part) or is_companion(part) for part in name.split("/")):
             digest.update(f"{name}\0{blob.size}\0{blob.etag}\n".encode())
             empty = False
     return "" if empty else digest.hexdigest()[:16]

@@ -7,10 +7,11 @@ Each variable has a form for every kind of step and one for a single kind, which
 """
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 
 import dagster as dg
+
+from credit_default.variables import VariableReader
 
 #: The name by which Azure ML knows compute that it provides by itself.
 SERVERLESS = "serverless"
@@ -73,9 +74,9 @@ class Target(dg.Config):
     instance_count: int = 1
 
 
-def read_targets(environ: Mapping[str, str]) -> tuple[dict[Kind, Target], list[str]]:
-    """Return the target of each kind, and what is wrong with the variables."""
-    reader = _Reader(environ)
+def read_targets(variables: VariableReader) -> dict[Kind, Target]:
+    """Return the target of each kind; the reader has what is wrong with the variables."""
+    reader = _Reader(variables)
     targets = {}
     for kind in Kind:
         compute = reader.name(_COMPUTE, kind, "the cluster that steps run on, or serverless")
@@ -88,15 +89,15 @@ def read_targets(environ: Mapping[str, str]) -> tuple[dict[Kind, Target], list[s
             spot=reader.spot(kind, serverless=compute == SERVERLESS),
             instance_count=reader.count(kind),
         )
-    return targets, list(reader.problems)
+    return targets
 
 
 class _Reader:
-    """Reads variables with a form for one kind and one for all, and gathers what is wrong with them, once each."""
+    """Reads variables with a form for one kind and one for all."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: dict[str, None] = {}
+    def __init__(self, variables: VariableReader) -> None:
+        self._variables = variables
+        self._refuse = variables.refuse
 
     def missing(self, kind: Kind) -> None:
         everywhere = not any(self._find(_COMPUTE, other)[1] for other in Kind)
@@ -152,8 +153,5 @@ class _Reader:
     def _find(self, form: str, kind: Kind) -> tuple[str, str]:
         """Return the variable that counts for a kind, and its value."""
         own = f"{form}_{kind.name}"
-        value = self._environ.get(own, "").strip()
-        return (own, value) if value else (form, self._environ.get(form, "").strip())
-
-    def _refuse(self, name: str, got: str, expected: str, purpose: str) -> None:
-        self.problems[f"{name} is {got}; expected {expected} ({purpose})"] = None
+        value = self._variables.text(own)
+        return (own, value) if value else (form, self._variables.text(form))

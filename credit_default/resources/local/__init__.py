@@ -27,7 +27,9 @@ def local_resources(settings: Settings) -> dict[str, Any]:
     from credit_default.resources.local.telemetry import LocalTelemetry
 
     lake = str(settings.lake)
-    compute = LocalCompute(jobs=str(settings.jobs), lake=lake, tracking_uri=settings.tracking_uri)
+    compute = LocalCompute(
+        jobs=str(settings.jobs), lake=lake, tracking_uri=settings.tracking_uri, step_timeout=settings.step_timeout
+    )
     storage = LocalStorage(root=lake)
     registry = LocalModelRegistry(name=MODEL_NAME, tracking_uri=settings.tracking_uri, files=settings.lake.as_uri())
     # An EnvVar shows its name in the UI and not the instrumentation key in its value.

@@ -15,7 +15,8 @@ import dagster as dg
 from dagster_pipes import PipesDefaultMessageWriter
 from pydantic import Field
 
-from credit_default.errors import JobFailed
+from credit_default import settings
+from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.local.job import Job, JobState
 from credit_default.resources.messages import StepMessages, job_name, open_session
 from credit_default.resources.ports import Compute, Message
@@ -31,6 +32,7 @@ class LocalCompute(Compute):
     tracking_uri: str = Field(description="MLflow tracking URI that steps log to.")
     grace_seconds: float = Field(default=10.0, description="How long a cancelled step may take before it is killed.")
     steps: str = Field(default="credit_default.steps", description="Package that the steps are modules of.")
+    step_timeout: float = Field(default=settings.DEFAULT_STEP_TIMEOUT, description="Seconds that a step may run.")
     keep_days: float = Field(default=7.0, description="How long the folders of ended jobs are kept.")
 
     def run(  # noqa: D102 - see the port
@@ -70,7 +72,9 @@ class LocalCompute(Compute):
         if messages.error:
             raise JobFailed(messages.error)
         if not messages.closed:
-            raise JobFailed(f"Job {job.name} did not finish: {job.how_it_ended()}.\n{job.last_words()}".strip())
+            cause = job.how_it_ended()
+            message = f"Job {job.name} did not finish: {cause}.\n{job.last_words()}".strip()
+            raise JobKilled(message, cause) if job.was_killed() else JobFailed(message)
 
     def _command(
         self, job: Job, step: str, *, inputs: Mapping[str, str], options: Mapping[str, str], days: Sequence[str]
@@ -96,6 +100,7 @@ class LocalCompute(Compute):
 
     def _follow(self, job: Job, messages: StepMessages) -> Iterator[Message]:
         running = True
+        deadline = time.monotonic() + self.step_timeout - job.seconds_since_start()
         while running:
             running = job.alive()  # asked before reading, so that nothing written before the end is missed
             for line in job.new_lines("messages.jsonl"):
@@ -105,6 +110,12 @@ class LocalCompute(Compute):
             for stream in ("stdout", "stderr"):
                 for line in job.new_lines(stream):
                     getattr(sys, stream).write(line)
+            if running and time.monotonic() > deadline:
+                job.cancel(self.grace_seconds)
+                raise JobTimedOut(
+                    f"Job {job.name} ran for more than {self.step_timeout:g} s and was stopped with everything it had "
+                    f"started; raise {settings.STEP_TIMEOUT_VARIABLE} if it needs longer"
+                )
             if running:
                 time.sleep(_POLL_SECONDS)
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from credit_default.errors import NotThere
 from credit_default.resources.local.kept_endpoint import KeptEndpoint
+from credit_default.resources.model_versions import expectation_of, options_of
 from credit_default.resources.ports import BatchEndpoint, Compute, Message, ModelRegistry, ModelVersion, Stored
 
 
@@ -18,9 +19,8 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         result: Mapping[str, Any] = {}
-        for message in self.compute.run(
-            context, "smoke_test", inputs={"model": model.key}, options={"model-sha256": model.sha256}
-        ):
+        options = options_of(expectation_of(model, context.log.warning))
+        for message in self.compute.run(context, "smoke_test", inputs={"model": model.key}, options=options):
             assert isinstance(message, Stored)
             result = message.result
             self._add(model.version)
@@ -40,7 +40,7 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
             options={
                 "model-name": model.name,
                 "model-version": model.version,
-                "model-sha256": model.sha256,
+                **options_of(expectation_of(model, context.log.warning)),
                 "run-id": context.run.run_id,
             },
             days=days,

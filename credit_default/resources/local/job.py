@@ -25,8 +25,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
+from credit_default.resources.messages import MEMORY_HINT
+
 #: Writes its own process id, before it becomes the step, so that no crash can come in between.
 _LAUNCH = 'echo $$ > "$0" && exec "$@"'
+#: How a shell tells that a program was killed by SIGKILL.
+_KILLED_IN_A_SHELL = 128 + signal.SIGKILL
+#: Signals by which somebody asks a process to end.
+_REQUESTS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 
 
 class JobState(Enum):
@@ -154,16 +160,33 @@ class Job:
         except (FileNotFoundError, ValueError, ProcessLookupError):
             pass  # not yet begun, or already gone: `alive` decides
 
+    def seconds_since_start(self) -> float:
+        """Return how long ago its process was started, by whichever run."""
+        return max(time.time() - (self.folder / "lock").stat().st_mtime, 0.0)
+
+    def was_killed(self) -> bool:
+        """Whether something else than the step itself ended a process that did not say how it ended.
+
+        Nobody knows the exit code of a process that another run started: a Python program that ends by itself, or is
+        asked to end, says so.
+        """
+        code = self._exit_code()
+        return code is None or code == _KILLED_IN_A_SHELL or (code < 0 and -code not in _REQUESTS)
+
     def how_it_ended(self) -> str:
         """Tell the end of a process that did not tell it itself."""
-        code = self._process.poll() if self._process is not None else None
+        code = self._exit_code()
         if code is None:
-            return "its process ended without saying so"
+            return f"its process ended without saying so, as one does that is killed; {MEMORY_HINT}"
+        if code == _KILLED_IN_A_SHELL:
+            return f"its process ended with exit code {code}, which stands for SIGKILL; {MEMORY_HINT}"
         if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; the system kills so when memory runs out" if -code == signal.SIGKILL else ""
-            return f"its process was killed by {name}{hint}"
+            hint = f"; {MEMORY_HINT}" if -code == signal.SIGKILL else ""
+            return f"its process was killed by {signal.Signals(-code).name}{hint}"
         return f"its process ended with exit code {code}"
+
+    def _exit_code(self) -> int | None:
+        return self._process.poll() if self._process is not None else None
 
     def last_words(self, lines: int = 15) -> str:
         """Return the end of what it printed on stderr."""

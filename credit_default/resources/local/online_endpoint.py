@@ -15,6 +15,7 @@ import dagster as dg
 
 from credit_default.errors import JobFailed
 from credit_default.resources.local.kept_endpoint import KeptEndpoint
+from credit_default.resources.model_versions import expectation_of, variables_of
 from credit_default.resources.ports import ModelVersion, OnlineEndpoint
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
@@ -33,11 +34,13 @@ _LAST_WORDS = 2_000
 class LocalOnlineEndpoint(KeptEndpoint, OnlineEndpoint):
     """A version is tried in the very server that will serve it."""
 
-    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: ARG002, D102 - see the port
+    def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         from credit_default.core import golden_rows
+        from credit_default.core.model_folder import open_folder
 
+        expectation = expectation_of(model, context.log.warning)
         with self.storage.on_disk(model.key) as folder:
-            golden = folder / "golden.parquet"
+            golden = golden_rows.read(open_folder(folder, expectation))
             with _serving(folder, model) as address:
                 answer = _post(f"{address}/score", golden_rows.as_request(golden))
             where = f"version {model.version} behind {self.name}"
@@ -54,12 +57,14 @@ def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
     """Serve a model on this machine meanwhile; yields the server's address."""
     with tempfile.TemporaryDirectory(prefix="credit-default-") as scratch, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", _SERVER, "--model", str(folder), "--port", "0"],
+            # So that it does not outlive this process, even if that is killed.
+            [sys.executable, "-m", _SERVER, "--model", str(folder), "--port", "0", "--until-stdin-ends"],
             env=_variables(model, scratch),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
         )
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
             ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
@@ -76,6 +81,7 @@ def _serving(folder: Path, model: ModelVersion) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdin.close()
             process.stdout.close()
 
 
@@ -87,9 +93,7 @@ def _variables(model: ModelVersion, folder: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in kept_back}
     return {
         **inherited,
-        "CREDIT_DEFAULT_MODEL_NAME": model.name,
-        "CREDIT_DEFAULT_MODEL_VERSION": model.version,
-        "CREDIT_DEFAULT_MODEL_SHA256": model.sha256,
+        **variables_of(model),
         # Nobody has the private part, and nobody needs it.
         COLLECTION_PUBLIC_KEY_VARIABLE: PrivateKeys.read(new_key(), "a new key").public(),
         TELEMETRY_FOLDER_VARIABLE: folder,

@@ -9,14 +9,11 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from credit_default.errors import NotThere
+from credit_default.resources.model_versions import KEY, SHA256, is_ours, no_such_version
 from credit_default.resources.ports import ModelRegistry, ModelVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_KEY = "storage_key"
-_SHA256 = "model_sha256"
 
 
 class LocalModelRegistry(ModelRegistry):
@@ -36,7 +33,7 @@ class LocalModelRegistry(ModelRegistry):
             self.name,
             source=f"{self.files}/{quote(key)}",
             run_id=tags.get("mlflow_run_id") or None,
-            tags={**tags, _KEY: key, _SHA256: sha256},
+            tags={**tags, KEY: key, SHA256: sha256},
         )
         # MLflow's client asks again when an answer is lost, and another run may register the same file meanwhile.
         *twins, first = (version for version in self.versions() if version.sha256 == sha256)
@@ -45,16 +42,20 @@ class LocalModelRegistry(ModelRegistry):
         return first
 
     def get(self, version_or_alias: str) -> ModelVersion:  # noqa: D102 - see the port
-        for known in self.versions():
+        versions, lost = self._split()
+        for known in versions:
             if version_or_alias in (known.version, *known.aliases):
                 return known
-        have = ", ".join(version.version for version in self.versions()) or "none"
-        raise NotThere(
-            f"The registry has no version or alias {version_or_alias!r} of {self.name}; "
-            f"versions there: {have}. Run the job train_model to make one"
-        )
+        raise no_such_version(self.name, version_or_alias, (known.version for known in versions), lost)
 
     def versions(self) -> list[ModelVersion]:  # noqa: D102 - see the port
+        return self._split()[0]
+
+    def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
+        self._client().set_registered_model_alias(self.name, alias, self.get(version).version)
+
+    def _split(self) -> tuple[list[ModelVersion], list[str]]:
+        """Return the versions, newest first, and the numbers of those that have lost the tags that count."""
         client = self._client()
         aliases: dict[str, list[str]] = {}
         # Asked for by name: a shared server answers with its first hundred models otherwise.
@@ -64,13 +65,9 @@ class LocalModelRegistry(ModelRegistry):
                 aliases.setdefault(str(version), []).append(alias)
         found = client.search_model_versions(f"name = '{self.name}'")
         # Versions are numbers: as text, 10 would come before 9.
-        return [
-            _model_version(version, aliases)
-            for version in sorted(found, key=lambda version: int(version.version), reverse=True)
-        ]
-
-    def set_alias(self, alias: str, version: str) -> None:  # noqa: D102 - see the port
-        self._client().set_registered_model_alias(self.name, alias, self.get(version).version)
+        newest_first = sorted(found, key=lambda version: int(version.version), reverse=True)
+        ours = [_model_version(version, aliases) for version in newest_first if is_ours(version.tags)]
+        return ours, [str(version.version) for version in newest_first if not is_ours(version.tags)]
 
     def _remove(self, client: MlflowClient, version: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -98,8 +95,8 @@ def _model_version(version: Any, aliases: Mapping[str, list[str]]) -> ModelVersi
     return ModelVersion(
         name=version.name,
         version=str(version.version),
-        key=version.tags[_KEY],
-        sha256=version.tags[_SHA256],
+        key=version.tags[KEY],
+        sha256=version.tags[SHA256],
         tags=dict(version.tags),
         aliases=tuple(sorted(aliases.get(str(version.version), ()))),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
+import stat
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +14,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import Field
 
+from credit_default import permissions
 from credit_default.errors import NotThere, StorageError
+from credit_default.resources.local import folders
 from credit_default.resources.ports import Change, Entry, Storage
 
 _LONGEST_WAIT_SECONDS = 300.0
+#: Folder in which files from outside arrive.
+_LANDING = "landing"
 
 
 class LocalStorage(Storage):
@@ -41,11 +45,15 @@ class LocalStorage(Storage):
 
     def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
         try:
-            with os.scandir(self.path(key)) as found:
-                entries = [entry for item in found if (entry := _entry(item)) is not None]
-                return sorted(entries, key=lambda entry: entry.name)
+            found = folders.scan(self.path(key), follow=True).entries
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StorageError(f"{self.path(key)}: {folders.describe_problem(error)}") from error
+        return [
+            Entry(name, stat.S_ISDIR(status.st_mode), status.st_size, stat.S_ISLNK(status.st_mode))
+            for name, status in found.items()
+        ]
 
     def read(self, key: str) -> bytes:  # noqa: D102 - see the port
         try:
@@ -95,22 +103,26 @@ class LocalStorage(Storage):
         self.path(key).unlink(missing_ok=True)
 
     def fingerprint(self, key: str) -> str:  # noqa: D102 - see the port
-        # Hidden files, such as an editor or a file manager leaves, are never read and change nothing.
-        found = [entry for entry in self.entries(key) if not entry.name.startswith((".", "_"))]
-        if not found:
+        try:
+            return folders.scan(self.path(key), follow=True).fingerprint()
+        except (FileNotFoundError, NotADirectoryError):
             return ""
-        digest = hashlib.sha256()
-        for entry in found:
-            status = _status(self.path(key) / entry.name)
-            told = f"{status.st_size}\0{status.st_mtime_ns}" if status else "gone"
-            digest.update(f"{entry.name}\0{told}\n".encode())
-        return digest.hexdigest()[:16]
+        except OSError as error:
+            raise StorageError(f"{self.path(key)}: {folders.describe_problem(error)}") from error
 
     def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:  # noqa: D102 - see the port
-        found = ((name, self.fingerprint(f"{key}/{name}")) for name in names)
-        return {
-            name: Change(fingerprint, self._seconds_ago(f"{key}/{name}")) for name, fingerprint in found if fingerprint
-        }
+        found = {}
+        for name in names:
+            path = self.path(f"{key}/{name}")
+            try:
+                state = folders.scan(path)
+                found[name] = Change(state.fingerprint(), state.seconds_ago())
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if not folders.is_plain_file(path):
+                    found[name] = Change("", 0.0, folders.describe_problem(error, path))
+        return found
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:  # noqa: D102 - see the port
@@ -132,14 +144,6 @@ class LocalStorage(Storage):
             raise self._not_there(key)
         yield path
 
-    def _seconds_ago(self, key: str) -> float:
-        """Return how long ago a folder or a file directly in it last changed."""
-        folder = self.path(key)
-        paths = [folder, *(folder / entry.name for entry in self.entries(key))]
-        now = time.time()
-        # Absolute: files of a machine whose clock runs ahead must not look new until that moment comes.
-        return min((abs(now - status.st_mtime) for path in paths if (status := _status(path))), default=0.0)
-
     def _not_there(self, key: str) -> NotThere:
         return NotThere(f"{key} is not in storage ({self.root}); materialise the asset that makes it")
 
@@ -150,30 +154,12 @@ class LocalStorage(Storage):
         """
         staging = self.path(".staging")
         staging.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_relative_to(self.path(_LANDING)):
+            # Others deliver there, too: a day that we begin must not shut them out.
+            permissions.make_like_parent(target.parent)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
         return staging / uuid.uuid4().hex
-
-
-def _entry(item: os.DirEntry[str]) -> Entry | None:
-    """Return an entry, or None when it vanished since it was listed."""
-    try:
-        size = item.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
-        return None
-    try:
-        return Entry(item.name, item.is_dir(), size)
-    except OSError:
-        return Entry(item.name, False, size)  # a link that leads to itself
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """Return the status of a file, of the link when it leads nowhere, or None when nothing is there."""
-    for status in (path.stat, path.lstat):
-        try:
-            return status()
-        except OSError:
-            continue
-    return None
 
 
 def _link(source: str, target: str) -> str:

@@ -48,6 +48,15 @@ var rules = [
     query: loadTextContent('../../queries/low_acceptance.kql')
   }
   {
+    name: 'unjoined-outcomes'
+    title: 'The outcomes of a day do not join its predictions'
+    description: 'Hardly any outcome has a prediction, so the day is not measured and teaches nothing. Look whether outcomes and scored files name clients by the same ids, and whether the outcomes are in the folder of the day that was scored.'
+    severity: 2
+    per: 'day'
+    window: 'P1D'
+    query: loadTextContent('../../queries/unjoined_outcomes.kql')
+  }
+  {
     name: 'stale-predictions'
     title: 'Yesterday has no predictions'
     description: 'Look whether its files have landed and whether the sensors run. Raised from 12:00 UTC on, and again each day.'

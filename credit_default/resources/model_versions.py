@@ -1,0 +1,71 @@
+"""What the registry says about the files of a version, and how the processes that use it get to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from credit_default.core.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
+from credit_default.errors import HashMismatch, NotThere
+from credit_default.resources.ports import ModelVersion
+
+#: Tags of a registered version: its folder in storage, and the sha256 of its model file.
+KEY, SHA256 = "storage_key", "model_sha256"
+
+
+def expectation_of(model: ModelVersion, warn: Callable[[str], object] = lambda _: None) -> Expectation:
+    """Return what the registry says about a version.
+
+    Parameters
+    ----------
+    warn
+        Gets a note when the registry knows no hash of the manifest, as of versions from before it had a tag for it.
+
+    Raises
+    ------
+    HashMismatch
+        The tag with that hash was removed.
+    """
+    if has_lost_tag(model.tags):
+        raise HashMismatch(
+            f"Version {model.version} of {model.name} has lost its tag {MANIFEST_TAG} in the registry, so nothing but "
+            "its model file could be held to what was trained; put the tag back, or train and register anew"
+        )
+    told = model.tags.get(MANIFEST_TAG) or None
+    if told is None:
+        warn(
+            f"Version {model.version} of {model.name} was registered before the registry had a tag {MANIFEST_TAG}: "
+            "threshold, golden rows, bins and reference are held to the manifest beside them alone. Train and register "
+            "anew to have them held to the registry."
+        )
+    return Expectation(model.sha256, told)
+
+
+def options_of(expectation: Expectation, prefix: str = "") -> dict[str, str]:
+    """Return it as options of a step."""
+    return {f"{prefix or 'model-'}sha256": expectation.sha256, f"{prefix}manifest-sha256": expectation.manifest_text}
+
+
+def variables_of(model: ModelVersion, warn: Callable[[str], object] = lambda _: None) -> dict[str, str]:
+    """Return what a scoring script gets to know about a version, as variables of its process."""
+    expectation = expectation_of(model, warn)
+    return {
+        "CREDIT_DEFAULT_MODEL_NAME": model.name,
+        "CREDIT_DEFAULT_MODEL_VERSION": model.version,
+        "CREDIT_DEFAULT_MODEL_SHA256": expectation.sha256,
+        "CREDIT_DEFAULT_MANIFEST_SHA256": expectation.manifest_text,
+    }
+
+
+def is_ours(tags: Mapping[str, str] | None) -> bool:
+    """Whether a version has the tags without which nothing can be done with it."""
+    return bool(tags and tags.get(KEY) and tags.get(SHA256))
+
+
+def no_such_version(name: str, wanted: str, versions: Iterable[str], untagged: Iterable[str]) -> NotThere:
+    """Return the error for a version or alias that the registry does not have, or has without the tags that count."""
+    have, lost = ", ".join(versions) or "none", ", ".join(untagged)
+    lacking = f"; without the tags {KEY} and {SHA256}, by which versions of ours are known: {lost}" if lost else ""
+    return NotThere(
+        f"The registry has no version or alias {wanted!a} of {name}; versions there: {have}{lacking}. "
+        "Run the job train_model to make one"
+    )
