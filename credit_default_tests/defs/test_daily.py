@@ -340,7 +340,7 @@ def test_a_day_that_is_a_link_is_refused_by_name_and_the_others_are_made(play, l
     landing.put(DAYS[1])
     storage.path(f"{scoring.LANDING}/{DAYS[0]}").symlink_to(tmp_path)
     told, _ = failure(play())
-    assert told.startswith("1 of 4 day(s) failed; the others went on")
+    assert told.startswith("1 of 4 days failed; the others went on")
     assert f"{DAYS[0]}: inference_data: {scoring.LANDING}/{DAYS[0]}: a link, and links are not followed" in told
     assert list(made(instance, "drift_metrics")) == DAYS[1:]
 
@@ -354,7 +354,7 @@ def test_a_day_that_kills_every_step_is_given_up_and_remembered_until_it_is_made
     landing.put(day)
     told, _ = failure(play(kills=[f"{step}/{day}"]))
     asset = {made_by: asset for asset, made_by in STEPS.items()}[step]
-    assert told.startswith("1 of 4 day(s) failed; the others went on")
+    assert told.startswith("1 of 4 days failed; the others went on")
     assert f"{day}: {asset}: the step was killed 2 times while it worked on this day alone" in told
     assert [done for done in DAYS if done in made(instance, "drift_metrics")] == [DAYS[0], *DAYS[2:]]
     refusal = refusals.read(storage, "inference_data", day)

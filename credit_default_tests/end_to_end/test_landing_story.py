@@ -20,8 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS = 30
 #: In a row, so that one run makes them all.
-GOOD, CHANGING, EMPTIED, KILLER = days_from(ago(20), 4)
+GOOD, CHANGING, EMPTIED, KILLER, NO_TEXT = ARRIVING = days_from(ago(20), 5)
 LINK = ago(10)
+#: A name as archives of Windows and SFTP leave it: no UTF-8.
+LATIN = os.fsdecode(b"kund\xe9n.csv")
 
 
 class Killer(threading.Thread):
@@ -94,25 +96,26 @@ def test_days_come_change_go_and_kill_and_take_no_other_along(world):
     killer.start()
     before = set(world.made_days("batch_predictions"))
 
-    # A link and a name that is no text lie there first, then four days arrive; one kills its step.
+    # A link and a name that is no text lie there first, then five days arrive; one kills its step.
     staged = world.home / "staged"
-    for day in (GOOD, CHANGING, EMPTIED, KILLER):
+    for day in ARRIVING:
         (staged / day).mkdir(parents=True)
-        (staged / day / "a.csv").write_text(csv_text(new_clients(ROWS)))
+        (staged / day / (LATIN if day == NO_TEXT else "a.csv")).write_text(csv_text(new_clients(ROWS)))
     (batch / LINK).symlink_to(batch / LINK)
     Path(os.fsdecode(os.fsencode(batch) + b"/caf\xe9")).mkdir()
     Path(os.fsdecode(os.fsencode(batch) + b"/caf\xe9/x.csv")).write_text("client_id\n")
     for folder in staged.iterdir():
         os.utime(folder)
-    for day in (GOOD, CHANGING, EMPTIED, KILLER):
+    for day in ARRIVING:
         (staged / day).rename(batch / day)
 
     first = settled(world, 1)
     assert first.status == dg.DagsterRunStatus.FAILURE
     told = world.failure(first)
-    assert "1 of 4 day(s) failed; the others went on to the end and stand." in told
+    assert "2 of 5 day" in told
+    assert f"{NO_TEXT}: inference_data: kund\\xe9n.csv: " in told
     assert f"{KILLER}: inference_data: the step was killed 2 times while it worked on this day alone" in told
-    assert [len(days) for days in killer.killed.values()] == [4, 1, 1]
+    assert [len(days) for days in killer.killed.values()] == [5, 1, 1]
     assert [rows(world, day) for day in (GOOD, CHANGING, EMPTIED)] == [ROWS] * 3
     assert set(world.made_days("drift_metrics")) == before | {GOOD, CHANGING, EMPTIED}
 
