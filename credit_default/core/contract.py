@@ -87,8 +87,8 @@ def accept(
     """Read files that arrived together and judge every row by the contract.
 
     ``inference`` needs the features, ``curated`` the features and the target, ``outcomes`` an id column and the
-    target. In the first two the rows of a file without an id column get ids that are made of ``day`` (of files that
-    have one), file name and row number. A client that occurs more than once among the files is taken once when the
+    target. In the first two rows without an id get one that is made of ``day`` (of files that have one), file
+    name and row number. A client that occurs more than once among the files is taken once when the
     rows are equal, and not at all otherwise. Of files of the same bytes the first is read; each other one has no rows
     in ``counts["files"]``, and a ``same_as``.
 
@@ -160,13 +160,17 @@ def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
 
     broken: Broken = []
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
-    if id_column is None:
-        columns[CLIENT_ID] = made_ids.make(raw.name, raw.rows, day)
-    else:
+    ids = pa.nulls(raw.table.num_rows, pa.string())
+    if id_column is not None:
         ids, broken = client_ids.normalise(raw.name, id_column, raw.table[id_column].combine_chunks())
-        if ids.null_count:
-            broken.append((NO_CLIENT_ID, pc.is_null(ids).to_numpy(zero_copy_only=False)))
+    without_id: Mask = pc.is_null(ids).to_numpy(zero_copy_only=False)
+    if dataset == "outcomes":
+        broken.append((NO_CLIENT_ID, without_id))
         columns[CLIENT_ID] = pc.fill_null(ids, "")
+    elif without_id.any():
+        columns[CLIENT_ID] = pc.coalesce(ids, made_ids.make(raw.name, raw.rows, day))
+    else:
+        columns[CLIENT_ID] = ids
     for name in needed:
         with concerning(name):
             column, rules = typed(raw.name, name, raw.table[name].combine_chunks())
@@ -180,7 +184,7 @@ def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
     reasons = _joined([pa.nulls(table.num_rows, pa.string()), *(_where(*rule) for rule in broken)])
     known = {*needed, id_column}
     extra = tuple(name for name in names if name not in known)
-    return _Judged(raw, table, reasons, np.full(table.num_rows, id_column is None), extra, like_ids)
+    return _Judged(raw, table, reasons, without_id, extra, like_ids)
 
 
 def _refuse_missing(

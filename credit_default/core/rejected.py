@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,5 +77,13 @@ def _json_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
         # JSON knows no NaN and no infinity.
         quoted = pc.binary_join_element_wise('"', text, '"', "")
         return pc.fill_null(pc.if_else(pc.is_finite(numbers), text, quoted), "null")
-    texts = [json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist()]
+    texts = [json.dumps(_plain(value), ensure_ascii=False, default=str) for value in column]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _plain(value: pa.Scalar[Any]) -> Any:
+    """Return a value as Python has it; Parquet's dates and times reach further, and are kept as their numbers then."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError, pa.ArrowException):
+        return getattr(value, "value", f"a {value.type} out of range")

@@ -129,6 +129,14 @@ class TestRowsThatAreTaken:
 
 
 class TestParquet:
+    def test_a_date_beyond_pythons_calendar_stands_in_quarantine_as_its_number(self, tmp_path):
+        dates = pa.array([740_000_000], pa.int32()).view(pa.date32())
+        table = typed([client(age=17)]).append_column("opened", dates)
+
+        accepted = accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+
+        assert json.loads(accepted.rejected["row"][0].as_py())["opened"] == 740_000_000
+
     def test_it_is_taken_like_csv_whole_numbers_floats_decimals_and_text(self, tmp_path):
         rows = [client(number, bill_amount_1=number + 0.5) for number in range(3)]
         as_text = typed(rows)
@@ -316,15 +324,17 @@ class TestClientIds:
         "word",
         ["", " ", "NaN", "nan", "NA", "N/A", "#N/A", "null", "NULL", "None", r"\N", "<NA>", "-nan", "(null)", "."],
     )
-    @pytest.mark.parametrize("dataset", ["inference", "outcomes"])
-    def test_a_word_for_nothing_is_no_client(self, taken, word, dataset):
+    def test_a_word_for_nothing_is_no_client(self, taken, word):
         rows = [client(number, target=True) for number in range(3)]
         rows[1][CLIENT_ID] = rows[2][CLIENT_ID] = word
 
-        accepted = taken(rows, dataset=dataset)
+        clients, outcomes = taken(rows), taken(rows, dataset="outcomes")
 
-        assert accepted.table[CLIENT_ID].to_pylist() == ["1"]
-        assert rejections(accepted) == [(2, "client_id: is missing"), (3, "client_id: is missing")]
+        assert clients.table[CLIENT_ID].to_pylist() == ["1", "clients.csv:2", "clients.csv:3"]
+        assert clients.counts["rows_without_client_id"] == 2
+        # Nobody can say whose outcome it is.
+        assert outcomes.table[CLIENT_ID].to_pylist() == ["1"]
+        assert rejections(outcomes) == [(2, "client_id: is missing"), (3, "client_id: is missing")]
 
     @pytest.mark.parametrize("name", ["Client_ID", "customer_id", "CLIENTID", "Id", "client id", "customerNo"])
     def test_a_column_that_looks_like_ids_and_is_none_is_pointed_out(self, taken, name):
