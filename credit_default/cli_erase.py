@@ -9,7 +9,7 @@ import click
 from credit_default import settings as settings_of
 
 
-@click.command(short_help="Name every file that holds rows of a client.")
+@click.command()
 @click.argument("client_id")
 @click.option("--dry-run", is_flag=True, help="Name what there is, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")

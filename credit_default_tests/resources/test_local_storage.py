@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -144,8 +145,9 @@ def test_a_day_that_may_not_be_read_is_a_problem_of_its_own(storage, day):
         folder.mkdir()
         (folder / "clients.csv").write_text("client_id")
         folder.chmod(mode)
-    for folder in (day, *day.parents[:5]):
-        folder.chmod(0o755)
+    for folder in (day, *day.parents):
+        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & stat.S_ISVTX:
+            folder.chmod(folder.stat().st_mode | 0o755)
     looked = subprocess.run([sys.executable, "-c", LOOK, storage.root], capture_output=True, text=True, check=False)
     for folder in closed:
         folder.chmod(0o755)
