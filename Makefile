@@ -24,8 +24,8 @@ STAND_IN := node_modules/.installed .venv/inference-server/.installed
 # Tests keep their state in folders of their own and send nothing, whatever the shell is set up for.
 # A file's tests share what they set up, so they stay on one worker (loadgroup has no effect with pytest 9.2). Workers
 # share the cores, so no process takes more than one: threads that wait for each other there only burn time.
-PYTEST := env -u CREDIT_DEFAULT_ENV -u CREDIT_DEFAULT_HOME -u CREDIT_DEFAULT_START -u CREDIT_DEFAULT_TELEMETRY -u DAGSTER_HOME \
-	-u APPLICATIONINSIGHTS_CONNECTION_STRING OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest \
+PYTEST := env $(patsubst %,-u %,$(filter CREDIT_DEFAULT_%,$(.VARIABLES))) -u DAGSTER_HOME -u APPLICATIONINSIGHTS_CONNECTION_STRING \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest \
 	-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo azure-demo dev test test-fast test-all lint format clean lock chromium servers
