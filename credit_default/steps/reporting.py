@@ -148,7 +148,7 @@ def reporting() -> Iterator[Reporter]:
         with explained():
             yield TerminalReporter()
     except CreditDefaultError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"Error: {error}")
 
 
 def _message_writer() -> PipesMessageWriter[Any]:

@@ -53,7 +53,7 @@ def shared(delivery, versions) -> Thrice:
     """The held version in the shared registry, once a person approved it."""
     refused = delivery.call("staging", "model", "share", "--version", versions["held"])
     assert refused.exit_code == 1
-    assert "NotAllowed: Version 2 may not go live: its verdict is hold" in refused.stderr
+    assert "Version 2 may not go live: its verdict is hold" in refused.stderr
     approve = ["models", "--settings", str(delivery.files["staging"]), "approve", versions["held"]]
     approved = CliRunner().invoke(main, [*approve, "--reason", "the board wants it"])
     assert approved.exit_code == 0, approved.stderr
@@ -130,7 +130,7 @@ def changed(delivery, kind: str) -> list[dict]:
 def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged, delivery, tmp_path):
     missing = delivery.call("staging", "invoke", DAY)
     assert missing.exit_code == 1
-    assert f"NotThere: No file landed for {DAY}; put one into landing/inference/batch/{DAY}/" in missing.stderr
+    assert f"No file landed for {DAY}; put one into landing/inference/batch/{DAY}/" in missing.stderr
     with delivery.inside("staging") as place:
         place.storage.write(f"landing/inference/batch/{DAY}/clients.csv", csv_text(clients(40)).encode())
         live = place.registry.get("champion")
@@ -179,10 +179,7 @@ def test_a_day_is_scored_as_announced_read_back_and_held_to_what_is_live(staged,
 def test_what_is_live_goes_online_as_announced(staged, delivery):
     nothing = delivery.call("development", "online")
     assert nothing.exit_code == 1
-    assert (
-        "NotThere: Nothing is live at the batch endpoint; run `credit-default deploy deployment` first"
-        in nothing.stderr
-    )
+    assert "Nothing is live at the batch endpoint; run `credit-default deploy deployment` first" in nothing.stderr
     key = os.environ.pop(COLLECTION_KEY_VARIABLE)
     without = delivery.call("staging", "online", "--dry-run")
     os.environ[COLLECTION_KEY_VARIABLE] = key
@@ -241,7 +238,7 @@ def test_an_environment_that_cannot_be_looked_at_says_so_and_the_others_are_show
     assert told["production"]["problem"].startswith("Azure refused looking at it (404 ")
     shown = CliRunner().invoke(main, ["deploy", *files, "status"]).output
     assert "no settings" in shown
-    assert "DeployError" in shown
+    assert "Azure refused" in shown
 
 
 def test_a_version_that_production_trained_itself_is_refused_before_anything_is_made(delivery, files):
@@ -250,6 +247,6 @@ def test_a_version_that_production_trained_itself_is_refused_before_anything_is_
     for more in (["--dry-run"], [], ["--version", own]):
         refused = delivery.call("production", "deployment", *more)
         assert refused.exit_code == 1
-        assert f"NotAllowed: Version {own} was registered in workspace " in refused.stderr
+        assert f"Version {own} was registered in workspace " in refused.stderr
         assert "production deploys what came through the shared registry" in refused.stderr
     assert requests_that_write(delivery.emulator.journal()[before:]) == []

@@ -82,7 +82,7 @@ def test_a_challenger_without_its_data_is_refused(lake, tmp_path, capsys):
     elsewhere = tmp_path / "lake"
     shutil.copytree(lake, elsewhere)
     shutil.rmtree(elsewhere / "prepared")
-    with pytest.raises(SystemExit, match=r"NotThere: prepared data .* is not there, .*train it again"):
+    with pytest.raises(SystemExit, match=r"Error: prepared data .* is not there, .*train it again"):
         run(elsewhere, capsys=capsys)
 
 
@@ -94,6 +94,6 @@ def test_a_model_file_that_is_another_one_is_refused(lake, tmp_path, capsys):
         path = forged / "champion" / name
         kept = path.read_bytes()
         path.write_bytes(content)
-        with pytest.raises(SystemExit, match=rf"HashMismatch: .*champion/{name}: got sha256"):
+        with pytest.raises(SystemExit, match=rf"Error: .*champion/{name}: got sha256"):
             run(forged, *known, capsys=capsys)
         path.write_bytes(kept)

@@ -115,7 +115,7 @@ def test_an_own_file_that_cannot_be_read_ends_the_step_with_a_message_and_no_tab
     (tmp_path / "landing/curated").mkdir(parents=True)
     (tmp_path / "landing/curated/mine.csv").touch()
 
-    with pytest.raises(SystemExit, match=r"UnreadableFile: mine\.csv: is empty"):
+    with pytest.raises(SystemExit, match=r"Error: mine\.csv: is empty"):
         run()
 
     assert not (tmp_path / "out").exists()

@@ -38,5 +38,5 @@ def test_a_leak_is_told_as_a_failed_check_that_blocks(tmp_path, capsys):
 
 
 def test_an_absent_table_ends_the_step_with_what_was_expected(tmp_path):
-    with pytest.raises(SystemExit, match=r"NotThere: .*curated.parquet is not there"):
+    with pytest.raises(SystemExit, match=r"Error: .*curated.parquet is not there"):
         main(["--curated", str(tmp_path / "curated.parquet"), "--output", str(tmp_path / "out")])
