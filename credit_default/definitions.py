@@ -40,7 +40,7 @@ defs = dg.Definitions(
         *online_inputs.ASSETS,
     ],
     asset_checks=monitoring.CHECKS,
-    jobs=[*jobs.JOBS, *retention.JOBS],
+    jobs=jobs.JOBS,
     schedules=[*schedules.SCHEDULES, *retention.SCHEDULES],
     sensors=[
         *sensors.SENSORS,

@@ -64,7 +64,11 @@ class Demo:
         except (ChapterFailed, CreditDefaultError) as error:
             stopped_by = f"The demo ends here: {error}"
             self.warn(stopped_by)
-        show_results(self.console, self.ports)
+        try:
+            show_results(self.console, self.ports)
+        except CreditDefaultError as error:
+            stopped_by = stopped_by or f"The results cannot be shown: {error}"
+            self.warn(str(error))
         if self._left_out:
             self.warn(f"Left out, for the reasons above: {', '.join('/'.join(key) for key in self._left_out)}.")
         seconds = f"{time.monotonic() - started:.0f} s"
@@ -104,9 +108,10 @@ class Demo:
                 try:
                     self.run(instance, chapter)
                 except ChapterFailed as error:
+                    known = set(self._left_out)
                     still = self._pending(instance, job, area.LANDING, asset, area.CHAIN)
                     failed = {day: still[day] for day in still if first <= day <= last}
-                    if not failed:  # none of its days is to blame
+                    if not failed and known == set(self._left_out):  # none of its days is to blame
                         raise
                     self._left_out |= {(area.LANDING, day): fingerprint for day, fingerprint in failed.items()}
                     self.warn(str(error))
@@ -183,7 +188,7 @@ class Demo:
             busy=busy_days(instance, job),  # `make dev` beside this may be at it already
             settling_seconds=0,
         )
-        for name, problem in found.unusable.items():
+        for name, problem in {**found.unusable, **found.refused}.items():
             if (folder, name) not in self._left_out:
                 self._left_out[folder, name] = problem
                 self.warn(f"{folder}/{name} is left out: {problem}.")

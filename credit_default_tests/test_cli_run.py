@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from credit_default.cli import main
+from credit_default.definitions import defs
 from credit_default.defs.jobs import JOBS
 
 FUTURE = "2999-01-01"
@@ -27,6 +28,11 @@ def refused(*arguments) -> str:
     assert result.stderr.splitlines()[-1] == line
     assert line.endswith(".")
     return line
+
+
+def test_every_job_of_the_definitions_can_be_run():
+    defined = {job.name for job in defs.get_repository_def().get_all_jobs()}
+    assert {job.name for job in JOBS} == {name for name in defined if not name.startswith("__")}
 
 
 def test_the_help_names_every_job_with_what_it_does():

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from credit_default.core.memory import usable_memory
@@ -53,9 +54,9 @@ class Limits:
         """Size of a row, in bytes."""
         return self.max_row_mb << 20
 
-    @property
+    @cached_property
     def max_bytes(self) -> int:
-        """Memory that the files may take, in bytes."""
+        """Memory that the files may take, in bytes; computed once, since it is lowered while a file is read."""
         return int(self.max_memory_share * usable_memory())
 
     def as_variables(self) -> dict[str, str]:

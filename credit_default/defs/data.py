@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.core.stored_json import read_object
 from credit_default.defs import columns, metadata
 from credit_default.defs.history import data_version, newest_id
+from credit_default.defs.kills import run_whole
 from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
 from credit_default.resources.ports import Compute, Storage, Stored
@@ -60,7 +62,8 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
     # Scored clients and outcomes come in day by day: each day that is made again is another state of the whole asset.
     arrivals = [newest_id(context.instance, asset) for asset in ("inference_data", "outcomes")]
     versions = [storage.fingerprint("landing/curated"), *arrivals]
-    for message in compute.run(context, "curated_data", inputs=inputs, versions=versions):
+    start = partial(compute.run, context, "curated_data", inputs=inputs, versions=versions)
+    for message in run_whole(start, log=context.log):
         assert isinstance(message, Stored)
         yield from checks_of("curated_data", message)
         quarantine = None
@@ -103,7 +106,8 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
     versions = [data_version(context.instance, "curated_data")]
     inputs = {"curated": "curated_data/curated_data.parquet"}
     options = {"recent-rows": str(config.recent_rows)}
-    for message in compute.run(context, "prepared_data", inputs=inputs, options=options, versions=versions):
+    start = partial(compute.run, context, "prepared_data", inputs=inputs, options=options, versions=versions)
+    for message in run_whole(start, log=context.log):
         assert isinstance(message, Stored)
         yield from checks_of("prepared_data", message)
         blocked = blocked_by(message)
@@ -133,7 +137,8 @@ def data_quality_report(context: dg.AssetExecutionContext, compute: Compute, sto
     """Report on the newest version of the prepared data."""
     prepared = current_prepared(storage)
     key = f"data_quality/{prepared.removeprefix('prepared/')}/report.html"
-    for message in compute.run(context, "data_quality_report", inputs={"prepared": prepared}):
+    start = partial(compute.run, context, "data_quality_report", inputs={"prepared": prepared})
+    for message in run_whole(start, log=context.log):
         assert isinstance(message, Stored)
         storage.publish(message.files["report"], key)
         yield materialised(message, metadata.quality_report(message.result, storage.uri(key)))

@@ -1,10 +1,13 @@
-"""Selections of assets that are run together."""
+"""Jobs: selections of assets that are run together, and what keeps to retention."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import dagster as dg
 
 from credit_default.defs.policies import DAILY_TABLES, MODEL_TABLES
+from credit_default.defs.retention import apply_retention
 
 _TRAINING = ("curated_data", "prepared_data", "data_quality_report", "trained_model", "registered_model")
 
@@ -68,7 +71,7 @@ check_days = dg.define_asset_job(
     description="Look whether yesterday was scored and measured.",
 )
 
-JOBS = [
+JOBS: list[Any] = [
     train_model,
     deploy_model,
     deploy_online,
@@ -78,4 +81,5 @@ JOBS = [
     retrain,
     rollback_model,
     check_days,
+    apply_retention,
 ]

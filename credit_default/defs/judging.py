@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from credit_default.core.decisions import judge_comparison
 from credit_default.core.gates import Verdict, judge_absolute
 from credit_default.core.model_folder import Expectation
 from credit_default.core.stored_json import read_object
+from credit_default.defs.kills import run_whole
 from credit_default.errors import DamagedFile
 from credit_default.resources.model_versions import expectation_of, options_of
 from credit_default.resources.ports import Compute, ModelVersion, Storage, Stored
@@ -81,7 +83,8 @@ def judge(
     }
     inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
     figures: Mapping[str, Any] = {}
-    for message in compute.run(context, "comparison", inputs=inputs, options=options):
+    start = partial(compute.run, context, "comparison", inputs=inputs, options=options)
+    for message in run_whole(start, log=context.log):
         assert isinstance(message, Stored)
         figures = message.result
     beside = judge_comparison(figures, manifest["monotonicity"])

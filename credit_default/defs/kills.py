@@ -13,6 +13,8 @@ from credit_default.core.plurals import plural
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.ports import Message, Refused
 
+#: Retries of a step that does not work on days.
+MAX_RETRIES = 2
 #: How often a day may end its process when it is alone in it. With the first attempt, in which all days share one
 #: process, there are at most two retries.
 MAX_KILLS_ALONE = 2
@@ -44,6 +46,28 @@ def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Mes
         if not parts.waiting:
             parts.wait()
         yield from parts.run(parts.waiting.pop(0))
+
+
+def run_whole(start: Callable[[], Iterator[Message]], *, log: Any) -> Iterator[Message]:
+    """Yield what a step reports that does not work on days.
+
+    A step that is killed before it reported anything is tried again after a delay (`Settings.retry_delay`), twice at
+    most.
+    """
+    for retries_left in range(MAX_RETRIES, -1, -1):
+        has_reported = False
+        try:
+            for message in start():
+                has_reported = True
+                yield message
+        except JobKilled as error:
+            if has_reported or not retries_left:
+                raise
+            delay = settings.read().retry_delay
+            log.warning(f"{_first_line(error)} In {delay:g} s, it will be tried again.")
+            time.sleep(delay)
+        else:
+            return
 
 
 class _Parts:

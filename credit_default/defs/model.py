@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from credit_default.defs import metadata
 from credit_default.defs.data import current_prepared
 from credit_default.defs.history import figure, newest
 from credit_default.defs.judging import Judged, judge
+from credit_default.defs.kills import run_whole
 from credit_default.defs.policies import ON_COMPUTE, spec
 from credit_default.defs.recording import Events, materialised
 from credit_default.resources.model_versions import SHA256, expectation_of
@@ -74,7 +76,8 @@ def trained_model(context: dg.AssetExecutionContext, config: Training, compute: 
         **({"protected-attributes": ""} if config.protected_attributes else {}),
     }
     inputs = {"prepared": current_prepared(storage)}
-    for message in compute.search(context, "train", inputs=inputs, options=options, trials=config.trials):
+    start = partial(compute.search, context, "train", inputs=inputs, options=options, trials=config.trials)
+    for message in run_whole(start, log=context.log):
         assert isinstance(message, Stored)
         key = f"models/{message.result['model_id']}"
         storage.publish(message.files["model"], key)

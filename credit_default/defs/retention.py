@@ -48,5 +48,4 @@ def kept_until(days: int | None) -> date | None:
     return None if days is None else (datetime.now(UTC) + timedelta(days=days)).date()
 
 
-JOBS = [apply_retention]
 SCHEDULES = [daily_retention]

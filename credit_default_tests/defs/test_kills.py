@@ -6,7 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from credit_default.defs.kills import GivenUp, run_days
+from credit_default.defs.kills import GivenUp, run_days, run_whole
+from credit_default.errors import JobKilled
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.ports import Refused, Stored
 
@@ -99,3 +100,25 @@ def test_a_day_that_the_step_refuses_stays_refused_after_a_kill(run):
     assert type(found[DAYS[2]]) is Refused
     assert found[DAYS[2]].error == "this day is refused"
     assert isinstance(found[BAD], Stored)
+
+
+@pytest.mark.parametrize(("kills", "succeeds"), [(2, True), (3, False)])
+def test_a_step_without_days_is_tried_again_twice(kills, succeeds, monkeypatch):
+    monkeypatch.setenv("CREDIT_DEFAULT_RETRY_DELAY", "0.01")
+    left = [JobKilled("Job train-1 did not finish: its process was killed by SIGKILL.", cause="SIGKILL")] * kills
+    stored = Stored(None, "1", {}, {}, (), "train-2")
+
+    def start():
+        if left:
+            raise left.pop()
+        yield stored
+
+    class Log:
+        warning = print
+
+    if succeeds:
+        assert list(run_whole(start, log=Log())) == [stored]
+    else:
+        with pytest.raises(JobKilled):
+            list(run_whole(start, log=Log()))
+    assert not left

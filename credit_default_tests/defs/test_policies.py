@@ -54,6 +54,7 @@ def test_runs_that_write_the_same_tables_carry_the_tag_that_the_instance_limits_
         "export_online_inputs",
         "retrain",
         "rollback_model",
+        "apply_retention",
     }
     for name, job in writers.items():
         assert limited & set(job.tags.items()), name

@@ -136,12 +136,14 @@ class LocalCompute(Compute):
 
     def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: D102 - see the port
         removed: list[str] = []
-        with contextlib.suppress(FileNotFoundError):  # nothing has run yet, or another run removes the same
+        with contextlib.suppress(FileNotFoundError):  # nothing has run yet
             for path in Path(self.jobs).iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    old = path.stat().st_mtime < before.timestamp()
-                    if old and under_way.isdisjoint(path.name.split("-")) and not Job(path).alive():
-                        shutil.rmtree(path, ignore_errors=True)
+                # Another run may remove the same; and what is no job of ours, or may not be removed, stays.
+                with contextlib.suppress(OSError):
+                    if path.is_symlink() or not path.is_dir() or path.stat().st_mtime >= before.timestamp():
+                        continue
+                    if under_way.isdisjoint(path.name.split("-")) and not Job(path).alive():
+                        shutil.rmtree(path)
                         removed.append(path.name)
         return removed
 
