@@ -152,6 +152,7 @@ class Repository:
                 "GITHUB_ACTIONS": "true",
                 "GITHUB_ACTOR": GITHUB["actor"],
                 "GITHUB_OUTPUT": str(told),
+                "PYTHONPATH": str(folder),
                 **contexts["env"],
                 **own,
             },
@@ -165,11 +166,13 @@ class Repository:
         return dict(line.split("=", 1) for line in told.read_text().splitlines())
 
     def _runner(self, environment: str) -> Path:
-        """Return a folder with our programs and nothing of any job before, for what steps write."""
+        """Return a checkout with our programs and nothing of any job before, for what steps write."""
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder / f"{environment}-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         (folder / ".venv").symlink_to(sys.prefix)
+        for name in ("credit_default", "pyproject.toml"):
+            (folder / name).symlink_to(CHECKOUT / name)
         return folder
 
 

@@ -109,10 +109,11 @@ def test_a_job_of_another_run_that_died_in_silence_counts_as_killed(tmp_path):
     job.start([sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ))
     found = Job(tmp_path / "count-1")
     assert found.alive()
+    pid = tmp_path / "count-1" / "pid"
     deadline = time.monotonic() + 10
-    while not (pid := (tmp_path / "count-1" / "pid").read_text()) and time.monotonic() < deadline:
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(int(pid), signal.SIGKILL)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
     deadline = time.monotonic() + 10
     while job.alive() and time.monotonic() < deadline:
         time.sleep(0.05)
