@@ -27,7 +27,7 @@ from credit_default.errors import ContractError, UnreadableFile
 MODEL_TABLES = ("reference.parquet", "golden.parquet")
 _REJECTED = "rejected.csv"
 #: Of files that a process was broken off at: their ending, and the folder of those that have another name.
-UNFINISHED, STAGING = ".unfinished", ".staging"
+_UNFINISHED, _STAGING = ".unfinished", ".staging"
 
 #: What the rows of a client hold: a value for each feature.
 Features = tuple[Any, ...]
@@ -79,7 +79,7 @@ class ClientSearch:
     def may_hold_unknown(name: str, search: Search) -> bool:
         """Whether a file of this name may hold rows in a form that is not searched."""
         return not ClientSearch.may_hold_rows(name, search) and (
-            search is Search.LANDED or name.endswith(UNFINISHED) or PurePosixPath(name).parts[0] == STAGING
+            search is Search.LANDED or name.endswith(_UNFINISHED) or PurePosixPath(name).parts[0] == _STAGING
         )
 
     def rows(self, path: Path, name: str, search: Search) -> int:
