@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from credit_default.errors import NotThere
+from credit_default.live_model import nothing_deployed, write_note
 from credit_default.resources import resources_for
 from credit_default.resources.model_versions import expectation_of
-from credit_default.settings import ENDPOINT_NAME, Settings
+from credit_default.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,6 @@ class Scored:
     mean_pd: float
     seconds: float
     quarantine: Path
-
-
-#: How predictions are written, by the suffix of their file.
-SUFFIXES = (".csv", ".parquet")
 
 
 def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
@@ -47,10 +43,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
     ports = resources_for(settings)
     version = ports["endpoint"].state().default
     if version is None:
-        raise NotThere(
-            f"Nothing is deployed to {ENDPOINT_NAME} in {settings.place}; run `credit-default demo`, or "
-            "`credit-default run deploy_model`, or name another home by CREDIT_DEFAULT_HOME"
-        )
+        raise nothing_deployed(settings)
     # Seconds of imports: only once it is clear that there is a model to use them for.
     from credit_default.core import tables
     from credit_default.core.contract import accept, write_rejected
@@ -59,7 +52,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
 
     registered = ports["registry"].get(version)
     with ports["storage"].on_disk(registered.key) as folder:
-        model = load(folder, expectation_of(registered, ports["storage"], lambda note: sys.stderr.write(f"{note}\n")))
+        model = load(folder, expectation_of(registered, ports["storage"], write_note))
 
     now = datetime.now(UTC)
     accepted = accept([file], dataset="inference", day=now.date().isoformat(), follow_links=True)
@@ -96,7 +89,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
 
 def _write(predictions: Path, out: Path) -> None:
     """Write predictions where they are wanted, whole or not at all."""
-    unfinished = out.with_name(f".{out.name}.unfinished")
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
     try:
         if out.suffix.lower() == ".csv":
             import pyarrow.parquet as pq

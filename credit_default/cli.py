@@ -103,10 +103,11 @@ def score(file: Path, out: Path) -> None:
 
     FILE is CSV or Parquet in the curated schema. OUT is CSV when its name ends with .csv, Parquet when with .parquet.
     """
-    from credit_default.ad_hoc import SUFFIXES, score_one_file
+    from credit_default.ad_hoc import score_one_file
+    from credit_default.core.companions import DATA_SUFFIXES
 
-    if out.suffix.lower() not in SUFFIXES:
-        raise click.BadParameter(f"{str(out)!r} has to end with {' or '.join(SUFFIXES)}.", param_hint="OUT")
+    if out.suffix.lower() not in DATA_SUFFIXES:
+        raise click.BadParameter(f"{str(out)!r} has to end with {' or '.join(DATA_SUFFIXES)}.", param_hint="OUT")
     if out.is_dir() or (out.exists() and file.exists() and out.samefile(file)):
         what = "a folder" if out.is_dir() else "FILE itself"
         raise click.BadParameter(f"{str(out)!r} is {what}; name another file.", param_hint="OUT")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from credit_default import collection_key
 from credit_default.core.client_search import MODEL_TABLES, ClientSearch, normalised_id
+from credit_default.core.defects import as_unexpected
 from credit_default.core.personal_data import PLACES, Place, Search
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
@@ -24,6 +25,8 @@ from credit_default.settings import Settings
 
 if TYPE_CHECKING:
     from credit_default.core.sealing import PrivateKeys
+
+_NO_TABLE = "is no CSV or Parquet file; look into it by hand"
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,15 @@ class _FullSearch:
                 # On Azure, a file is fetched to be searched, so those that hold no rows are not.
                 if self._search.may_hold_rows(file.key, place.search):
                     yield place, file.key
+                elif file.size and self._search.may_hold_unknown(file.key, place.search):
+                    self._found.not_searched[printable(file.key)] = _NO_TABLE
 
     def _file(self, place: Place, key: str) -> None:
         try:
             with self._roots[place.root].on_disk(key) as path:
                 rows = self._search.rows(path, key, place.search)
-        except (CreditDefaultError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._found.not_searched[printable(key)] = reason or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other files along
+            self._found.not_searched[printable(key)] = _reason(error)
             return
         if rows:
             self._found.hits.append(Hit(place, printable(key), rows, self._versions_of(key)))
@@ -155,8 +159,8 @@ class _FullSearch:
         since = datetime.combine(self._settings.start, time(), UTC)
         try:
             messages = list(dict.fromkeys(collected_messages(self._telemetry, since, datetime.now(UTC))))
-        except CreditDefaultError as error:
-            self._found.not_searched[f"{place.key}/"] = str(error)
+        except Exception as error:  # noqa: BLE001 - as for a file
+            self._found.not_searched[f"{place.key}/"] = _reason(error)
             return
         opened = [_opened(message, self._keys) for message in messages]
         rows = sum(self._search.count(part) for part in opened if part is not None)
@@ -167,6 +171,12 @@ class _FullSearch:
                 f"{unopened} of {plural(len(messages), 'collected message')} cannot be opened without the private key "
                 "that it was sealed for"
             )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error if isinstance(error, CreditDefaultError) else as_unexpected(error)).removesuffix(".")
 
 
 def _is_of_model(place: Place, key: str) -> bool:

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from credit_default.collection_key import private_keys
-from credit_default.errors import NotThere
+from credit_default.live_model import nothing_deployed, write_note
 from credit_default.resources import resources_for
 from credit_default.resources.model_versions import variables_of
 from credit_default.resources.ports import ModelVersion, Storage
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
     COLLECTION_PUBLIC_KEY_VARIABLE,
-    ENDPOINT_NAME,
     TELEMETRY_FOLDER_VARIABLE,
     Settings,
     must_be_local,
@@ -30,7 +29,7 @@ def environment_of(settings: Settings, model: ModelVersion, storage: Storage) ->
     inherited = {name: value for name, value in os.environ.items() if name != COLLECTION_KEY_VARIABLE}
     return {
         **inherited,
-        **variables_of(model, storage, lambda note: sys.stderr.write(f"{note}\n")),
+        **variables_of(model, storage, write_note),
         COLLECTION_PUBLIC_KEY_VARIABLE: private_keys(settings).public(),
         TELEMETRY_FOLDER_VARIABLE: str(settings.telemetry),
     }
@@ -50,10 +49,7 @@ def serve(settings: Settings, port: int) -> NoReturn:
     ports = resources_for(settings)
     version = _live_version(ports)
     if version is None:
-        raise NotThere(
-            f"Nothing is deployed to {ENDPOINT_NAME} in {settings.place}; run `credit-default demo`, or "
-            "`credit-default run deploy_model`, or name another home by CREDIT_DEFAULT_HOME"
-        )
+        raise nothing_deployed(settings)
     model = ports["registry"].get(version)
     # A model's folder never changes and stays where it is, so it may be used after the storage has let go of it.
     with ports["storage"].on_disk(model.key) as folder:

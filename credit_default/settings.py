@@ -12,10 +12,10 @@ from pathlib import Path
 
 from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.core.plurals import plural, verb
+from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
 from credit_default.home import default_home, find_problem
 from credit_default.permissions import GROUP_VARIABLE, make_open
-from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
@@ -211,7 +211,7 @@ def read_into(reader: VariableReader, *, writing: bool = False) -> Settings:
         keep_superseded=_keep_days(
             reader, KEEP_SUPERSEDED_VARIABLE, DEFAULT_KEEP_SUPERSEDED, "how long replaced tables are kept"
         ),
-        limits=_limits(reader),
+        limits=read_limits(reader),
         step_timeout=reader.seconds(
             STEP_TIMEOUT_VARIABLE, DEFAULT_STEP_TIMEOUT, "how long a step may run on this machine", maximum=_MAX_SECONDS
         ),
@@ -309,9 +309,3 @@ def _keep_days(reader: VariableReader, variable: str, default: int | None, purpo
     expected = f"a whole number of days, 1 to {_MAX_KEEP_DAYS:,}, or {NEVER!r} to remove nothing"
     reader.refuse(variable, repr(value), expected, purpose)
     return default
-
-
-def _limits(reader: VariableReader) -> Limits:
-    limits, problems = read_limits(reader.environ)
-    reader.problems += problems
-    return limits

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from credit_default.core.limits import current_limits
+from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
 from credit_default.resources import resources_for
 from credit_default.resources.azure import settings as azure_settings
@@ -30,7 +31,6 @@ from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
 from credit_default.settings import read
-from credit_default.variables import VariableReader
 
 
 def platforms() -> list[str]:

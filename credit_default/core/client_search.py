@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from credit_default.core.client_ids import look_like_ids, normalise
+from credit_default.core.client_ids import look_like_ids, normalise, rewrite
+from credit_default.core.companions import DATA_SUFFIXES
 from credit_default.core.files import read_file
 from credit_default.core.personal_data import Search
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, ID_COLUMNS
@@ -25,7 +26,8 @@ from credit_default.errors import ContractError, UnreadableFile
 #: Files of a model's folder that hold rows of clients.
 MODEL_TABLES = ("reference.parquet", "golden.parquet")
 _REJECTED = "rejected.csv"
-_TABLES = (".csv", ".parquet")
+#: Of files that a process was broken off at: their ending, and the folder of those that have another name.
+_UNFINISHED, _STAGING = ".unfinished", ".staging"
 
 #: What the rows of a client hold: a value for each feature.
 Features = tuple[Any, ...]
@@ -63,7 +65,8 @@ class ClientSearch:
             search = _kind_of(last)
         match search:
             case Search.LANDED:
-                return last.lower().endswith(_TABLES) and last[0] not in "._"
+                # Hidden ones too: no step reads them, and they hold what they hold.
+                return last.lower().endswith(DATA_SUFFIXES)
             case Search.REJECTED:
                 return last == _REJECTED
             case Search.MODEL:
@@ -71,6 +74,13 @@ class ClientSearch:
             case Search.TABLE:
                 return last.endswith(".parquet")
         return False
+
+    @staticmethod
+    def may_hold_unknown(name: str, search: Search) -> bool:
+        """Whether a file of this name may hold rows in a form that is not searched."""
+        return not ClientSearch.may_hold_rows(name, search) and (
+            search is Search.LANDED or name.endswith(_UNFINISHED) or PurePosixPath(name).parts[0] == _STAGING
+        )
 
     def rows(self, path: Path, name: str, search: Search) -> int:
         """Count the client's rows in a file.
@@ -101,7 +111,8 @@ class ClientSearch:
                     return 0
                 found = 0
                 for group in range(file.num_row_groups):
-                    mask = self._mask(file.read_row_group(group, columns=[CLIENT_ID])[CLIENT_ID])
+                    ids = file.read_row_group(group, columns=[CLIENT_ID])[CLIENT_ID].cast(pa.string())
+                    mask = self._mask(rewrite(ids))  # tables from before ids were normalised hold `1001.0`
                     count = pc.sum(mask).as_py() or 0
                     found += count
                     if count and set(FEATURE_NAMES) <= set(names):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+#: How the names of files with rows end.
+DATA_SUFFIXES = (".csv", ".parquet")
 COMPANION = "comes along with data and holds no rows"
 UNFINISHED = "is an upload under way; it is read once it has its final name"
 #: Written by file managers and office programs, and by senders to say that a delivery is complete or what it sums to.

@@ -20,7 +20,7 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
-from credit_default.core.kql_limits import fetch, limited, refuse_oversized
+from credit_default.core.kql_limits import Limits, fetch, limited, limited_translation, refuse_oversized
 from credit_default.core.kql_results import shown
 from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
@@ -110,7 +110,7 @@ def run_over(
         # Every other door is shut: no file, no extension, no Python variable.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
-            result = _pipeline(connection, query)
+            result = _pipeline(connection, query, limits)
             return shown(fetch(connection, result, limits))
         except duckdb_kql.KqlSyntaxError as error:
             raise QueryError(f"malformed KQL: {error}") from None
@@ -125,7 +125,7 @@ def run_over(
             raise QueryError(f"the query fails while it runs ({type(error).__name__}); check its types") from None
 
 
-def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def _pipeline(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> str:
     """Return the SQL of a query, after every ``bag_unpack`` in its pipeline was carried out."""
     step = 0
     while (cut := next(_evaluations(duckdb_kql.parse(query).tree), None)) is not None:
@@ -135,10 +135,10 @@ def _pipeline(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         if match is None:
             raise QueryError(f"not supported: `{operator}`; {_SUPPORTED}")
         step += 1
-        connection.execute(f"CREATE TABLE bags_{step} AS {_sql(connection, query[:pipe])}")
+        connection.execute(f"CREATE TABLE bags_{step} AS {_sql(connection, query[:pipe], limits)}")
         _unpack(connection, step, match["column"], match["single"] or match["double"] or "")
         query = f"{query[:statement]}unpacked_{step}{query[end:]}"
-    return _sql(connection, query)
+    return _sql(connection, query, limits)
 
 
 def _evaluations(tree: Any) -> Iterator[tuple[int, int, int]]:
@@ -164,7 +164,7 @@ def _tokens(node: Any) -> Iterator[str]:
         yield from _tokens(child)
 
 
-def _sql(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def _sql(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> str:
     """Translate a query without `bag_unpack` and hold it to our own tables."""
     words = list(_tokens(duckdb_kql.parse(query).tree))
     for word, sign in pairwise(words):
@@ -177,7 +177,8 @@ def _sql(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         schema.setdefault(table, []).append(column)
         schema.setdefault(f"{_DATABASE}.{table}", []).append(column)
     # With the database named, DuckDB's own tables and views cannot be meant by accident or by design.
-    sql = duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False)
+    with limited_translation(limits):
+        sql = duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False)
     if sql.parameters or sql.unbound:
         raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
     for name in sorted(connection.get_table_names(str(sql), qualified=True)):

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from credit_default.core.memory import usable_memory
+from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
 
 MAX_COLUMNS_VARIABLE = "CREDIT_DEFAULT_MAX_COLUMNS"
 MAX_ROW_MB_VARIABLE = "CREDIT_DEFAULT_MAX_ROW_MB"
 MAX_MEMORY_SHARE_VARIABLE = "CREDIT_DEFAULT_MAX_MEMORY_SHARE"
-
-#: Name of a limit: its variable, kind, smallest and largest value, and what it is. A table of ours has 25 columns, and
-#: a text of Arrow less than 2 GB.
-_VARIABLES: dict[str, tuple[str, Callable[[str], float], float, float, str]] = {
-    "max_columns": (MAX_COLUMNS_VARIABLE, int, 50, 100_000, "columns of a landed file"),
-    "max_row_mb": (MAX_ROW_MB_VARIABLE, int, 1, 1024, "MB of a row of a landed file"),
-    "max_memory_share": (
-        MAX_MEMORY_SHARE_VARIABLE,
-        float,
-        0.01,
-        0.9,
-        "the part of the memory of a step that the landed files of a day may take",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -71,24 +55,24 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def read_limits(environ: Mapping[str, str]) -> tuple[Limits, list[str]]:
-    """Read the limits, and what is wrong with the variables; a limit that is malformed has its default."""
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, (variable, kind, minimum, maximum, purpose) in _VARIABLES.items():
-        written = environ.get(variable, "").strip()
-        if not written:
-            continue
-        try:
-            value = kind(written)
-        except ValueError:
-            value = math.nan
-        if minimum <= value <= maximum:
-            values[name] = value
-        else:
-            what = "a whole number" if kind is int else "a share"
-            problems.append(f"{variable} is {written!r}; expected {what}, {minimum:,} to {maximum:,} ({purpose})")
-    return replace(DEFAULT_LIMITS, **values), problems
+def read_limits(reader: VariableReader) -> Limits:
+    """Read the limits; a limit that is malformed has its default."""
+    default = DEFAULT_LIMITS
+    # A table of ours has 25 columns, and a text of Arrow less than 2 GB.
+    columns = reader.whole_number(
+        MAX_COLUMNS_VARIABLE, default.max_columns, "columns of a landed file", minimum=50, maximum=100_000
+    )
+    row_mb = reader.whole_number(
+        MAX_ROW_MB_VARIABLE, default.max_row_mb, "MB of a row of a landed file", minimum=1, maximum=1024
+    )
+    share = reader.share(
+        MAX_MEMORY_SHARE_VARIABLE,
+        default.max_memory_share,
+        "the part of the memory of a step that the landed files of a day may take",
+        minimum=0.01,
+        maximum=0.9,
+    )
+    return Limits(columns, row_mb, share)
 
 
 def current_limits() -> Limits:
@@ -99,7 +83,8 @@ def current_limits() -> Limits:
     SettingsError
         Naming every variable that is malformed.
     """
-    limits, problems = read_limits(os.environ)
-    if problems:
-        raise SettingsError(f"{'; '.join(problems)}.")
+    reader = VariableReader(os.environ)
+    limits = read_limits(reader)
+    if reader.problems:
+        raise SettingsError(f"{'; '.join(reader.problems)}.")
     return limits

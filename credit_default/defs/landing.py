@@ -16,6 +16,7 @@ from credit_default.core.printable import printable
 from credit_default.defs import refusals
 from credit_default.defs.history import figure, newest
 from credit_default.resources.ports import Entry, Storage
+from credit_default.resources.run_statuses import UNDER_WAY
 
 #: A folder that changed less than this many seconds ago may still be written to.
 SETTLING_SECONDS = 3.0
@@ -134,14 +135,7 @@ def _days_in(storage: Storage, folder: str, start: date, found: Found) -> list[s
 
 def busy_days(instance: dg.DagsterInstance, job: str) -> set[str]:
     """Return the days that runs of a job are queued for, work on, or have not stopped working on yet."""
-    waiting = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=waiting))
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=list(UNDER_WAY)))
     return {day for run in runs for day in _days_of(run.tags)}
 
 

@@ -10,18 +10,12 @@ import dagster as dg
 from credit_default.core.decisions import Window, falls_short
 from credit_default.core.ledger import Entry
 from credit_default.defs.history import figure, newest
+from credit_default.resources.run_statuses import UNDER_WAY
 
 #: Events of one asset that a look takes in at most.
 MOST_EVENTS = 500
 RETRAIN = "retrain"
 
-_AT_WORK = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 _OVER_FOR_NOTHING = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 #: Dagster's own tags of a run that failed and is tried again.
 _WILL_RETRY, _RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
@@ -116,7 +110,7 @@ def labelled_rows(instance: dg.DagsterInstance, days: Iterable[str]) -> dict[str
 
 def is_under_way(instance: dg.DagsterInstance, job: str = RETRAIN) -> bool:
     """Whether a run of a job, a retraining by default, is queued or runs, or failed and is about to be tried again."""
-    if instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=list(_AT_WORK))):
+    if instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=list(UNDER_WAY))):
         return True
     failed = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.FAILURE], tags={_WILL_RETRY: "true"})
     return any(_RETRIED_BY not in run.tags for run in instance.get_runs(failed, limit=5))

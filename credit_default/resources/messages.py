@@ -14,14 +14,8 @@ from dagster_pipes import PipesContextData, PipesParams
 from credit_default.code_version import code_version
 from credit_default.core.keys import checked_key
 from credit_default.resources.ports import Message, Refused, Stored
+from credit_default.resources.run_statuses import UNDER_WAY
 
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 MEMORY_HINT = "the system kills so when memory runs out"
 #: How libraries tell that the system killed a process that the step had started.
 _KILLED_CHILD = ("SIGKILL", "TerminatedWorkerError", "BrokenProcessPool")
@@ -57,7 +51,7 @@ def run_part(run_id: str) -> str:
 
 def runs_under_way(instance: dg.DagsterInstance) -> set[str]:
     """Return the runs that have not ended, each by the part that its jobs' names have in common."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+    runs = instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
     return {run_part(run.root_run_id or run.run_id) for run in runs}
 
 

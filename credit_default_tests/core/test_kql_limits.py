@@ -40,6 +40,54 @@ def test_what_is_too_long_or_too_deep_is_refused_in_a_line_at_once(query, told):
     assert time.process_time() - began < 10
 
 
+def nested(function: str, depth: int) -> str:
+    return "print x = " + f"{function}(" * depth + "'1'" + ")" * depth
+
+
+@pytest.mark.parametrize(
+    "query",
+    [nested(name, 20) for name in ("tostring", "tobool", "gettype", "strcat", "isempty", "array_length")]
+    + [
+        nested("tostring", 4),
+        "; ".join(["let x0 = '1'", *(f"let x{n + 1} = tostring(x{n})" for n in range(60)), "print x60"]),
+        "let f = (x: string) { tostring(x) }; print x = " + "f(" * 20 + "'1'" + ")" * 20,
+    ],
+)
+def test_a_query_that_becomes_too_much_sql_is_refused_before_it_is_made(query):
+    began = time.process_time()
+    with pytest.raises(QueryError, match=r"becomes more than 100,000 characters of SQL; nest fewer functions"):
+        run(query)
+    assert time.process_time() - began < 10
+
+
+def test_a_translation_that_takes_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr(kql_limits, "TIMEOUT_SECONDS", 0.5)
+    doubled = "; ".join(f"let x{n + 1} = x{n} + x{n}" for n in range(60))
+    with pytest.raises(QueryError, match=r"the query was stopped after 0\.5 s; ask for less"):
+        run(f"let x0 = 1; {doubled}; print x60")
+
+
+@pytest.mark.parametrize("name", ["toint", "tolong", "todouble", "todatetime", "totimespan", "toguid", "todynamic"])
+def test_conversions_that_repeat_nothing_may_be_nested(name):
+    assert run(nested(name, 4)).num_rows == 1
+
+
+def test_a_conversion_of_a_conversion_may_be_named_first():
+    assert run("print x = 1" + "| extend x = tostring(x)" * 20).to_pylist() == [{"x": "1"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["// don't\n", r"""where message != 'a\' ' | """, r"""where message != @'a\' | """, "where message != h'a' | "],
+    ids=["comment", "escape", "verbatim", "hidden"],
+)
+def test_brackets_count_wherever_quotes_before_them_end(text):
+    with pytest.raises(QueryError, match="has brackets 60 deep"):
+        run(f"traces | {text} where " + "(" * 60)
+    within = f"traces | {text} where '{'(' * 60}' != message // {'(' * 60}\n | take 1"
+    assert run(within).num_rows == 1
+
+
 def test_what_people_write_is_within_the_limits():
     assert run("traces " + "| where severityLevel > 0 " * 90 + "| take 2").num_rows == 2
     assert run("traces | where " + "(" * 20 + "message != '((((('" + ")" * 20 + " | take 1").num_rows == 1

@@ -270,6 +270,17 @@ class TestSettings:
         assert "MAX_ROW_MB is '-1'; expected a whole number, 1 to 1,024" in problems[1]
         assert "MAX_MEMORY_SHARE is 'nan'; expected a share, 0.01 to 0.9" in problems[2]
 
+    def test_numbers_are_written_as_in_every_other_setting(self):
+        wrong = {
+            "CREDIT_DEFAULT_MAX_COLUMNS": "1_000",
+            "CREDIT_DEFAULT_MAX_ROW_MB": "+64",
+            "CREDIT_DEFAULT_MAX_MEMORY_SHARE": "0.2_5",
+        }
+        with pytest.raises(SettingsError) as caught:
+            read(wrong)
+        for name, written in wrong.items():
+            assert f"{name} is {written!r}; expected" in str(caught.value)
+
     def test_a_process_that_is_started_with_a_wrong_one_says_so(self, tmp_path, setting):
         setting("COLUMNS", "many")
 

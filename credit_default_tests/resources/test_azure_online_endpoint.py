@@ -215,7 +215,7 @@ def test_golden_rows_that_are_refused_leave_nothing_behind(live, ports, files):
     stream = io.BytesIO()
     pq.write_table(rows.set_column(at, "age", pa.array([-1.0] * rows.num_rows)), stream)
     model = register(ports["storage"], ports["registry"], files, "models/r1", **{"golden.parquet": stream.getvalue()})
-    with pytest.raises(JobFailed, match=r"did not score golden rows \(status 422\): 64 of 64 client\(s\) break"):
+    with pytest.raises(JobFailed, match=r"did not score golden rows \(status 422\): 64 of 64 clients break"):
         deploy(live, model)
     assert live.state().deployments == ("1",)
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from credit_default.core.variables import VariableReader
 from credit_default.resources.azure.targets import Kind, Target, read_targets
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME, all_problems
-from credit_default.variables import VariableReader
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Of Azure ML's workspaces and registries.

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import dagster as dg
 
-from credit_default.variables import VariableReader
+from credit_default.core.variables import VariableReader
 
 #: The name by which Azure ML knows compute that it provides by itself.
 SERVERLESS = "serverless"

@@ -70,13 +70,19 @@ class VariableReader:
         self.refuse(variable, repr(value), f"a whole number, {minimum:,} to {maximum:,}", purpose)
         return default
 
+    def share(self, variable: str, default: float, purpose: str, *, minimum: float, maximum: float) -> float:
+        """Return a part of one, within bounds, both of them included."""
+        value = self.text(variable, str(default))
+        number = _number(value)
+        if minimum <= number <= maximum:
+            return number
+        self.refuse(variable, repr(value), f"a share, {minimum:g} to {maximum:g}", purpose)
+        return default
+
     def seconds(self, variable: str, default: float, purpose: str, *, maximum: float) -> float:
         """Return a number of seconds above 0."""
         value = self.text(variable, str(default))
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
+        number = _number(value)
         if 0 < number <= maximum:
             return number
         limit = "a week" if maximum == 7 * 86_400 else f"{maximum:,.0f}"
@@ -88,3 +94,11 @@ class VariableReader:
         problem = f"{variable} is {got}; expected {expected} ({purpose})"
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _number(text: str) -> float:
+    """Read a number as programs write one, without what Python alone reads: `1_000`, other digits; NaN for the rest."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
