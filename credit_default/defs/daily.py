@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core import acceptance
 from credit_default.core.plurals import plural
-from credit_default.core.telemetry import acceptance_record, measurements
+from credit_default.core.telemetry import Record, acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
 from credit_default.defs.kills import Attempt, GivenUp, run_days
@@ -16,6 +18,9 @@ from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 from credit_default.settings import MODEL_NAME
+
+#: What was accepted of a day whose folder was emptied.
+NO_ROWS: Mapping[str, Any] = {"rows": 0, "accepted": 0, "rejected": 0, **acceptance.judge(0, 0)}
 
 
 class Days:
@@ -132,8 +137,7 @@ def take_in(
     ]
     for day in emptied:
         about = withdrawal.withdraw_table(storage, asset, day)
-        nothing = {"rows_accepted": 0, "rows_rejected": 0}
-        telemetry.emit(measurements(nothing, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
+        telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
         yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
 
     def attempt(some: Sequence[str]) -> Iterator[Message]:
@@ -152,14 +156,23 @@ def take_in(
         storage.publish(stored.files["table"], table)
         taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        figures = {f"rows_{name}": stored.result[name] for name in ("accepted", "rejected")}
-        figures["accepted_share"] = stored.result["accepted_share"]
-        root = context.run.root_run_id or context.run.run_id
-        record = acceptance_record(MODEL_NAME, stored.result, dataset=asset, partition=day, run_id=root)
-        subject = {"dataset": asset, "partition": day, "run_id": context.run.run_id}
-        telemetry.emit([record, *measurements(figures, subject)])
+        telemetry.emit(_accepted_figures(context, asset, day, stored.result))
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
+
+
+def _accepted_figures(
+    context: dg.AssetExecutionContext, asset: str, day: str, result: Mapping[str, Any]
+) -> list[Record]:
+    """Return the telemetry about what was accepted of a day: its record, and custom metrics.
+
+    A withdrawn day has them too: alerts go by its newest record.
+    """
+    root = context.run.root_run_id or context.run.run_id
+    record = acceptance_record(MODEL_NAME, result, dataset=asset, partition=day, run_id=root)
+    figures = {f"rows_{name}": result[name] for name in ("accepted", "rejected")}
+    figures["accepted_share"] = result["accepted_share"]
+    return [record, *measurements(figures, {"dataset": asset, "partition": day, "run_id": context.run.run_id})]
 
 
 def _is_made(context: dg.AssetExecutionContext, storage: Storage, asset: str, day: str) -> bool:

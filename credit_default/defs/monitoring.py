@@ -18,6 +18,8 @@ from credit_default.settings import MODEL_NAME
 LANDING = "landing/outcomes"
 #: What landed outcomes become, and of what.
 CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
+#: Figures of a day that has no outcomes any more, or no predictions.
+_NOTHING_JOINED = {"n_joined": 0}
 
 
 @dg.multi_asset(
@@ -63,11 +65,14 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
 def _judge(
     context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
 ) -> Events:
+    root = context.run.root_run_id or context.run.run_id
     emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.going_on)
     for day, missing in emptied.items():
         about = withdrawal.withdraw_results(
             storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
         )
+        # Alerts go by the newest record of a day.
+        telemetry.emit([joining_record(MODEL_NAME, _NOTHING_JOINED, partition=day, run_id=root)])
         yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
     inputs = {"predictions": "predictions", "outcomes": "outcomes"}
 
@@ -83,7 +88,6 @@ def _judge(
         about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
         figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
         figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
-        root = context.run.root_run_id or context.run.run_id
         record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
         telemetry.emit([record, *measurements(figures, about)])
         yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
