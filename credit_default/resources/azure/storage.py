@@ -125,8 +125,11 @@ class AzureStorage(Storage):
             digest = self.blobs.ask(key, lambda client: _sha256(client.download_blob(key).chunks()))
         except NotThere:
             return
+        kept = f"{into}/{digest[:16]}{PurePosixPath(key).suffix}"
         # Immutable by its name: copied if it is not there yet.
-        self.blobs.copy(key, f"{into}/{digest[:16]}{PurePosixPath(key).suffix}")
+        self.blobs.copy(key, kept)
+        # Gives it a new time of modification: retention counts from the last time it was replaced.
+        self.blobs.ask(kept, lambda client: client.get_blob_client(kept).set_blob_metadata())
 
     def remove(self, key: str) -> None:  # noqa: D102 - see the port
         try:
