@@ -17,6 +17,7 @@ from credit_default.cli_models import models
 from credit_default.cli_run import run
 from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import without_controls
+from credit_default.core.sentences import sentence
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NoSuchPrediction
 
@@ -155,9 +156,9 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
         with explained():
             found = tracing.trace(settings, prediction_id)
     except NoSuchPrediction as error:
-        raise click.BadParameter(f"{error}.", param_hint="PREDICTION_ID") from error
+        raise click.BadParameter(sentence(str(error)), param_hint="PREDICTION_ID") from error
     except CreditDefaultError as error:
-        click.echo(f"Error: the prediction cannot be examined. {without_controls(str(error))}", err=True)
+        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(str(error)))}", err=True)
         sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)

@@ -10,6 +10,7 @@ import dagster as dg
 from credit_default.code_version import code_version
 from credit_default.core import acceptance
 from credit_default.core.plurals import plural
+from credit_default.core.sentences import sentence
 from credit_default.core.telemetry import Record, acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
@@ -90,7 +91,7 @@ class Days:
                 refusals.remove(self._storage, self._landed, day)
         if not self.failed:
             return
-        told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
+        told = "\n".join(f"{day}: {sentence(error)}" for day, error in sorted(self.failed.items()))
         others = "; the others went on to the end and stand" if self.going_on else ""
         raise dg.Failure(
             f"{len(self.failed)} of {plural(len(self._days), 'day')} failed{others}.\n"

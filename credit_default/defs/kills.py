@@ -10,6 +10,7 @@ from typing import Any
 
 from credit_default import settings
 from credit_default.core.plurals import plural
+from credit_default.core.sentences import sentence
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.ports import Message, Refused
 
@@ -74,7 +75,7 @@ class _Parts:
                     left.remove(message.partition)
                 yield message
         except JobKilled as error:
-            self._log.warning(f"{_first_line(error)} {plural(len(left), 'day')} had not been reported.")
+            self._log.warning(f"{sentence(_first_line(error))} {plural(len(left), 'day')} had not been reported.")
             yield from self._part(days, left, error)
         except JobTimedOut as error:
             self._log.warning(_first_line(error))
