@@ -82,7 +82,7 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
         settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
         settings_of.make_home(settings)
         landing = settings.landing
-    with permissions.as_given():
+    with permissions.original_umask():
         made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
         f"{plural(made.rows, 'client')} over {plural(len(made.days), 'day')}, {made.days[0]} to {made.days[-1]}, in "

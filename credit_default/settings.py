@@ -14,7 +14,7 @@ from credit_default.core.limits import DEFAULT_LIMITS, Limits, read_limits
 from credit_default.core.plurals import plural, verb
 from credit_default.errors import SettingsError
 from credit_default.home import default_home, find_problem
-from credit_default.permissions import GROUP_VARIABLE, make_open
+from credit_default.permissions import GROUP_VARIABLE, make_with_original_umask
 from credit_default.variables import VariableReader
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
@@ -250,7 +250,7 @@ def make_home(settings: Settings) -> None:
     problem = find_problem(settings.home, writing=True)
     if problem is None:
         try:
-            make_open(settings.home)
+            make_with_original_umask(settings.home)
         except OSError as error:  # what modes do not tell: a full disk, a file system that takes no folders
             problem = f"which cannot be made ({error.strerror})"
     if problem is not None:

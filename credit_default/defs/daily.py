@@ -14,7 +14,7 @@ from credit_default.core.sentences import sentence
 from credit_default.core.telemetry import Record, acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
-from credit_default.defs.kills import Attempt, GivenUp, run_days
+from credit_default.defs.kills import GivenUp, StartStep, run_days
 from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
@@ -60,9 +60,9 @@ class Days:
         """Whether an asset is selected and there are days to make it for."""
         return asset in self._selected and bool(self.going_on)
 
-    def stored(self, asset: str, days: Sequence[str], attempt: Attempt) -> Iterator[tuple[str, Stored]]:
+    def stored(self, asset: str, days: Sequence[str], start_step: StartStep) -> Iterator[tuple[str, Stored]]:
         """Yield each day that a step stored; the days that it refused, or that end it, drop out."""
-        for message in run_days(attempt, days, log=self._context.log) if days else ():
+        for message in run_days(start_step, days, log=self._context.log) if days else ():
             if isinstance(message, Refused):
                 self.failed[message.partition] = f"{asset}: {message.error}"
                 if isinstance(message, GivenUp):
@@ -141,11 +141,11 @@ def take_in(
         telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
         yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = [fingerprints[day] for day in some]
         return compute.run(context, asset, inputs={"landing": landing}, days=some, versions=versions)
 
-    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], attempt):
+    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], start_step):
         table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
         quarantined = "quarantine" in stored.files
         if quarantined:

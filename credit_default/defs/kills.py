@@ -19,7 +19,7 @@ from credit_default.resources.ports import Message, Refused
 MAX_KILLS_ALONE = 2
 
 #: Starts a step for some days and yields what it reports of them.
-Attempt = Callable[[Sequence[str]], Iterator[Message]]
+StartStep = Callable[[Sequence[str]], Iterator[Message]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class GivenUp(Refused):
     """A day for which a step does not come to an end. It is not tried again by itself until its files change."""
 
 
-def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Message]:
+def run_days(start_step: StartStep, days: Sequence[str], *, log: Any) -> Iterator[Message]:
     """Yield what a step reports of days.
 
     A step that is killed is tried again after a delay (`Settings.retry_delay`), then with each remaining day in a
@@ -40,7 +40,7 @@ def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Mes
     JobFailed
         The step failed by itself before the days were parted.
     """
-    parts = _Parts(attempt, days, log)
+    parts = _Parts(start_step, days, log)
     while parts.waiting or parts.killed:
         if not parts.waiting:
             parts.wait()
@@ -50,8 +50,8 @@ def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Mes
 class _Parts:
     """The days that still have to be made, parted into processes."""
 
-    def __init__(self, attempt: Attempt, days: Sequence[str], log: Any) -> None:
-        self._attempt = attempt
+    def __init__(self, start_step: StartStep, days: Sequence[str], log: Any) -> None:
+        self._start_step = start_step
         self._all = list(days)
         self._log = log
         self._kills = Counter[str]()
@@ -70,7 +70,7 @@ class _Parts:
         """Run the step for some days; those that it did not report are waiting then, or killed, or refused."""
         left = list(days)
         try:
-            for message in self._attempt(days):
+            for message in self._start_step(days):
                 if message.partition in left:
                     left.remove(message.partition)
                 yield message

@@ -76,12 +76,12 @@ def _judge(
         yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
     inputs = {"predictions": "predictions", "outcomes": "outcomes"}
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = [*versions_of(context, "batch_predictions", some), *versions_of(context, "outcomes", some)]
         return compute.run(context, "performance", inputs=inputs, days=some, versions=versions)
 
     rest = [day for day in days.going_on if day not in emptied]
-    for day, stored in days.stored("model_performance", rest, attempt):
+    for day, stored in days.stored("model_performance", rest, start_step):
         key = f"performance/{day}/performance.json"
         storage.publish(stored.files["performance"], key)
         result = json.loads(storage.read(key))

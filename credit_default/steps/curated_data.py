@@ -27,7 +27,7 @@ from credit_default.core.quality import curated_checks
 from credit_default.core.schema import CLIENT_ID, TARGET
 from credit_default.core.sentences import sentence
 from credit_default.errors import CreditDefaultError
-from credit_default.steps._daily import attempt
+from credit_default.steps._daily import try_day
 from credit_default.steps._landing import REJECTED, unread
 from credit_default.steps.reporting import Check, reporting
 
@@ -82,7 +82,7 @@ def _labelled_days(
             labelled.append((date.fromisoformat(day), rows, known))
 
     for day in sorted(path.parent.name for path in outcomes.glob("????-??-??/outcomes.parquet")):
-        error = attempt(day, read)
+        error = try_day(day, read)
         if error is not None:
             left_out[day] = error
     return labelled, left_out
