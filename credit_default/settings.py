@@ -91,7 +91,7 @@ class Settings:
     keep_reports, keep_jobs, keep_superseded
         For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
     limits
-        What files that arrive may hold.
+        Limits on files that arrive.
     """
 
     environment: Environment
@@ -108,7 +108,7 @@ class Settings:
 
     @property
     def place(self) -> str:
-        """What messages call the place where the state is: the home, or the Azure environment."""
+        """Name of the place where the state is, in messages: the home, or the Azure environment."""
         return str(self.home) if self.environment is Environment.LOCAL else self.environment.value
 
     @property

@@ -1,4 +1,4 @@
-"""What is kept of a client, on the terminal."""
+"""Prints where rows of a client are kept."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Landed:
-    """What is in a landing folder.
+    """Content of a landing folder.
 
     ``files`` are to be read, by name. ``companions`` maps the printable name of each other file to why it is not.
     """

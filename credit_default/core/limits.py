@@ -32,7 +32,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], float], float, float, str]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What files that are read together may hold.
+    """Limits on files that are read together.
 
     Attributes
     ----------

@@ -91,11 +91,11 @@ class Days:
                 refusals.remove(self._storage, self._landed, day)
         if not self.failed:
             return
-        told = "\n".join(f"{day}: {sentence(error)}" for day, error in sorted(self.failed.items()))
+        reasons = "\n".join(f"{day}: {sentence(error)}" for day, error in sorted(self.failed.items()))
         others = "; the others went on to the end and stand" if self.going_on else ""
         raise dg.Failure(
             f"{len(self.failed)} of {plural(len(self._days), 'day')} failed{others}.\n"
-            f"{told}\nMend or remove what the messages name and materialise these days again.",
+            f"{reasons}\nMend or remove what the messages name and materialise these days again.",
             metadata=dict(sorted(self.failed.items())),
             allow_retries=False,
         )

@@ -73,7 +73,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Change:
-    """What a folder holds now.
+    """State of a folder now.
 
     Attributes
     ----------

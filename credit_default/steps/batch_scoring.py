@@ -103,8 +103,8 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
     except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
         error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
         output.mkdir(parents=True, exist_ok=True)
-        told = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
-        failure.write_text(json.dumps(told), "utf-8")
+        described = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
+        failure.write_text(json.dumps(described), "utf-8")
         # Without what it was caused by, whose text Azure ML would log.
         raise error from None
     name = printable(file.name)
