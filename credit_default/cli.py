@@ -17,6 +17,7 @@ from credit_default.cli_models import models
 from credit_default.cli_run import run
 from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import without_controls
+from credit_default.core.sentences import sentence
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NoSuchPrediction
 
@@ -81,7 +82,7 @@ def sample_data(landing: Path | None, until: datetime | None, days: int, shift_f
         settings_of.must_be_local(settings, "Without --landing, sample data goes to the lake on this machine")
         settings_of.make_home(settings)
         landing = settings.landing
-    with permissions.as_given():
+    with permissions.original_umask():
         made = write_sample(landing, until=_day(until), days=days, shift_from_day=shift_from_day)
     click.echo(
         f"{plural(made.rows, 'client')} over {plural(len(made.days), 'day')}, {made.days[0]} to {made.days[-1]}, in "
@@ -156,9 +157,9 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
         with explained():
             found = tracing.trace(settings, prediction_id)
     except NoSuchPrediction as error:
-        raise click.BadParameter(f"{error}.", param_hint="PREDICTION_ID") from error
+        raise click.BadParameter(sentence(str(error)), param_hint="PREDICTION_ID") from error
     except CreditDefaultError as error:
-        click.echo(f"Error: the prediction cannot be examined. {without_controls(str(error))}", err=True)
+        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(str(error)))}", err=True)
         sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from credit_default.core.printable import printable, without_controls
+from credit_default.core.sentences import sentence
 from credit_default.core.system_errors import explain
 from credit_default.errors import CreditDefaultError
 
@@ -44,5 +45,4 @@ class CommandGroup(click.Group):
 
 
 def _in_a_line(message: str) -> click.ClickException:
-    message = without_controls(message)
-    return click.ClickException(message if message.endswith(".") else f"{message}.")
+    return click.ClickException(sentence(without_controls(message)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from credit_default import settings as settings_of
+from credit_default.core.sentences import sentence
 from credit_default.errors import SettingsError
 from credit_default.settings import Settings
 
@@ -145,5 +146,5 @@ def _config(job: dg.JobDefinition, file: Path | None) -> dict[str, Any] | None:
         config = read_config(file)
         check_config(job, config)
     except SettingsError as error:
-        raise click.BadParameter(f"{error}.", param_hint="--config") from error
+        raise click.BadParameter(sentence(str(error)), param_hint="--config") from error
     return config

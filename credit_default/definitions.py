@@ -24,8 +24,8 @@ from credit_default.defs import (
 from credit_default.defs.executor import in_process_executor
 from credit_default.resources import resources_for
 
-# Code servers and the processes of runs come by here, whoever starts them; steps are started by runs. Web server and
-# daemon come by the run launcher.
+# Code servers and the processes of runs come by here, however they are started; steps are started by runs. Web server
+# and daemon come by the run launcher.
 permissions.restrict_umask()
 patient_sqlite.install()
 

@@ -19,6 +19,8 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from credit_default.core.plurals import plural, verb
+from credit_default.core.printable import without_controls
+from credit_default.core.sentences import sentence
 from credit_default.core.stored_json import read_object
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.landing import Chain, busy_days, look, stretches
@@ -62,7 +64,7 @@ class Demo:
             with dg.DagsterInstance.get() as instance:
                 self._play(instance, trials=trials, days=days, rows=rows)
         except (ChapterFailed, CreditDefaultError) as error:
-            stopped_by = f"The demo ends here: {error}"
+            stopped_by = sentence(f"The demo ends here: {error}")
             self.warn(stopped_by)
         try:
             show_results(self.console, self.ports)
@@ -89,8 +91,8 @@ class Demo:
 
     def warn(self, message: str) -> None:
         """Print something that went wrong, in yellow where there are colours."""
-        printable = message.encode("utf-8", "backslashreplace").decode()  # names of files need not be text
-        self.console.print(printable, style="yellow", soft_wrap=True, markup=False)
+        # Names of files need be no text, and may hold what acts on a terminal.
+        self.console.print(without_controls(message), style="yellow", soft_wrap=True, markup=False)
 
     def work_off(self, instance: dg.DagsterInstance) -> None:
         """Score what has arrived, and judge it where its outcomes are there; days that fail are named and left out."""
@@ -191,7 +193,7 @@ class Demo:
         for name, problem in {**found.unusable, **found.refused}.items():
             if (folder, name) not in self._left_out:
                 self._left_out[folder, name] = problem
-                self.warn(f"{folder}/{name} is left out: {problem}.")
+                self.warn(sentence(f"{folder}/{name} is left out: {problem}"))
         return {
             day: fingerprint
             for day, fingerprint in found.pending.items()
@@ -220,8 +222,8 @@ class Demo:
                     self._advance(instance, run.run_id, progress, task)
         if not process.failed:
             return
-        why = why_failed(instance, run).rstrip(".")
-        raise ChapterFailed(f"{chapter.job} failed: {why}.\nThe whole log: {log}")
+        failed = sentence(f"{chapter.job} failed: {why_failed(instance, run)}")
+        raise ChapterFailed(f"{failed}\nThe whole log: {log}")
 
     @staticmethod
     def _advance(instance: dg.DagsterInstance, run_id: str, progress: Progress, task: Any) -> None:

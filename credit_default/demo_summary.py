@@ -1,4 +1,4 @@
-"""What the demo says at its end: the model, the days, what was left out, and what to open next."""
+"""Summary at the end of the demo: the model, the days, what was left out, and what to open next."""
 
 from __future__ import annotations
 

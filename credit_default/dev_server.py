@@ -48,7 +48,7 @@ def run(command: Sequence[str]) -> int:
         preexec_fn=_end_with_parent if _ON_LINUX else None,  # noqa: PLW1509 - there is one thread
     )
     while not received and server.poll() is None:
-        _bury_orphans(server.pid)
+        _reap_orphans(server.pid)
         time.sleep(_POLL_INTERVAL)
     if not received:
         time.sleep(_PAUSE)
@@ -71,7 +71,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         server.poll()
-        _bury_orphans(server.pid)
+        _reap_orphans(server.pid)
         time.sleep(_POLL_INTERVAL)
     server.poll()
 
@@ -89,8 +89,8 @@ def _alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def _bury_orphans(server: int) -> None:
-    """Take the exit codes of adopted processes, which would stay zombies."""
+def _reap_orphans(server: int) -> None:
+    """Reap adopted processes that ended, which would stay zombies."""
     if not _ON_LINUX:
         return
     with suppress(ChildProcessError):

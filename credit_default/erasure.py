@@ -47,7 +47,7 @@ class Hit:
 
 @dataclass
 class Footprint:
-    """What is kept of a client.
+    """Places that hold rows of a client.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Footprint:
 
     @property
     def rows(self) -> int:
-        """How many rows there are of the client, counted in each file anew."""
+        """Number of rows of the client, counted in each file anew."""
         return sum(hit.rows for hit in self.hits)
 
     @property

@@ -40,7 +40,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         make_home(settings)
     try:
         for folder in folders:
-            permissions.make_open(folder)
+            permissions.make_with_original_umask(folder)
         permissions.close_home(settings)
         configuration = settings.dagster_home / "dagster.yaml"
         if not configuration.exists():

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default import github_actions
+from credit_default.core.sentences import sentence
 from credit_default.defs.deployment import ASKED_BY
 from credit_default.errors import JobFailed, SettingsError
 from credit_default.run_job import why_failed
@@ -66,8 +67,8 @@ def launch(
         if process.failed or run is None:
             if github_actions.is_here():
                 github_actions.show(f"The log of {job}", log, since=begins)
-            why = why_failed(instance, run).rstrip(".")
-            raise JobFailed(f"{job} failed: {why}. The whole log: {log}")
+            failed = sentence(f"{job} failed: {why_failed(instance, run)}")
+            raise JobFailed(f"{failed} The whole log: {log}")
     return run.run_id
 
 

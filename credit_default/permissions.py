@@ -32,35 +32,35 @@ _FOLDERS = ("dagster", "jobs", "mlflow", "telemetry")
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
 _log = logging.getLogger("credit_default")
 #: The umask that this process was started with.
-_given: int | None = None
+_original_umask: int | None = None
 
 
 def restrict_umask(environ: Mapping[str, str] = os.environ) -> None:
     """Make new files of this process, and of those that it starts, readable by the owner and the group set only."""
-    global _given  # noqa: PLW0603 - a umask belongs to the process, too
+    global _original_umask  # noqa: PLW0603 - a umask belongs to the process, too
     before = os.umask(0o027 if environ.get(GROUP_VARIABLE, "").strip() else 0o077)
-    _given = before if _given is None else _given
+    _original_umask = before if _original_umask is None else _original_umask
 
 
 @contextmanager
-def as_given() -> Iterator[None]:
+def original_umask() -> Iterator[None]:
     """Write with the umask that this process was started with: for those who deliver files to somebody else."""
-    if _given is None:
+    if _original_umask is None:
         yield
         return
-    ours = os.umask(_given)
+    ours = os.umask(_original_umask)
     try:
         yield
     finally:
         os.umask(ours)
 
 
-def make_open(folder: Path) -> None:
+def make_with_original_umask(folder: Path) -> None:
     """Make a folder and those above it as the umask allows that this process was started with."""
     for path in _missing(folder):
         path.mkdir(exist_ok=True)
-        if _given is not None:
-            path.chmod(0o777 & ~_given)
+        if _original_umask is not None:
+            path.chmod(0o777 & ~_original_umask)
 
 
 def make_like_parent(folder: Path) -> None:

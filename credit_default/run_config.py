@@ -33,8 +33,8 @@ def read_config(path: Path) -> dict[str, Any]:
     except TypeError as error:
         raise SettingsError(f"{path} holds a value that JSON does not know: {error}; put it in quotes") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        told = " ".join(str(error).split())
-        raise SettingsError(f"{path} is neither YAML nor JSON: {told}") from error
+        problem = " ".join(str(error).split())
+        raise SettingsError(f"{path} is neither YAML nor JSON: {problem}") from error
     if not isinstance(found or {}, dict):
         raise SettingsError(f"{path} holds a {type(found).__name__}; expected a mapping whose first key is ops")
     return found or {}

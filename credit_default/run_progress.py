@@ -68,8 +68,8 @@ def _name(key: dg.AssetKey, day: str | None) -> str:
 
 
 def _figures(metadata: Mapping[str, Any]) -> str:
-    told = [f"{title} {_figure(metadata[name].value)}" for name, title in _FIGURES.items() if name in metadata]
-    return f" ({', '.join(told)})" if told else ""
+    shown = [f"{title} {_figure(metadata[name].value)}" for name, title in _FIGURES.items() if name in metadata]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def _figure(value: Any) -> str:

@@ -15,7 +15,7 @@ from credit_default.core.plurals import plural, verb
 from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
 from credit_default.home import default_home, find_problem
-from credit_default.permissions import GROUP_VARIABLE, make_open
+from credit_default.permissions import GROUP_VARIABLE, make_with_original_umask
 
 ENVIRONMENT_VARIABLE = "CREDIT_DEFAULT_ENV"
 HOME_VARIABLE = "CREDIT_DEFAULT_HOME"
@@ -91,7 +91,7 @@ class Settings:
     keep_reports, keep_jobs, keep_superseded
         For how many days reports of drift, what jobs left behind and replaced tables are kept; None is for ever.
     limits
-        What files that arrive may hold.
+        Limits on files that arrive.
     """
 
     environment: Environment
@@ -108,7 +108,7 @@ class Settings:
 
     @property
     def place(self) -> str:
-        """What messages call the place where the state is: the home, or the Azure environment."""
+        """Name of the place where the state is, in messages: the home, or the Azure environment."""
         return str(self.home) if self.environment is Environment.LOCAL else self.environment.value
 
     @property
@@ -250,7 +250,7 @@ def make_home(settings: Settings) -> None:
     problem = find_problem(settings.home, writing=True)
     if problem is None:
         try:
-            make_open(settings.home)
+            make_with_original_umask(settings.home)
         except OSError as error:  # what modes do not tell: a full disk, a file system that takes no folders
             problem = f"which cannot be made ({error.strerror})"
     if problem is not None:

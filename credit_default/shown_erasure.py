@@ -1,4 +1,4 @@
-"""What is kept of a client, on the terminal."""
+"""Prints where rows of a client are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
+from credit_default.core.sentences import sentence
 from credit_default.erasure import Footprint, Hit
 from credit_default.shown import console
 
@@ -37,7 +38,7 @@ def show_footprint(found: Footprint, client_id: str) -> None:
     if found.not_searched:
         say("\n[bold]Not searched[/]")
         for key, reason in sorted(found.not_searched.items()):
-            say(f"  {escape(key)}: {escape(reason)}.")
+            say(f"  {escape(key)}: {escape(sentence(reason))}")
     if found.hits:
         say("\nTables that are made again replace others, which are kept in superseded_*: run this again afterwards.")
 

@@ -26,6 +26,7 @@ from credit_default.erasure import find_client
 from credit_default.errors import InputError
 from credit_default.resources import resources_for
 from credit_default.settings import read
+from credit_default.shown_erasure import show_footprint
 from credit_default_tests.platforms import telemetry_of
 from credit_default_tests.strategies import client, clients
 
@@ -145,13 +146,17 @@ def test_every_row_of_a_client_is_found_wherever_it_is_and_however_its_id_is_wri
 
 
 @pytest.mark.parametrize("world", ["local"], indirect=True)
-def test_messages_that_cannot_be_opened_are_said_not_to_be_searched(world, monkeypatch):
+def test_messages_that_cannot_be_opened_are_said_not_to_be_searched(world, monkeypatch, capsys):
     settings, _, expected = world
     monkeypatch.setenv("CREDIT_DEFAULT_COLLECTION_KEY", new_key())
     found = find_client(settings, "8011")
     sealed = {"telemetry/: collected messages", f"landing/inference/batch/{DAY}/online.parquet"}
     assert {hit.file for hit in found.hits} == expected.keys() - sealed
     assert found.not_searched["telemetry/"].startswith("1 of 1 collected message cannot be opened")
+    show_footprint(found, "8011")
+    shown = capsys.readouterr().out
+    assert all(f"  {key}: " in shown for key in found.not_searched)
+    assert ".." not in shown
 
 
 @pytest.mark.parametrize("text", ["", "  ", "NaN", "\ufffd"])

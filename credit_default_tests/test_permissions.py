@@ -64,7 +64,7 @@ def a_group():
 @pytest.fixture(autouse=True)
 def same_umask_afterwards(monkeypatch):
     before = os.umask(0o022)
-    monkeypatch.setattr(permissions, "_given", None)
+    monkeypatch.setattr(permissions, "_original_umask", None)
     yield
     os.umask(before)
 

@@ -1,6 +1,6 @@
 """The accepted share of what landed for a day, and when somebody has to look at it.
 
-A day of which rows are refused is made all the same: the verdict is told beside it.
+A day of which rows are refused is made all the same: the verdict stands beside it.
 """
 
 from __future__ import annotations

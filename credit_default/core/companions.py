@@ -20,7 +20,7 @@ _UNFINISHED = ("*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdown
 
 
 def is_hidden(name: str) -> bool:
-    """Whether tools keep their own things under this name; nobody is told of it."""
+    """Whether tools keep their own things under this name; no message mentions it."""
     return name.startswith((".", "_"))
 
 

@@ -27,6 +27,7 @@ from credit_default.core import client_ids, made_ids, repeated_clients, tables
 from credit_default.core.columns import typed
 from credit_default.core.defects import concerning
 from credit_default.core.files import ReadFiles
+from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import MAX_NAMES, shortened, shortlist
 from credit_default.core.raw_file import RawFile
 from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
@@ -117,7 +118,7 @@ def accept(
     if errors:
         messages = [*map(str, errors[:MAX_NAMES])]
         if len(errors) > MAX_NAMES:
-            messages.append(f"{len(errors) - MAX_NAMES} more files cannot be used either")
+            messages.append(f"{plural(len(errors) - MAX_NAMES, 'more file')} cannot be used either.")
         raise type(errors[0])("\n".join(messages))
 
     whole = pa.concat_tables([_schema(dataset).empty_table(), *(file.table for file in judged)])
@@ -198,10 +199,10 @@ def _refuse_missing(
         if missing == [CLIENT_ID] and like_ids:
             # All other columns are there, so these names are a header and no values of a row.
             shown = shortlist(map(shortened, like_ids), len(like_ids))
-            hint = f" ({shown} {'looks' if len(like_ids) == 1 else 'look'} like one: name it {CLIENT_ID})"
+            hint = f" ({shown} {verb(len(like_ids), 'looks', 'look')} like one: name it {CLIENT_ID})"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
-            f"{file}: missing column{'s'[: len(missing) > 1]} {', '.join(missing)}{hint}; "
+            f"{file}: missing {verb(len(missing), 'column', 'columns')} {', '.join(missing)}{hint}; "
             f"expected, in any order: {expected}"
         )
 
@@ -249,6 +250,7 @@ def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, reject
             if name in table.column_names and table[name].null_count
         },
         "id_like_columns": _first_names(file.id_like_columns for file in judged),
+        "id_like_columns_count": len({name for file in judged for name in file.id_like_columns}),
         "extra_columns": _first_names(file.extra_columns for file in judged),
         "extra_columns_count": len({name for file in judged for name in file.extra_columns}),
         "files": {

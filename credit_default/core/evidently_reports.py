@@ -51,7 +51,7 @@ DRIFT_SHARE = 0.5
 _COLOURS = {"reference": "#4d4d4d", "current": "#ed0400"}
 #: Bars of the histogram whose range Evidently could not divide either.
 _BARS = 10
-#: In the summary, values beyond these shares of the reference are told as the value there.
+#: In the summary, values beyond these shares of the reference are given as the value there.
 _CLIPPED_SHARES = (0.01, 0.99)
 _DIGITS = 3
 #: Beyond its square is infinite, and below its inverse there is nothing that a page could show.
@@ -86,7 +86,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Chart:
-    """How the rows of two samples fall into the bins of a column, one entry a bin."""
+    """Counts of the rows of two samples in the bins of a column, one entry a bin."""
 
     title: str
     labels: Sequence[str]

@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from credit_default.core.companions import companion_reason, is_hidden
+from credit_default.core.plurals import verb
 from credit_default.core.printable import printable, shortlist
 from credit_default.errors import NotThere, UnreadableFile
 
@@ -34,7 +35,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Landed:
-    """What is in a landing folder.
+    """Content of a landing folder.
 
     ``files`` are to be read, by name. ``companions`` maps the printable name of each other file to why it is not.
     """
@@ -77,9 +78,9 @@ def list_landed(root: Path, *below: str) -> Landed:
     undecodable = [printable(name) for name in files if not _is_utf8(name)]
     if undecodable:
         listed = shortlist(undecodable, len(undecodable))
-        what = "name is" if len(undecodable) == 1 else "names are"
+        names_are = verb(len(undecodable), "name is", "names are")
         raise UnreadableFile(
-            f"{listed}: the {what} not UTF-8; rename the {'file' if len(undecodable) == 1 else 'files'}."
+            f"{listed}: the {names_are} not UTF-8; rename the {verb(len(undecodable), 'file', 'files')}."
         )
     return Landed(tuple(folder / name for name in files), companions)
 

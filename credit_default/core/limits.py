@@ -17,7 +17,7 @@ MAX_MEMORY_SHARE_VARIABLE = "CREDIT_DEFAULT_MAX_MEMORY_SHARE"
 
 @dataclass(frozen=True)
 class Limits:
-    """What files that are read together may hold.
+    """Limits on files that are read together.
 
     Attributes
     ----------

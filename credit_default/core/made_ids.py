@@ -30,7 +30,7 @@ def join_keys(ids: pa.ChunkedArray, day: str) -> pa.ChunkedArray:
 
 
 def lasting_ids(table: pa.Table) -> pa.ChunkedArray:
-    """Return the ids by which clients of any day are told apart, whenever their day was taken in.
+    """Return the ids that tell clients of any day apart, whenever their day was ingested.
 
     Made ids are known by the columns that say where a row came from; those of rows without a day stay as they are.
     """

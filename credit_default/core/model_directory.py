@@ -75,7 +75,7 @@ class LoadedModel:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What is written about the model."""
+        """Metadata of the model."""
         return self.folder.manifest
 
     def probabilities(self, table: pa.Table | pa.RecordBatch) -> Floats:
@@ -158,8 +158,8 @@ def load(directory: str | Path, expectation: Expectation) -> LoadedModel:
     Parameters
     ----------
     expectation
-        What the registry says about the folder. It comes from outside: whoever can change the model file can change the
-        manifest beside it.
+        Hashes that the registry holds of the folder. They come from outside: a process that can change the model file
+        can change the manifest beside it.
 
     Raises
     ------

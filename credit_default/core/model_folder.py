@@ -1,7 +1,7 @@
 """Opens a model folder: every file is held to the manifest, and the manifest to the registry, before one is parsed.
 
-Whoever can change a file of the folder can change the manifest beside it. So the hashes that everything is held to come
-from outside, from the registry, and whoever opens a folder hands them in (`Expectation`).
+A program that can change a file of the folder can change the manifest beside it. So the hashes that everything is
+checked against come from outside, from the registry, and are an argument of opening a folder (`Expectation`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REMEDY = "fetch the model again from the registry, or train and register anew"
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the registry says about a model folder.
+    """Hashes that the registry holds of a model folder.
 
     Attributes
     ----------
@@ -182,14 +182,14 @@ def threshold_of(folder: ModelFolder) -> float:
     ModelError
         It is no number from 0 to 1.
     """
-    told = folder.manifest.get("threshold")
+    threshold = folder.manifest.get("threshold")
     # A NaN is not between any two numbers.
-    if isinstance(told, bool) or not isinstance(told, (int, float)) or not 0 <= told <= 1:
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
         raise ModelError(
             f"{folder.where}/{MANIFEST_FILE}: the threshold is no number from 0 to 1, so nothing can be decided by it; "
             f"{_REMEDY}"
         )
-    return float(told)
+    return float(threshold)
 
 
 def _mismatch(where: str, found: str, expected: str | None, source: str) -> HashMismatch:

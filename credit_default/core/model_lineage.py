@@ -15,6 +15,7 @@ from credit_default.core.evidence import Finding, Recorded, Step
 from credit_default.core.files import sha256_of
 from credit_default.core.golden_rows import SAME
 from credit_default.core.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
+from credit_default.core.plurals import plural, verb
 from credit_default.core.predictions import PREDICTED
 from credit_default.core.prepared import MANIFEST_FILE
 from credit_default.core.schema import PROBABILITY
@@ -182,7 +183,9 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
         parts = (f"{word}: {', '.join(names)}" for word, names in (("changed", changed), ("added", added)) if names)
         yield MODEL.altered("files", "; ".join(parts))
     if not (gone or changed or added):
-        yield MODEL.ok("files", f"{len(got)} files have the sha256 that the manifest says")
+        yield MODEL.ok(
+            "files", f"{plural(len(got), 'file')} {verb(len(got), 'has', 'have')} the sha256 that the manifest says"
+        )
 
 
 def _content(folder: Path, version: str) -> Finding:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from credit_default.core import made_ids
 from credit_default.core.bins import to_floats
 from credit_default.core.metrics import evaluate, score_bands
+from credit_default.core.plurals import plural, verb
 from credit_default.core.schema import CLIENT_ID, TARGET
 
 PROBABILITY = "probability_of_default"
@@ -87,7 +88,7 @@ def _why(name: str, metrics: dict[str, Any]) -> str:
 
 def _warning(predicted: int, outcomes: int) -> str:
     return (
-        f"{predicted} of {outcomes} outcome{'s' if outcomes > 1 else ''} {'has' if predicted == 1 else 'have'} a "
+        f"{predicted:,} of {plural(outcomes, 'outcome')} {verb(predicted, 'has', 'have')} a "
         "prediction; expected most of them. Look whether outcomes and scored files name clients by the same ids (a "
         "file without an id column gets ids that no outcome has), and whether the outcomes are in the folder of the "
         "day that was scored."

@@ -1,6 +1,6 @@
 """Places that hold personal data: what each holds, how a client is found there, and how one can be erased.
 
-One list for `credit-default erase`, for SECURITY.md and for whoever adds a folder: a test holds it complete.
+One list for `credit-default erase`, for SECURITY.md and for the next folder that is added: a test keeps it complete.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from credit_default.core.evidence import Finding, Recorded, Run, Step
 from credit_default.core.ledger import DEPLOYING, Entry, Ledger
+from credit_default.core.plurals import plural, verb
 from credit_default.core.run_lineage import CLOCKS
 
 PROMOTION = Step("promotion")
@@ -33,14 +34,17 @@ def of_ledger(ledger: Ledger, deployed: Sequence[Recorded], run: Callable[[str],
     recorded = [one for one in deployed if one.metadata.get(_LINES)]
     if not ledger.entries and not ledger.problems:
         if recorded:
-            yield PROMOTION.missing("ledger", f"it is gone: {recorded[0].metadata[_LINES]} lines were recorded")
+            lines = int(recorded[0].metadata[_LINES])
+            yield PROMOTION.missing(
+                "ledger", f"it is gone: {plural(lines, 'line')} {verb(lines, 'was', 'were')} recorded"
+            )
         else:
             yield PROMOTION.unchecked("ledger", "there is none yet; the next deployment begins it")
         return
     if ledger.problems:
         yield PROMOTION.altered("ledger", "; ".join(map(str, ledger.problems)))
     else:
-        yield PROMOTION.ok("ledger", f"{len(ledger.entries)} lines, each holding the hash of the one before")
+        yield PROMOTION.ok("ledger", f"{plural(len(ledger.entries), 'line')}, each holding the hash of the one before")
     yield _held_to_record(ledger, recorded, run)
 
 
@@ -108,7 +112,9 @@ def _held_to_record(ledger: Ledger, recorded: Sequence[Recorded], run: Callable[
     for entry in ledger.entries[newest:]:
         if entry.action in DEPLOYING:
             return _not_recorded(entry, run)
-    return PROMOTION.ok("event log", f"as {len(recorded)} deployments recorded it, line {newest} the last of them")
+    return PROMOTION.ok(
+        "event log", f"as {plural(len(recorded), 'deployment')} recorded it, line {newest} the last of them"
+    )
 
 
 def _not_recorded(entry: Entry, run: Callable[[str], Run | None]) -> Finding:

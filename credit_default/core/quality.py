@@ -20,6 +20,7 @@ from scipy import stats
 from credit_default.core import tables
 from credit_default.core.bins import Bins, Floats, codes, count, is_number, to_floats
 from credit_default.core.check_names import CURATED_CHECKS, PREPARED_CHECKS
+from credit_default.core.plurals import plural, verb
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURES, TARGET, Feature
 from credit_default.core.splits import DEVELOPMENT
 from credit_default.core.stability import ACT, null_limit, population_stability_index
@@ -86,14 +87,14 @@ def _ranges(table: pa.Table) -> QualityCheck:
             continue
         bad, rule = _out_of_range(feature, table.column(feature.name))
         if bad:
-            problems.append(f"column {feature.name!r}: {bad} rows, expected {rule}")
+            problems.append(f"column {feature.name!r}: {plural(bad, 'row')}, expected {rule}")
     if TARGET not in table.column_names:
         problems.append(f"column {TARGET!r} is missing")
     else:
         target = table.column(TARGET)
         good = pc.sum(pc.is_in(target.cast(pa.int64()), value_set=pa.array([0, 1]))).as_py() or 0
         if good < table.num_rows:
-            problems.append(f"column {TARGET!r}: {table.num_rows - good} rows, expected 0 or 1")
+            problems.append(f"column {TARGET!r}: {plural(table.num_rows - good, 'row')}, expected 0 or 1")
     return _result("ranges", problems)
 
 
@@ -117,7 +118,8 @@ def _duplicates(table: pa.Table) -> QualityCheck:
     keys = [name for name in (CLIENT_ID, AS_OF) if name in table.column_names]
     different = table.select(keys).group_by(keys).aggregate([]).num_rows
     extra = table.num_rows - different
-    problems = [f"{extra} rows repeat the {' and '.join(keys)} of another row; keep one of each"] if extra else []
+    rows_repeat = f"{plural(extra, 'row')} {verb(extra, 'repeats', 'repeat')}"
+    problems = [f"{rows_repeat} the {' and '.join(keys)} of another row; keep one of each"] if extra else []
     return _result("duplicates", problems, metadata={"repeated_rows": extra})
 
 
@@ -146,13 +148,15 @@ def _target_rate(table: pa.Table) -> QualityCheck:
     metadata = {"rows": table.num_rows, "target_rate": round(rate, 6)}
     low, high = TARGET_RATES
     if rate in {0.0, 1.0}:
-        problem = f"{known.size} labelled rows are all of one class; expected defaulters and others"
+        rows_are = f"{plural(known.size, 'labelled row')} {verb(known.size, 'is', 'are all')}"
+        problem = f"{rows_are} of one class; expected defaulters and others"
         return _result("target_rate", [problem], metadata=metadata)
     if not low <= rate <= high:
         problem = f"{rate:.1%} of clients default, expected {low:.0%} to {high:.0%}; is the target the right way round?"
         return _result("target_rate", [problem], metadata=metadata)
     if table.num_rows < FEWEST_ROWS:
-        problem = f"{table.num_rows} rows, expected {FEWEST_ROWS:,} or more; a model of fewer is not to be relied on"
+        rows = plural(table.num_rows, "row")
+        problem = f"{rows}, expected {FEWEST_ROWS:,} or more; a model of fewer is not to be relied on"
         return _result("target_rate", [problem], severity="WARN", metadata=metadata)
     return _result("target_rate", [], metadata=metadata)
 
@@ -163,7 +167,9 @@ def _leakage(parts: Mapping[str, pa.Table], bins: Bins) -> QualityCheck:
     for first, second in combinations(parts, 2):
         shared = len(clients[first] & clients[second])
         if shared:
-            problems.append(f"{shared} clients are both in the {first} and in the {second} part")
+            problems.append(
+                f"{plural(shared, 'client')} {verb(shared, 'is', 'are')} both in the {first} and in the {second} part"
+            )
     development = parts[DEVELOPMENT]
     target = to_floats(development.column(TARGET))
     aucs = {name: _auc_alone(development, name, bins, target) for name in bins["columns"]}

@@ -27,7 +27,7 @@ class MalformedRow:
 
 @dataclass(frozen=True)
 class RawFile:
-    """What a file holds, before any rule was applied.
+    """Content of a file, before any rule was applied.
 
     ``name`` is printable. ``rows`` (1-based, malformed ones counted) and ``lines`` (of the file; None for Parquet)
     have one entry per row of ``table``.

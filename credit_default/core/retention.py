@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from credit_default.core.plurals import plural
+
 #: Folder of the record.
 FOLDER = "retention"
 
@@ -36,8 +38,8 @@ class Removal:
     data_version: str = ""
 
     def __str__(self) -> str:
-        plural = "" if self.kept_days == 1 else "s"
-        return f"{self.key} was removed by retention on {self.removed_at:%Y-%m-%d}, after {self.kept_days} day{plural}"
+        kept = plural(self.kept_days, "day")
+        return f"{self.key} was removed by retention on {self.removed_at:%Y-%m-%d}, after {kept}"
 
 
 def record_key(moment: datetime) -> str:

@@ -20,6 +20,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from credit_default.core import splits, tables
+from credit_default.core.plurals import plural
 from credit_default.core.schema import (
     AMOUNTS,
     CLIENT_ID,
@@ -137,8 +138,8 @@ def write_sample(
     rows = clients.num_rows if rows is None else rows
     if not 1 <= days <= rows <= clients.num_rows:
         raise DayError(
-            f"got {days} days and {rows} rows; expected at least 1 day, a row for each, "
-            f"and at most {clients.num_rows} rows"
+            f"got {plural(days, 'day')} and {plural(rows, 'row')}; expected at least 1 day, a row for each, "
+            f"and at most {plural(clients.num_rows, 'row')}"
         )
     bounds = np.linspace(0, rows, days + 1).astype(int)
     written: list[Path] = []

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from credit_default.core.defects import concerning
+from credit_default.core.plurals import verb
 from credit_default.core.schema import (
     AS_OF,
     BY_NAME,
@@ -122,10 +123,9 @@ def refuse_older(path: str | Path, columns: Sequence[str], needed: Iterable[str]
     """
     missing = [name for name in needed if name not in columns]
     if missing:
-        several = len(missing) > 1
         raise ContractError(
-            f"{path} lacks the column{'s' if several else ''} {', '.join(missing)}: this day was ingested before "
-            f"{'they' if several else 'it'} existed; materialise inference_data of the day again."
+            f"{path} lacks the {verb(len(missing), 'column', 'columns')} {', '.join(missing)}: this day was ingested "
+            f"before {verb(len(missing), 'it', 'they')} existed; materialise inference_data of the day again."
         )
 
 

@@ -19,7 +19,7 @@ JOINED = "JoinedOutcomes"
 EVENT_KEY = "event_key"
 #: Before the name of every custom metric.
 PREFIX = "credit_default"
-#: Column ``cloud_RoleName`` of every record: which program told it.
+#: Column ``cloud_RoleName`` of every record: the program that sent it.
 CLOUD_ROLE = "credit-default"
 #: Column ``operation_Id`` of every record: none is part of a distributed operation.
 NO_OPERATION = "0" * 32
@@ -185,7 +185,7 @@ def acceptance_record(
     Parameters
     ----------
     run_id
-        The first run of those that retry each other. Another one tells the same figures again: they may have been
+        The first run of those that retry each other. Another one sends the same figures again: they may have been
         others in between, and the newest count.
     """
     figures = {name: result[name] for name in ("rows", "accepted", "rejected", "accepted_share", "acceptance")}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core import acceptance
 from credit_default.core.plurals import plural
-from credit_default.core.telemetry import acceptance_record, measurements
+from credit_default.core.sentences import sentence
+from credit_default.core.telemetry import Record, acceptance_record, measurements
 from credit_default.defs import metadata, refusals, taken_in, withdrawal
 from credit_default.defs.history import DATA_VERSION, data_version, figure, newest
-from credit_default.defs.kills import Attempt, GivenUp, run_days
+from credit_default.defs.kills import GivenUp, StartStep, run_days
 from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 from credit_default.settings import MODEL_NAME
+
+#: What was accepted of a day whose folder was emptied.
+NO_ROWS: Mapping[str, Any] = {"rows": 0, "accepted": 0, "rejected": 0, **acceptance.judge(0, 0)}
 
 
 class Days:
@@ -54,9 +60,9 @@ class Days:
         """Whether an asset is selected and there are days to make it for."""
         return asset in self._selected and bool(self.going_on)
 
-    def stored(self, asset: str, days: Sequence[str], attempt: Attempt) -> Iterator[tuple[str, Stored]]:
+    def stored(self, asset: str, days: Sequence[str], start_step: StartStep) -> Iterator[tuple[str, Stored]]:
         """Yield each day that a step stored; the days that it refused, or that end it, drop out."""
-        for message in run_days(attempt, days, log=self._context.log) if days else ():
+        for message in run_days(start_step, days, log=self._context.log) if days else ():
             if isinstance(message, Refused):
                 self.failed[message.partition] = f"{asset}: {message.error}"
                 if isinstance(message, GivenUp):
@@ -85,11 +91,11 @@ class Days:
                 refusals.remove(self._storage, self._landed, day)
         if not self.failed:
             return
-        told = "\n".join(f"{day}: {error}" for day, error in sorted(self.failed.items()))
+        reasons = "\n".join(f"{day}: {sentence(error)}" for day, error in sorted(self.failed.items()))
         others = "; the others went on to the end and stand" if self.going_on else ""
         raise dg.Failure(
             f"{len(self.failed)} of {plural(len(self._days), 'day')} failed{others}.\n"
-            f"{told}\nMend or remove what the messages name and materialise these days again.",
+            f"{reasons}\nMend or remove what the messages name and materialise these days again.",
             metadata=dict(sorted(self.failed.items())),
             allow_retries=False,
         )
@@ -132,15 +138,14 @@ def take_in(
     ]
     for day in emptied:
         about = withdrawal.withdraw_table(storage, asset, day)
-        nothing = {"rows_accepted": 0, "rows_rejected": 0}
-        telemetry.emit(measurements(nothing, {"dataset": asset, "partition": day, "run_id": context.run.run_id}))
+        telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
         yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = [fingerprints[day] for day in some]
         return compute.run(context, asset, inputs={"landing": landing}, days=some, versions=versions)
 
-    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], attempt):
+    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], start_step):
         table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
         quarantined = "quarantine" in stored.files
         if quarantined:
@@ -152,14 +157,23 @@ def take_in(
         storage.publish(stored.files["table"], table)
         taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
         about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        figures = {f"rows_{name}": stored.result[name] for name in ("accepted", "rejected")}
-        figures["accepted_share"] = stored.result["accepted_share"]
-        root = context.run.root_run_id or context.run.run_id
-        record = acceptance_record(MODEL_NAME, stored.result, dataset=asset, partition=day, run_id=root)
-        subject = {"dataset": asset, "partition": day, "run_id": context.run.run_id}
-        telemetry.emit([record, *measurements(figures, subject)])
+        telemetry.emit(_accepted_figures(context, asset, day, stored.result))
         entered = catalogued(storage, asset, stored) if in_catalogue else {}
         yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
+
+
+def _accepted_figures(
+    context: dg.AssetExecutionContext, asset: str, day: str, result: Mapping[str, Any]
+) -> list[Record]:
+    """Return the telemetry about what was accepted of a day: its record, and custom metrics.
+
+    A withdrawn day has them too: alerts go by its newest record.
+    """
+    root = context.run.root_run_id or context.run.run_id
+    record = acceptance_record(MODEL_NAME, result, dataset=asset, partition=day, run_id=root)
+    figures = {f"rows_{name}": result[name] for name in ("accepted", "rejected")}
+    figures["accepted_share"] = result["accepted_share"]
+    return [record, *measurements(figures, {"dataset": asset, "partition": day, "run_id": context.run.run_id})]
 
 
 def _is_made(context: dg.AssetExecutionContext, storage: Storage, asset: str, day: str) -> bool:

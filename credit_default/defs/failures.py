@@ -1,4 +1,4 @@
-"""Runs that failed are told to whoever watches."""
+"""A sensor that sends an exception to telemetry for each failed step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,8 +23,8 @@ _OURS = {name for name, kind in vars(errors).items() if isinstance(kind, type)} 
 )
 def run_failures(context: dg.RunFailureSensorContext, telemetry: Telemetry) -> None:
     """Send each failed step of a run, once, as an exception."""
-    told = telemetry.emit(list(failures_of(context)))
-    context.log.info(f"{plural(told, 'exception')} of run {context.dagster_run.run_id} told.")
+    sent = telemetry.emit(list(failures_of(context)))
+    context.log.info(f"{plural(sent, 'exception')} of run {context.dagster_run.run_id} sent to telemetry.")
 
 
 def failures_of(context: dg.RunFailureSensorContext) -> Iterator[Failure]:

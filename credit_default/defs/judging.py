@@ -43,12 +43,12 @@ class Judged:
     def read(content: bytes) -> "Judged":
         """Read what `stored` returned."""
         remedy = "put the verdict back, or train and register anew"
-        told = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
+        stored = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
         try:
-            verdict = Verdict.from_dict(told)
+            verdict = Verdict.from_dict(stored)
         except TypeError as error:
             raise DamagedFile(f"the stored verdict is damaged: got other criteria than ours; {remedy}") from error
-        return Judged(verdict, told.get("compared_with"), told.get("figures"))
+        return Judged(verdict, stored.get("compared_with"), stored.get("figures"))
 
 
 def judge(

@@ -10,6 +10,7 @@ from typing import Any
 
 from credit_default import settings
 from credit_default.core.plurals import plural
+from credit_default.core.sentences import sentence
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.ports import Message, Refused
 
@@ -20,7 +21,7 @@ MAX_RETRIES = 2
 MAX_KILLS_ALONE = 2
 
 #: Starts a step for some days and yields what it reports of them.
-Attempt = Callable[[Sequence[str]], Iterator[Message]]
+StartStep = Callable[[Sequence[str]], Iterator[Message]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class GivenUp(Refused):
     """A day for which a step does not come to an end. It is not tried again by itself until its files change."""
 
 
-def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Message]:
+def run_days(start_step: StartStep, days: Sequence[str], *, log: Any) -> Iterator[Message]:
     """Yield what a step reports of days.
 
     A step that is killed is tried again after a delay (`Settings.retry_delay`), then with each remaining day in a
@@ -41,7 +42,7 @@ def run_days(attempt: Attempt, days: Sequence[str], *, log: Any) -> Iterator[Mes
     JobFailed
         The step failed by itself before the days were parted.
     """
-    parts = _Parts(attempt, days, log)
+    parts = _Parts(start_step, days, log)
     while parts.waiting or parts.killed:
         if not parts.waiting:
             parts.wait()
@@ -73,8 +74,8 @@ def run_whole(start: Callable[[], Iterator[Message]], *, log: Any) -> Iterator[M
 class _Parts:
     """The days that still have to be made, parted into processes."""
 
-    def __init__(self, attempt: Attempt, days: Sequence[str], log: Any) -> None:
-        self._attempt = attempt
+    def __init__(self, start_step: StartStep, days: Sequence[str], log: Any) -> None:
+        self._start_step = start_step
         self._all = list(days)
         self._log = log
         self._kills = Counter[str]()
@@ -93,12 +94,12 @@ class _Parts:
         """Run the step for some days; those that it did not report are waiting then, or killed, or refused."""
         left = list(days)
         try:
-            for message in self._attempt(days):
+            for message in self._start_step(days):
                 if message.partition in left:
                     left.remove(message.partition)
                 yield message
         except JobKilled as error:
-            self._log.warning(f"{_first_line(error)} {plural(len(left), 'day')} had not been reported.")
+            self._log.warning(f"{sentence(_first_line(error))} {plural(len(left), 'day')} had not been reported.")
             yield from self._part(days, left, error)
         except JobTimedOut as error:
             self._log.warning(_first_line(error))

@@ -13,6 +13,7 @@ import dagster as dg
 
 from credit_default.core.companions import is_companion, is_hidden
 from credit_default.core.printable import printable
+from credit_default.core.sentences import sentence
 from credit_default.defs import refusals
 from credit_default.defs.history import figure, newest
 from credit_default.resources.ports import Entry, Storage
@@ -61,7 +62,7 @@ class Found:
 def warn_of(found: Found, folder: str, log: Any) -> None:
     """Log a warning for each entry that is left alone."""
     for name, problem in sorted({**found.refused, **found.unusable}.items()):
-        log.warning(f"{folder}/{name} is left alone: {problem}.")
+        log.warning(sentence(f"{folder}/{name} is left alone: {problem}"))
 
 
 def look(

@@ -17,7 +17,7 @@ MAX_RECORDS = 1_000
 
 @dataclass(frozen=True)
 class LandingCursor:
-    """What a sensor remembers. Losing it costs look-ups and nothing else.
+    """Memory of a landing sensor. Losing it costs look-ups and nothing else.
 
     Attributes
     ----------

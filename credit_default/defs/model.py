@@ -149,8 +149,8 @@ def _trained(instance: dg.DagsterInstance, model_id: str, content: bytes) -> Exp
     if record is not None and isinstance(sha256, str) and sha256[:MODEL_ID_LENGTH] == model_id:
         return Expectation(sha256, figure(record, MANIFEST_TAG) or found)
     # Another Dagster instance has trained it: the manifest is all that there is.
-    told = read_object(content, f"models/{model_id}/{MANIFEST_FILE}", "train again", model_sha256=str)
-    return Expectation(told[SHA256], found)
+    manifest = read_object(content, f"models/{model_id}/{MANIFEST_FILE}", "train again", model_sha256=str)
+    return Expectation(manifest[SHA256], found)
 
 
 def _tags(manifest: Mapping[str, Any], content: bytes, verdict: Verdict) -> dict[str, str]:

@@ -18,6 +18,8 @@ from credit_default.settings import MODEL_NAME
 LANDING = "landing/outcomes"
 #: What landed outcomes become, and of what.
 CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
+#: Figures of a day that has no outcomes any more, or no predictions.
+_NOTHING_JOINED = {"n_joined": 0}
 
 
 @dg.multi_asset(
@@ -63,27 +65,29 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
 def _judge(
     context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
 ) -> Events:
+    root = context.run.root_run_id or context.run.run_id
     emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.going_on)
     for day, missing in emptied.items():
         about = withdrawal.withdraw_results(
             storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
         )
+        # Alerts go by the newest record of a day.
+        telemetry.emit([joining_record(MODEL_NAME, _NOTHING_JOINED, partition=day, run_id=root)])
         yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
     inputs = {"predictions": "predictions", "outcomes": "outcomes"}
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = [*versions_of(context, "batch_predictions", some), *versions_of(context, "outcomes", some)]
         return compute.run(context, "performance", inputs=inputs, days=some, versions=versions)
 
     rest = [day for day in days.going_on if day not in emptied]
-    for day, stored in days.stored("model_performance", rest, attempt):
+    for day, stored in days.stored("model_performance", rest, start_step):
         key = f"performance/{day}/performance.json"
         storage.publish(stored.files["performance"], key)
         result = json.loads(storage.read(key))
         about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
         figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
         figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
-        root = context.run.root_run_id or context.run.run_id
         record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
         telemetry.emit([record, *measurements(figures, about)])
         yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a step was given up for a day.
+    """Reason why a step was given up for a day.
 
     Attributes
     ----------

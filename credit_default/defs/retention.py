@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from credit_default import settings
+from credit_default.core.plurals import plural
 from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.messages import runs_under_way
 from credit_default.resources.ports import Compute, Storage
@@ -19,8 +20,9 @@ def remove_expired(context: dg.OpExecutionContext, compute: Compute, storage: St
     limits = {"reports": found.keep_reports, "superseded tables": found.keep_superseded, "jobs": found.keep_jobs}
     removed = retention.apply(under_way=runs_under_way(context.instance))
     for what, number in removed.items():
-        limit = "for ever" if limits[what] is None else f"for {limits[what]} days"
-        context.log.info(f"{number} {what} removed; they are kept {limit}.")
+        days = limits[what]
+        limit = "for ever" if days is None else f"for {plural(days, 'day')}"
+        context.log.info(f"{plural(number, what.removesuffix('s'))} removed; each is kept {limit}.")
 
 
 @dg.job(

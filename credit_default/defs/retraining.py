@@ -15,6 +15,7 @@ import dagster as dg
 from credit_default import settings
 from credit_default.core.decisions import Answer, Window, when_to_retrain
 from credit_default.core.plurals import plural
+from credit_default.core.sentences import sentence
 from credit_default.core.telemetry import EVENT_KEY, Failure
 from credit_default.defs import loop
 from credit_default.defs.deployment import WHY
@@ -138,7 +139,7 @@ def ask(
     why = f"{context.sensor_name}: {answer.words}"
     if settings.read().environment is Environment.PRODUCTION:
         telemetry.emit([Failure("RetrainingDue", why, {"sensor": context.sensor_name, EVENT_KEY: run_key})])
-        return dg.SensorResult(skip_reason=f"{why.rstrip('.')}. {_FROM_STAGING}", cursor=cursor)
+        return dg.SensorResult(skip_reason=f"{sentence(why)} {_FROM_STAGING}", cursor=cursor)
     context.log.info(answer.words)
     tags = {**MODEL_TABLES, WHY: why, EVIDENCE: json.dumps(answer.evidence)}
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key, tags=tags)], cursor=cursor)

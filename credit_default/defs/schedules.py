@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from credit_default import collection_key, settings
+from credit_default.core.sentences import sentence
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import check_days, export_online_inputs, judge_predictions, retrain, score_batch
 from credit_default.defs.landing import Found, busy_days, given_up, look, model_is_live, requests, share, warn_of
@@ -117,7 +118,7 @@ def weekly_online_export(context: dg.ScheduleEvaluationContext) -> Ticks:
 
 def _nothing_to_do(words: str, found: Found) -> dg.SkipReason:
     """Say why nothing is asked for, and what is left alone."""
-    return dg.SkipReason(" ".join([words, *(f"{problem}." for problem in found.problems())]))
+    return dg.SkipReason(" ".join([words, *map(sentence, found.problems())]))
 
 
 def _now(context: dg.ScheduleEvaluationContext, days: Iterable[str]) -> dict[str, str]:

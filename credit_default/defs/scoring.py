@@ -111,11 +111,11 @@ def _predict(
         about = withdrawal.withdraw_predictions(storage, day)
         yield recorded_day("batch_predictions", day, withdrawal.NOTHING, about)
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         return endpoint.invoke(context, some, versions=versions_of(context, "inference_data", some))
 
     rest = [day for day in days.going_on if day not in emptied]
-    for day, stored in days.stored("batch_predictions", rest, attempt):
+    for day, stored in days.stored("batch_predictions", rest, start_step):
         key = f"predictions/{day}/predictions.parquet"
         storage.preserve(key, into=f"superseded_predictions/{day}")
         storage.publish(stored.files["predictions"], key)
@@ -146,13 +146,13 @@ def _measure(
         yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
 
-    def attempt(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = versions_of(context, "batch_predictions", some)
         options = {"registered": as_text(_registered(context, some, registry, storage))}
         return compute.run(context, "drift", inputs=inputs, options=options, days=some, versions=versions)
 
     rest = [day for day in days.going_on if day not in emptied]
-    for day, stored in days.stored("drift_metrics", rest, attempt):
+    for day, stored in days.stored("drift_metrics", rest, start_step):
         report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
         storage.publish(stored.files["report"], report)
         storage.publish(stored.files["drift"], drift)

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default import settings
+from credit_default.core.sentences import sentence
 from credit_default.defs import monitoring, scoring
 from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import (
@@ -30,7 +31,7 @@ def _told(found: Found) -> str:
     parts = ["Nothing new has landed."]
     if found.settling:
         parts = [f"Still being written to: {told(found.settling)}."]
-    return " ".join([*parts, *(f"{problem}." for problem in found.problems())])
+    return " ".join([*parts, *map(sentence, found.problems())])
 
 
 def _landing_sensor(

@@ -34,10 +34,10 @@ def forget(storage: Storage, asset: str, day: str) -> None:
 def parsed(content: bytes) -> TakenIn | None:
     """Return what `keep` wrote, or None when it is something else."""
     try:
-        told = read_object(content, "", "", fingerprint=str, data_version=str)
+        stored = read_object(content, "", "", fingerprint=str, data_version=str)
     except DamagedFile:
         return None
-    return TakenIn(told["fingerprint"], told["data_version"])
+    return TakenIn(stored["fingerprint"], stored["data_version"])
 
 
 def key_of(asset: str, day: str) -> str:

@@ -1,4 +1,4 @@
-"""What the registry says about the files of a version, and how the processes that use it get to know."""
+"""Hashes that the registry holds of the files of a version, and how processes that use the version get them."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def expectation_of(
     HashMismatch
         The tag with that hash was removed, or changed since the version went live.
     """
-    told = model.tags.get(MANIFEST_TAG) or None
+    registered = model.tags.get(MANIFEST_TAG) or None
     known = ledger.read(storage).manifest_of(model.version) if storage is not None else None
-    if has_lost_tag(model.tags) or (known is not None and told is None):
+    if has_lost_tag(model.tags) or (known is not None and registered is None):
         raise HashMismatch(
             f"Version {model.version} of {model.name} has lost its tag {MANIFEST_TAG} in the registry, so nothing but "
             "its model file could be held to what was trained; put the tag back, or train and register anew"
         )
-    if known not in {None, told}:
+    if known not in {None, registered}:
         raise HashMismatch(
-            f"Version {model.version} of {model.name} has the tag {MANIFEST_TAG} {told} in the registry, expected "
-            f"{known} as in the ledger of promotions when it went live; find out which of the two was changed, and put "
-            "it back"
+            f"Version {model.version} of {model.name} has the tag {MANIFEST_TAG} {registered} in the registry, "
+            f"expected {known} as in the ledger of promotions when it went live; find out which of the two was "
+            "changed, and put it back"
         )
-    if told is None:
+    if registered is None:
         warn(
             f"Version {model.version} of {model.name} was registered before the registry had a tag {MANIFEST_TAG}: "
             "threshold, golden rows, bins and reference are held to the manifest beside them alone. Train and register "
             "anew to have them held to the registry."
         )
-    return Expectation(model.sha256, told)
+    return Expectation(model.sha256, registered)
 
 
 def options_of(expectation: Expectation, prefix: str = "") -> dict[str, str]:

@@ -73,7 +73,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Change:
-    """What a folder holds now.
+    """State of a folder now.
 
     Attributes
     ----------
@@ -216,7 +216,10 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def preserve(self, key: str, into: str) -> None:
-        """Keep the present file at ``key``, if there is one, in a second folder under a name made of its sha256."""
+        """Keep the present file at ``key``, if there is one, in a second folder under a name made of its sha256.
+
+        Its time of modification there is now, also when it was kept before: retention counts from then on.
+        """
 
     @abstractmethod
     def remove(self, key: str) -> None:

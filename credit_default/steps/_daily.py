@@ -36,12 +36,12 @@ def parser_of(description: str, **folders: str) -> argparse.ArgumentParser:
 def each_day(report: Reporter, days: Iterable[str], work: Callable[[str], None]) -> None:
     """Do the work of each day; whatever goes wrong with one is that day's refusal, and the others go on."""
     for day in days:
-        error = attempt(day, work)
+        error = try_day(day, work)
         if error is not None:
             report.refused(day, error)
 
 
-def attempt(day: str, work: Callable[[str], None]) -> CreditDefaultError | None:
+def try_day(day: str, work: Callable[[str], None]) -> CreditDefaultError | None:
     """Do the work of one day and return what went wrong, be it planned for or not."""
     try:
         _refuse_malformed(day)

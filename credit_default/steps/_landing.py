@@ -94,13 +94,13 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 def _without_ids(result: Mapping[str, Any]) -> str:
-    names = result["id_like_columns"]
-    shown = ", ".join(names)
+    count, rows = result["id_like_columns_count"], result["rows_without_client_id"]
+    shown = shortlist(result["id_like_columns"], count)
     return (
-        f"no id column in some files, and {shown} {verb(len(names), 'looks', 'look')} like one; expected "
-        f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {result['rows_without_client_id']} of {result['accepted']} "
-        "accepted rows have ids made of day, file and row, which no outcome has. Name the column as expected and land "
-        "the file again."
+        f"no id column in some files, and {shown} {verb(count, 'looks', 'look')} like one; expected "
+        f"{', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}. {rows:,} of {plural(result['accepted'], 'accepted row')} "
+        f"{verb(rows, 'has an id', 'have ids')} made of day, file and row, which no outcome has. Name the column as "
+        "expected and land the file again."
     )
 
 

@@ -25,6 +25,7 @@ from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.defects import as_unexpected
 from credit_default.core.model_directory import LoadedModel
+from credit_default.core.plurals import plural
 from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
@@ -102,13 +103,14 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
     except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
         error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
         output.mkdir(parents=True, exist_ok=True)
-        told = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
-        failure.write_text(json.dumps(told), "utf-8")
+        described = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
+        failure.write_text(json.dumps(described), "utf-8")
         # Without what it was caused by, whose text Azure ML would log.
         raise error from None
     name = printable(file.name)
-    sys.stdout.write(f"{name}: {rows:,} rows scored, {rejected:,} rejected\n")
-    return f"{name}: {rows} rows scored, {rejected} rejected"
+    scored = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
+    sys.stdout.write(f"{scored}\n")
+    return scored
 
 
 def _is_accepted(file: Path) -> bool:

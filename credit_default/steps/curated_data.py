@@ -22,10 +22,12 @@ from credit_default.core import tables
 from credit_default.core.contract import write_rejected
 from credit_default.core.curated import curate
 from credit_default.core.landing_folder import list_landed
+from credit_default.core.plurals import plural
 from credit_default.core.quality import curated_checks
 from credit_default.core.schema import CLIENT_ID, TARGET
+from credit_default.core.sentences import sentence
 from credit_default.errors import CreditDefaultError
-from credit_default.steps._daily import attempt
+from credit_default.steps._daily import try_day
 from credit_default.steps._landing import REJECTED, unread
 from credit_default.steps.reporting import Check, reporting
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with reporting() as report:
         labelled, left_out = _labelled_days(given.inference_data, given.outcomes)
         for day, error in left_out.items():
-            report.warning(f"{day} is left out of the training data: {error}")
+            report.warning(sentence(f"{day} is left out of the training data: {error}"))
         landed = list_landed(given.landing)
         table, rejected, counts = curate(landed.files, labelled)
         counts["not_read"] = unread(counts["files"], landed.companions)
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_rejected(rejected, given.output / REJECTED)
         origins = ", ".join(f"{rows} {origin.replace('_', ' ')}" for origin, rows in counts["origins"].items() if rows)
         not_read = f"; not read: {counts['not_read']}" if counts["not_read"] else ""
-        report.info(f"{counts['rows']} rows: {origins}{not_read}")
+        report.info(f"{plural(counts['rows'], 'row')}: {origins}{not_read}")
         checks = [
             Check(check.name, check.passed, check.description, check.severity, check.metadata)
             for check in curated_checks(table)
@@ -80,7 +82,7 @@ def _labelled_days(
             labelled.append((date.fromisoformat(day), rows, known))
 
     for day in sorted(path.parent.name for path in outcomes.glob("????-??-??/outcomes.parquet")):
-        error = attempt(day, read)
+        error = try_day(day, read)
         if error is not None:
             left_out[day] = error
     return labelled, left_out

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from credit_default.core import model_folder, tables
 from credit_default.core.drift import SCORE, Drift, measure, without_rows
+from credit_default.core.plurals import plural
 from credit_default.core.references import References
 from credit_default.core.schema import CLIENT_ID
 from credit_default.errors import NotThere
@@ -83,9 +84,10 @@ def _measured(
 def _scored(day: str, predictions: pa.Table, rows: pa.Table, features: Sequence[str]) -> pa.Table:
     """Features of a day and the score that each row got."""
     if not rows.column(CLIENT_ID).equals(predictions.column(CLIENT_ID)):
+        got, expected = plural(predictions.num_rows, "prediction"), plural(rows.num_rows, "row")
         raise NotThere(
-            f"{day} has no predictions of its present rows: got {predictions.num_rows} predictions of other clients "
-            f"than the {rows.num_rows} rows of inference_data, expected one for each row in order; score the day again"
+            f"{day} has no predictions of its present rows: got {got} of other clients than the {expected} of "
+            "inference_data, expected one for each row in order; score the day again"
         )
     return rows.select(features).append_column(SCORE, predictions.column(SCORE))
 

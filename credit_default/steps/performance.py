@@ -16,6 +16,7 @@ from typing import Any
 
 from credit_default.core import tables
 from credit_default.core.performance import judge
+from credit_default.core.plurals import plural, verb
 from credit_default.steps._daily import common_value, each_day, parser_of, write_result
 from credit_default.steps.reporting import reporting
 
@@ -34,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result = _measured(day, given.predictions, given.outcomes)
             name = f"{day}/performance.json"
             data_version = write_result(given.output / name, result)
-            report.info(f"{day}: {result['n_joined']} of {result['n_predictions']} predictions have an outcome")
+            of_all = plural(result["n_predictions"], "prediction")
+            report.info(
+                f"{day}: {result['n_joined']:,} of {of_all} {verb(result['n_joined'], 'has', 'have')} an outcome"
+            )
             if result["warning"]:
                 report.warning(f"{day}: {result['warning']}")
             report.stored(partition=day, data_version=data_version, files={"performance": name}, result=result)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from credit_default.core import model_directory, tables
+from credit_default.core.plurals import plural
 from credit_default.core.scoring import score_file
 from credit_default.steps import _models
 from credit_default.steps._daily import day_list, each_day
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 run_id=options.run_id,
                 scored_at=scored_at,
             )
-            report.info(f"{day}: {summary['rows']:,} rows scored in {summary['seconds']:.2f} s")
+            report.info(f"{day}: {plural(summary['rows'], 'row')} scored in {summary['seconds']:.2f} s")
             report.stored(
                 partition=day, data_version=summary["data_version"], result=summary, files={"predictions": path}
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from credit_default.core import model_directory
+from credit_default.core.plurals import plural
 from credit_default.steps import _models
 from credit_default.steps.reporting import reporting
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with reporting() as report:
         model = model_directory.load(options.model, _models.expectation(options))
         result = model_directory.smoke_test(model)
-        report.info(f"{result['rows']} golden rows, largest difference {result['largest_difference']:.1e}")
+        report.info(f"{plural(result['rows'], 'golden row')}, largest difference {result['largest_difference']:.1e}")
         report.stored(data_version=model.manifest["content_hash"], result=result, files={})
 
 

@@ -14,6 +14,7 @@ from credit_default.core.evidence import Finding, Recorded
 from credit_default.core.lineage import INPUT, LANDED, PREDICTION
 from credit_default.core.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.model_lineage import MODEL, TRAINING
+from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default.defs import taken_in
@@ -127,7 +128,8 @@ class Walk:
 
     def _no_such_row(self, predictions: pa.Table) -> Finding:
         told = (
-            f"{self._located.day} has {predictions.num_rows} predictions of this id, and none with number {self._row}"
+            f"{self._located.day} has {plural(predictions.num_rows, 'prediction')} of this id, and none with number "
+            f"{self._row}"
         )
         prefix, _, _ = self._id.partition("-")
         same = [one for one in self._scored if prefix_of(self._located.day, one) == prefix]

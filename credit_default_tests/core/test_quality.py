@@ -66,14 +66,14 @@ def test_one_number_out_of_range_fails_and_is_counted_but_not_shown(curated, nam
     values[7] = value
     check = judged(with_column(curated, name, values))["ranges"]
     assert not check.passed
-    assert f"'{name}': 1 rows" in check.description
+    assert f"'{name}': 1 row, " in check.description
 
 
 def test_an_unknown_category_and_a_target_that_is_neither_zero_nor_one_fail(curated):
     position = curated.column_names.index("sex")
     texts = ["unheard-of", *curated["sex"].cast(pa.string()).to_pylist()[1:]]
     check = judged(curated.set_column(position, "sex", pa.array(texts)))["ranges"]
-    assert "'sex': 1 rows" in check.description
+    assert "'sex': 1 row, " in check.description
     assert "unheard-of" not in check.description
     for odd in (2, None):
         targets = [odd, *curated[TARGET].to_pylist()[1:]]

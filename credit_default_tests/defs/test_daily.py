@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from pydantic import Field
 
+import credit_default
 from credit_default.core import acceptance
 from credit_default.core.check_names import CURATED_CHECKS
 from credit_default.core.kql import run as kql
@@ -30,6 +31,9 @@ from credit_default.resources.ports import (
 )
 
 DAYS = ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
+QUERIES = Path(credit_default.__file__).parent / "deploy" / "queries"
+#: Those about days of which rows or outcomes are not usable.
+ALERTS = [QUERIES / f"{name}.kql" for name in ("low_acceptance", "unjoined_outcomes")]
 #: The step that makes each asset.
 STEPS = {"inference_data": "inference_data", "batch_predictions": "score", "drift_metrics": "drift"}
 
@@ -63,7 +67,7 @@ class ScriptedCompute(Compute):
     """Steps whose days and contents are known beforehand.
 
     `refused` maps step and day to what the step says, `kills` names those at which the system kills it, and of
-    `worthless` days no row is accepted.
+    `worthless` days no row is accepted and hardly any outcome joins.
     """
 
     folder: str
@@ -96,7 +100,9 @@ class ScriptedCompute(Compute):
         if step == "score":
             return {"predictions": f"predictions of {day}, edition {self.edition}"}
         if step == "performance":
-            return {"performance": json.dumps({"metrics": {"roc_auc": 0.77}, "bands": [], "n_joined": 3})}
+            warning = "hardly any joins" if day in self.worthless else None
+            result = {"metrics": {"roc_auc": 0.77}, "bands": [], "n_joined": 3, "warning": warning}
+            return {"performance": json.dumps(result)}
         return {"table": f"table of {day}, edition {self.edition}", **self._rejected(day)}
 
     def _rejected(self, day: str) -> dict[str, str]:
@@ -334,6 +340,22 @@ def test_outcomes_that_are_emptied_are_withdrawn_with_what_was_measured_by_them(
     assert not storage.exists(f"performance/{DAYS[0]}/performance.json")
     record = made(instance, "model_performance")[DAYS[0]]
     assert "no outcomes" in record.metadata["emptied"].value
+
+
+def test_a_withdrawn_day_leaves_the_alerts(play, landing, telemetry):
+    def play_both(**options) -> list[list[str]]:
+        """Play a day; returns the days that each query finds then."""
+        for job in (score_batch, judge_predictions):
+            assert play(job=job, last=DAYS[0], **options).success
+        return [[row["day"] for row in telemetry.query(query.read_text("utf-8"))] for query in ALERTS]
+
+    landed = [landing.put(DAYS[0], folder=folder) for folder in (scoring.LANDING, monitoring.LANDING)]
+    assert play_both(worthless=[DAYS[0]]) == [[DAYS[0], DAYS[0]], [DAYS[0]]]
+    for path in landed:
+        path.unlink()
+    assert play_both() == [[], []]
+    records = "traces | where message has 'AcceptedRows' or message has 'JoinedOutcomes'"
+    assert len(telemetry.query(records)) == 2 * 3
 
 
 def test_a_day_that_is_a_link_is_refused_by_name_and_the_others_are_made(play, landing, instance, storage, tmp_path):

@@ -34,10 +34,10 @@ def run(tmp_path, monkeypatch):
 
         @dg.multi_asset(specs=[dg.AssetSpec("counted", skippable=True)])
         def counted(context: dg.AssetExecutionContext):
-            def attempt(some):
+            def start_step(some):
                 return compute.run(context, "count", inputs={}, options=given, days=some)
 
-            for message in run_days(attempt, days, log=context.log):
+            for message in run_days(start_step, days, log=context.log):
                 assert message.partition not in found
                 if isinstance(message, Stored):  # published while the job is there
                     assert Path(message.files["count"]).read_text() == f"{message.partition}\n"

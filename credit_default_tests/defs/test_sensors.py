@@ -177,10 +177,10 @@ def test_a_day_that_was_given_up_is_not_asked_for_until_its_files_change(tick, l
     landing.put(day(2))
     folder = f"{scoring.LANDING}/{day(2)}"
     inputs = refusals.inputs_of(instance, "inference_data", scoring.CHAIN, day(2), storage.fingerprint(folder))
-    refusals.keep(storage, "inference_data", day(2), refusals.Refusal("drift_metrics", "it was killed", inputs))
+    refusals.keep(storage, "inference_data", day(2), refusals.Refusal("drift_metrics", "it was killed.", inputs))
     idle = tick()  # whose cursor knows of nothing
     assert idle.run_requests == []
-    assert f"{day(2)}: drift_metrics: it was killed." in idle.skip_message
+    assert idle.skip_message.endswith(f" {day(2)}: drift_metrics: it was killed.")
     landing.put(day(2), file="late.csv")
     assert ranges(tick(cursor=idle.cursor).run_requests) == [(day(2), day(2))]
 

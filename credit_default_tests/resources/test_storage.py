@@ -255,6 +255,20 @@ def test_a_file_that_is_replaced_can_be_preserved_under_a_name_of_its_content(st
     assert all(len(name) == len("0123456789abcdef.parquet") for name in names(storage, kept))
 
 
+def test_what_is_preserved_again_is_kept_from_then_on(storage, root, staged):
+    table, kept = f"{root}/p/table.parquet", f"{root}/superseded"
+
+    def preserve() -> datetime:
+        storage.publish(staged(b"first"), table)
+        storage.preserve(table, into=kept)
+        (file,) = storage.files(kept)
+        return file.modified
+
+    first = preserve()
+    time.sleep(1.1)  # Azure names whole seconds
+    assert preserve() > first
+
+
 @pytest.mark.parametrize("nested", ["", "nested/"])
 def test_a_folder_or_a_file_can_be_held_on_disk(storage, root, nested):
     storage.write(f"{root}/models/abc/{nested}model", b"content")

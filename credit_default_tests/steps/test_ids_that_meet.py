@@ -108,9 +108,23 @@ def test_ids_that_look_like_a_column_of_ids_are_pointed_out_and_refused_in_outco
     assert results[DAY]["rows_without_client_id"] == 3
     assert results[DAY]["id_like_columns"] == ["Customer_ID"]
     assert f"Warning: {DAY}: no id column in some files, and Customer_ID looks like one" in said
+    assert "3 of 3 accepted rows have ids made of day, file and row" in said
     results, said = take_in(outcomes, DAY)
     assert results == {}
     assert "o.csv: missing column client_id (Customer_ID looks like one: name it client_id)" in said
+
+
+def test_of_many_columns_that_look_like_ids_the_first_are_named_and_the_others_counted(lake, take_in):
+    (row,) = clients(1)
+    del row[CLIENT_ID]
+    write_csv(lake / f"landing/inference_data/{DAY}/a.csv", [{**row, **{f"id {n:02}": n for n in range(23)}}])
+
+    results, said = take_in(inference_data, DAY)
+
+    assert results[DAY]["id_like_columns"] == [f"id {n:02}" for n in range(20)]
+    assert results[DAY]["id_like_columns_count"] == 23
+    assert "id 19 and 3 more look like one" in said
+    assert "1 of 1 accepted row has an id made of day, file and row" in said
 
 
 def test_rows_without_an_id_are_other_clients_every_day_and_judge_a_challenger(lake, take_in, capsys):

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.core.plurals import plural
+from credit_default.core.sentences import sentence
 from credit_default.errors import JobCancelled, JobFailed
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.cancelling import Cancelling
@@ -251,7 +252,8 @@ class AzureCompute(Compute):
             return
         for number, messages in enumerate(watch.messages):
             if messages not in good:
-                context.log.warning(f"Trial {number} failed: {messages.error or 'it ended without saying how'}.")
+                error = messages.error or "it ended without saying how"
+                context.log.warning(sentence(f"Trial {number} failed: {error}"))
         yield best_of([message for messages in good for message in messages.arrived if isinstance(message, Stored)])
 
 

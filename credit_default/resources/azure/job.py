@@ -68,8 +68,8 @@ class Ending:
     @property
     def killed(self) -> bool:
         """Whether the system killed its program, as far as Azure says so."""
-        told = f"{self.details.error} {self.details.reasons}" if self.details is not None else ""
-        return self.status == "Failed" and _KILLED.search(told) is not None
+        reasons = f"{self.details.error} {self.details.reasons}" if self.details is not None else ""
+        return self.status == "Failed" and _KILLED.search(reasons) is not None
 
     def failure(self, name: str, error: str, printed: str) -> JobFailed:
         """Return the error of a job that did not say itself how it ended.

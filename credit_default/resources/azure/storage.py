@@ -125,8 +125,11 @@ class AzureStorage(Storage):
             digest = self.blobs.ask(key, lambda client: _sha256(client.download_blob(key).chunks()))
         except NotThere:
             return
+        kept = f"{into}/{digest[:16]}{PurePosixPath(key).suffix}"
         # Immutable by its name: copied if it is not there yet.
-        self.blobs.copy(key, f"{into}/{digest[:16]}{PurePosixPath(key).suffix}")
+        self.blobs.copy(key, kept)
+        # Gives it a new time of modification: retention counts from the last time it was replaced.
+        self.blobs.ask(kept, lambda client: client.get_blob_client(kept).set_blob_metadata())
 
     def remove(self, key: str) -> None:  # noqa: D102 - see the port
         try:
@@ -193,11 +196,11 @@ class AzureStorage(Storage):
             raise NotThere(f"{staged} is not in storage, from which {key} was to be published; run its job again")
         marker = f"{_PUBLISHED}/{key}.json"
         self.blobs.create(marker, json.dumps({"from": staged, "whole": False}).encode())
-        told = self._marker(marker)
-        if told["whole"]:
+        marked = self._marker(marker)
+        if marked["whole"]:
             return
         # The first to publish, whoever that was.
-        source = told["from"]
+        source = marked["from"]
         blobs = self._list(f"{source}/")
         if not blobs:
             raise NotThere(
@@ -206,7 +209,7 @@ class AzureStorage(Storage):
             )
         for blob in blobs:
             self.blobs.copy(blob.name, f"{key}/{blob.name[len(source) + 1 :]}")
-        self.write(marker, json.dumps({**told, "whole": True}).encode())
+        self.write(marker, json.dumps({**marked, "whole": True}).encode())
 
     def _half_published(self, key: str) -> bool:
         try:

@@ -113,8 +113,8 @@ class LocalStorage(Storage):
         kept = f"{into}/{name}{present.suffix}"
         if not self.exists(kept):
             self.publish(str(present), kept)
-            # Retention counts from here on; the time when it was made is in the table.
-            self.path(kept).touch()
+        # Retention counts from the last time it was replaced; the time when it was made is in the table.
+        self.path(kept).touch()
 
     def remove(self, key: str) -> None:  # noqa: D102 - see the port
         self.path(key).unlink(missing_ok=True)
