@@ -23,7 +23,14 @@ import pyarrow.csv as arrow_csv
 
 from credit_default.core.csv_format import count_columns, line_at, refuse_other_formats, refuse_other_layouts
 from credit_default.core.limits import Limits
-from credit_default.core.raw_file import MalformedRow, RawFile, refuse_columns, refuse_repeated, refuse_row
+from credit_default.core.raw_file import (
+    MalformedRow,
+    RawFile,
+    name_columns,
+    refuse_columns,
+    refuse_repeated,
+    refuse_row,
+)
 from credit_default.errors import ContractError, UnreadableFile
 
 TOO_FEW_FIELDS = "row: fewer fields than the header"
@@ -67,7 +74,7 @@ def read_csv(name: str, data: bytes, limits: Limits) -> RawFile:
     refuse_repeated(name, header)
     if first is not None and not any(header[len(first) :]):
         header = header[: len(first)]  # commas at the end of the header alone
-    columns = _names(header)
+    columns = name_columns(header)
     if first is None:
         nothing = pa.table({column: pa.array([], pa.string()) for column in columns})
         return RawFile(name, nothing, np.arange(0), np.arange(0))
@@ -112,17 +119,6 @@ def _beginning(name: str, data: bytes, limits: Limits) -> tuple[list[str] | None
 
 def _first_lines(data: bytes) -> list[str]:
     return re.split(r"\r\n|\r|\n", data[:_BEGINNING].decode(errors="ignore"))
-
-
-def _names(header: Sequence[str]) -> list[str]:
-    """Name the columns that have no name by their position."""
-    names = []
-    for position, field in enumerate(header, start=1):
-        name = field or f"column {position}"
-        while not field and name in header:
-            name += "'"
-        names.append(name)
-    return names
 
 
 def _is_row(fields: Sequence[str], columns: Sequence[str]) -> bool:
