@@ -39,9 +39,9 @@ def _sizes(column: pa.Array) -> Sizes:
         return sum((_sizes(child) for child in column.flatten()), np.zeros(len(column), np.int64))
     if pa.types.is_nested(kind):
         counts = _whole(pc.list_value_length(column))
-        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(_sizes(column.flatten()))])
-        ends = np.cumsum(counts)
-        sizes: Sizes = sums[ends] - sums[ends - counts]
+        sums: Sizes = np.concatenate([np.zeros(1, np.int64), np.cumsum(_sizes(column.flatten()))])
+        ends: Sizes = np.cumsum(counts)
+        sizes: Sizes = np.subtract(sums[ends], sums[ends - counts], dtype=np.int64)
         return sizes
     return _flat_sizes(column, kind)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from credit_default.core.printable import shortened
 from credit_default.errors import ContractError
 
 Mask = NDArray[np.bool_]
@@ -15,4 +16,5 @@ Broken = list[tuple[str, Mask]]
 
 def refused_type(file: str, column: str, got: pa.DataType, expected: str) -> ContractError:
     """Make the error of a column whose type cannot hold the values."""
-    return ContractError(f"{file}, column {column}: has type {got}; expected {expected}.")
+    # The name of a type holds names from the file: of time zones, and of fields.
+    return ContractError(f"{file}, column {column}: has type {shortened(str(got))}; expected {expected}.")

@@ -129,6 +129,17 @@ class TestRowsThatAreTaken:
 
 
 class TestParquet:
+    @pytest.mark.parametrize(
+        "kind", [pa.timestamp("us", "\x1b[31mX"), pa.struct([("\x1b[31m\n2026-01-02: 5 of 5", pa.int64())] * 99)]
+    )
+    def test_the_name_of_a_type_is_printable_and_short(self, tmp_path, kind):
+        table = typed([client()]).set_column(0, CLIENT_ID, pa.nulls(1, kind))
+        with pytest.raises(ContractError) as caught:
+            accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 250
+
     def test_a_date_beyond_pythons_calendar_stands_in_quarantine_as_its_number(self, tmp_path):
         dates = pa.array([740_000_000], pa.int32()).view(pa.date32())
         table = typed([client(age=17)]).append_column("opened", dates)
