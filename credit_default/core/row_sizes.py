@@ -36,13 +36,16 @@ def _sizes(column: pa.Array) -> Sizes:
     if pa.types.is_map(kind):
         column = column.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
     elif pa.types.is_struct(kind):
-        return sum((_sizes(child) for child in column.flatten()), np.zeros(len(column), np.int64))
+        total = np.zeros(len(column), np.int64)
+        for child in column.flatten():
+            total += _sizes(child)
+        return total
     if pa.types.is_nested(kind):
         counts = _whole(pc.list_value_length(column))
         sums: Sizes = np.concatenate([np.zeros(1, np.int64), np.cumsum(_sizes(column.flatten()))])
         ends: Sizes = np.cumsum(counts)
-        sizes: Sizes = np.subtract(sums[ends], sums[ends - counts], dtype=np.int64)
-        return sizes
+        inside: Sizes = sums[ends] - sums[ends - counts]
+        return inside
     return _flat_sizes(column, kind)
 
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from credit_default.core.csv_file import TOO_FEW_FIELDS, TOO_MANY_FIELDS
+from credit_default.core.csv_file import STRAY_QUOTE, TOO_FEW_FIELDS, TOO_MANY_FIELDS
 from credit_default.core.files import read_file
 from credit_default.core.schema import FEATURE_NAMES
 from credit_default.errors import ContractError, NotThere, UnreadableFile
@@ -262,5 +264,66 @@ def test_a_quote_that_is_never_closed_in_a_large_file_is_told_and_not_a_crash(tm
     path = tmp_path / "large.csv"
     rows = "1,2\n" * 60_000
     path.write_text(f'a,"b\n{rows}' if where == "header" else f'a,b\n1,"2\n{rows}')
-    with pytest.raises(UnreadableFile, match=r"large\.csv: .*never closed"):
-        read_file(path)
+    line = 1 if where == "header" else 2
+    assert f"large.csv, line {line}: a quoted field that begins in this row is not closed" in refusal(path)
+
+
+def outcome(path):
+    """Give the rows of a file, and the numbers of its malformed ones; only the error where it is refused."""
+    try:
+        file = read_file(path)
+    except UnreadableFile as error:
+        return str(error).split(": ", 1)[1]
+    return file.table.to_pylist(), [(bad.row, bad.rule, bad.text) for bad in file.malformed]
+
+
+class TestQuotes:
+    """Files are read in two ways, by what quotes they hold; what comes of a row is the same in both."""
+
+    def both(self, folder, text):
+        # A line break inside a field is what only one of the two ways can read.
+        alone = outcome(write(folder, f"a,b\n{text}"))
+        beside = outcome(write(folder, f'a,b\n"\n",\n{text}'))
+        if isinstance(beside, tuple):
+            assert beside[0].pop(0) == {"a": "\n", "b": ""}
+            beside = beside[0], [(row - 1, rule, line) for row, rule, line in beside[1]]
+        assert alone == beside
+        return alone
+
+    @given(text=st.text(',"\nx\ufeff ', max_size=12))
+    @settings(deadline=None, max_examples=300)
+    @example(text='1,2\n3,"4')
+    @example(text='1,2\n"3" ,4\n5,"6"0\n7,8"9')
+    @example(text="\ufeff1,2")
+    def test_both_ways_give_the_same_rows(self, text):
+        with TemporaryDirectory() as folder:
+            self.both(Path(folder), text)
+
+    @pytest.mark.parametrize("text", ['1,"2', '1,2\n3,"4', '1,2\n3,"4\n', 'a"b,"2', '"1,2\n3,4'])
+    def test_a_file_that_was_cut_inside_a_field_is_refused(self, tmp_path, text):
+        assert "is not closed as it should be" in self.both(tmp_path, text)
+
+    @pytest.mark.parametrize("bad", ['"3" ,4', '"3"0,4', '3,"4"0', '"3"4"'])
+    def test_a_quote_that_closes_no_field_takes_its_row_along_and_no_other(self, tmp_path, bad):
+        rows, malformed = self.both(tmp_path, f"1,2\n{bad}\n5,6\n")
+
+        assert rows == [{"a": "1", "b": "2"}, {"a": "5", "b": "6"}]
+        assert malformed == [(2, STRAY_QUOTE, bad)]
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_a_byte_order_mark_between_parts_of_a_file_is_no_part_of_a_value(self, tmp_path, end):
+        path = write(tmp_path, f'a,b{end}\ufeff1,2{end}\ufeff"3",4\ufeff')
+
+        assert outcome(path)[0] == [{"a": "1", "b": "2"}, {"a": "3", "b": "4\ufeff"}]
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_a_long_field_is_taken_in_any_row_and_the_limit_of_others_stays(self, tmp_path, place):
+        lines = ["1,2", "3,4"]
+        lines[place] = f"{'x' * 200_000},5"
+        before = csv.field_size_limit()
+
+        rows, malformed = self.both(tmp_path, "\n".join(lines))
+
+        assert len(rows[place]["a"]) == 200_000
+        assert not malformed
+        assert csv.field_size_limit() == before
