@@ -14,6 +14,14 @@ Mask = NDArray[np.bool_]
 Broken = list[tuple[str, Mask]]
 
 
+def any_of(broken: Broken, rows: int) -> Mask:
+    """Tell which rows broke a rule."""
+    refused = np.zeros(rows, bool)
+    for _, mask in broken:
+        refused |= mask
+    return refused
+
+
 def refused_type(file: str, column: str, got: pa.DataType, expected: str) -> ContractError:
     """Make the error of a column whose type cannot hold the values."""
     # The name of a type holds names from the file: of time zones, and of fields.
