@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from credit_default.core.companions import DATA_SUFFIXES
 from credit_default.core.csv_file import read_csv, size_in_memory
 from credit_default.core.landing_folder import open_regular
 from credit_default.core.limits import current_limits
@@ -17,8 +18,6 @@ from credit_default.core.parquet_file import read_parquet
 from credit_default.core.printable import printable
 from credit_default.core.raw_file import RawFile, refuse_size
 from credit_default.errors import UnreadableFile
-
-SUFFIXES = (".csv", ".parquet")
 
 
 class ReadFiles:
@@ -65,9 +64,11 @@ class ReadFiles:
     def _read(self, path: Path) -> RawFile | None:
         name, suffix = printable(path.name), path.suffix.lower()
         with open_regular(path, root=self._root, follow_links=self._follow_links) as (stream, size):
-            if suffix not in SUFFIXES:
-                got = f"the suffix {printable(suffix)}" if suffix else "no suffix"
-                raise UnreadableFile(f"{name}: has {got}; expected {' or '.join(SUFFIXES)}.")
+            if suffix not in DATA_SUFFIXES:
+                shown = printable(suffix)
+                shown = f'"{shown}"' if shown != shown.strip() else shown  # a blank at its end cannot be seen
+                got = f"the suffix {shown}" if suffix else "no suffix"
+                raise UnreadableFile(f"{name}: has {got}; expected {' or '.join(DATA_SUFFIXES)}.")
             refuse_size(name, size, self._left, self._limits)
             data = stream.read(size)
         self.sha256[name] = digest = hashlib.sha256(data).hexdigest()

@@ -77,6 +77,8 @@ class TestWholeFilesThatCannotBeRead:
         [
             (b"PK\x03\x04 and more", "an Excel workbook or a ZIP archive"),
             (b"\x1f\x8b\x08 and more", "compressed by gzip"),
+            (b"BZh91AY&SY and more", "compressed by bzip2"),
+            (b"\xfd7zXZ\x00 and more", "compressed by xz"),
             (b"PAR1 and more", "a Parquet file"),
         ],
     )
@@ -94,6 +96,7 @@ class TestWholeFilesThatCannotBeRead:
 
     def test_another_kind_of_file(self, tmp_path):
         assert "suffix .xlsx; expected .csv or .parquet" in refusal(write(tmp_path, "x", "clients.xlsx"))
+        assert 'suffix ".csv "; expected' in refusal(write(tmp_path, "x", "clients.csv "))
         assert "no suffix" in refusal(write(tmp_path, "x", "clients"))
 
     def test_a_file_that_is_not_there(self, tmp_path):
