@@ -195,10 +195,13 @@ def _refuse_missing(
         missing.insert(0, CLIENT_ID)
     if missing:
         hint = " (is the first line a header, and the delimiter a comma?)" if len(missing) > 1 else ""
+        spelled = {name.strip(" \"'").lower() for name in names}
         if missing == [CLIENT_ID] and like_ids:
             # All other columns are there, so these names are a header and no values of a row.
             shown = shortlist(map(shortened, like_ids), len(like_ids))
             hint = f" ({shown} {'looks' if len(like_ids) == 1 else 'look'} like one: name it {CLIENT_ID})"
+        elif spelled.issuperset(missing):
+            hint = " (there in another spelling: write names in small letters and without quotes)"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
             f"{file}: missing column{'s'[: len(missing) > 1]} {', '.join(missing)}{hint}; "

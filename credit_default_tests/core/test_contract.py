@@ -128,6 +128,14 @@ class TestRowsThatAreTaken:
         assert taken([client(bill_amount_1="-12.5")]).table["bill_amount_1"].to_pylist() == [-12.5]
 
 
+@pytest.mark.parametrize("spell", [str.upper, str.title, "'{}'".format])
+def test_names_of_columns_in_another_spelling_are_said_to_be_there(taken, spell):
+    row = {name if name == CLIENT_ID else spell(name): value for name, value in client().items()}
+
+    with pytest.raises(ContractError, match="there in another spelling: write names in small letters"):
+        taken([row], list(row))
+
+
 class TestParquet:
     def test_a_time_in_a_zone_that_nobody_knows_stands_in_quarantine_as_its_number(self, tmp_path):
         table = typed([client(age=17)]).append_column("opened", pa.array([5], pa.timestamp("us", "CST")))
