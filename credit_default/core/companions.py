@@ -6,12 +6,14 @@ from fnmatch import fnmatchcase
 
 #: How the names of files with rows end.
 DATA_SUFFIXES = (".csv", ".parquet")
+HIDDEN = "hidden, since its name begins with a dot or an underscore"
 COMPANION = "comes along with data and holds no rows"
 UNFINISHED = "is an upload under way; it is read once it has its final name"
 #: Written by file managers and office programs, and by senders to say that a delivery is complete or what it sums to.
 _COMPANIONS = (
     *("desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r", "~$*", "*~", "*.lnk", "*.url", "*.lock"),
     *("*.done", "*.ok", "*.ready", "*.complete", "*.finished", "*.fin", "*.trg", "*.flag", "success", "done"),
+    *("*.md5sum", "*.sha1sum", "*.sha256sum", "*.sha512sum", "*:zone.identifier", "*.bak"),
     *("*.md5", "*.sha1", "*.sha256", "*.sha384", "*.sha512", "*.crc", "*.crc32", "*.sfv", "*.sig", "*.asc"),
     *("md5sum", "md5sums", "md5sum.txt", "sha1sums", "sha256sum", "sha256sums", "sha512sums", "checksums.txt"),
 )
@@ -20,7 +22,7 @@ _UNFINISHED = ("*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdown
 
 
 def is_hidden(name: str) -> bool:
-    """Whether tools keep their own things under this name; no message mentions it."""
+    """Whether tools keep their own things under this name; only one that looks like data is worth a word."""
     return name.startswith((".", "_"))
 
 
@@ -31,6 +33,8 @@ def companion_reason(name: str) -> str | None:
     when the file gets its final name. A fingerprint leaves all of them out, since none changes what is read.
     """
     lower = name.lower()
+    if is_hidden(name):
+        return HIDDEN
     if any(fnmatchcase(lower, pattern) for pattern in _UNFINISHED):
         return UNFINISHED
     return COMPANION if any(fnmatchcase(lower, pattern) for pattern in _COMPANIONS) else None

@@ -30,8 +30,8 @@ from credit_default.core.files import ReadFiles
 from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import MAX_NAMES, shortened, shortlist
 from credit_default.core.raw_file import RawFile
-from credit_default.core.rejected import REJECTED_SCHEMA, rejected_rows
-from credit_default.core.rules import Broken, Mask
+from credit_default.core.rejected import REJECTED_SCHEMA, Rejected
+from credit_default.core.rules import Broken, Mask, any_of
 from credit_default.core.schema import (
     BY_NAME,
     CLIENT_ID,
@@ -47,7 +47,6 @@ from credit_default.errors import ContractError, InputError
 Dataset = Literal["inference", "curated", "outcomes"]
 NO_CLIENT_ID = f"{CLIENT_ID}: is missing"
 NO_FEATURE = "row: every feature is missing"
-_SEPARATOR = "; "
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,17 @@ class Accepted:
     """
 
     table: pa.Table
-    rejected: pa.Table
+    rejected: Rejected
     counts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A file with its rows typed and the rules they broke; ``reasons`` is null for rows that keep them all."""
+    """A file with its rows typed and the rules they broke."""
 
     raw: RawFile
     table: pa.Table
-    reasons: pa.Array
+    broken: Broken
     made_ids: Mask
     extra_columns: tuple[str, ...]
     id_like_columns: tuple[str, ...]
@@ -122,27 +121,29 @@ def accept(
         raise type(errors[0])("\n".join(messages))
 
     whole = pa.concat_tables([_schema(dataset).empty_table(), *(file.table for file in judged)])
-    reasons = pa.chunked_array([file.reasons for file in judged], pa.string()).combine_chunks()
-    reasons = _joined([reasons, *(_where(*rule) for rule in repeated_clients.find(whole, reasons))])
-    taken = pc.is_null(reasons)
-    table = whole.filter(taken)
+    refused = np.concatenate([np.zeros(0, bool), *(any_of(file.broken, file.table.num_rows) for file in judged)])
+    repeated = repeated_clients.find(whole, refused)
+    taken = ~(refused | any_of(repeated, whole.num_rows))
+    table = whole.filter(pa.array(taken))
     without_id = np.concatenate([np.zeros(0, bool), *(file.made_ids for file in judged)])
-    rejected = [REJECTED_SCHEMA.empty_table()]
+    rejected = Rejected()
     start = 0
     for file in judged:
-        rejected.append(rejected_rows(file.raw, reasons.slice(start, file.table.num_rows)))
-        start += file.table.num_rows
-    kept = pa.concat_tables(rejected)
-    counts = _counts(judged, files, table, kept)
-    counts["rows_without_client_id"] = int((without_id & taken.to_numpy(zero_copy_only=False)).sum())
-    return Accepted(table, kept, counts)
+        end = start + file.table.num_rows
+        rejected.add(file.raw, [*file.broken, *((reason, mask[start:end]) for reason, mask in repeated)])
+        start = end
+    counts = _counts(judged, files, table, rejected)
+    counts["rows_without_client_id"] = int((without_id & taken).sum())
+    return Accepted(table, rejected, counts)
 
 
-def write_rejected(rejected: pa.Table, path: Path) -> None:
-    """Write rejected rows as CSV, for a person to mend and send again."""
+def write_rejected(rejected: Rejected, path: Path) -> None:
+    """Write rejected rows as CSV, for a person to mend and send again; never all of them at once."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrow_csv.write_csv(rejected, path)
+        with arrow_csv.CSVWriter(path, REJECTED_SCHEMA) as writer:
+            for batch in rejected.batches():
+                writer.write_table(batch)
 
 
 def _schema(dataset: Dataset) -> pa.Schema:
@@ -182,10 +183,9 @@ def _judge(raw: RawFile, dataset: Dataset, day: str | None) -> _Judged:
     table = pa.table([columns[field.name] for field in schema], schema=schema)
     if dataset != "outcomes":
         broken.append((NO_FEATURE, all_missing(table, broken)))
-    reasons = _joined([pa.nulls(table.num_rows, pa.string()), *(_where(*rule) for rule in broken)])
     known = {*needed, id_column}
     extra = tuple(name for name in names if name not in known)
-    return _Judged(raw, table, reasons, without_id, extra, like_ids)
+    return _Judged(raw, table, broken, without_id, extra, like_ids)
 
 
 def _refuse_missing(
@@ -196,28 +196,18 @@ def _refuse_missing(
         missing.insert(0, CLIENT_ID)
     if missing:
         hint = " (is the first line a header, and the delimiter a comma?)" if len(missing) > 1 else ""
+        spelled = {name.strip(" \"'").lower() for name in names}
         if missing == [CLIENT_ID] and like_ids:
             # All other columns are there, so these names are a header and no values of a row.
             shown = shortlist(map(shortened, like_ids), len(like_ids))
             hint = f" ({shown} {verb(len(like_ids), 'looks', 'look')} like one: name it {CLIENT_ID})"
+        elif spelled.issuperset(missing):
+            hint = " (there in another spelling: write names in small letters and without quotes)"
         expected = f"{CLIENT_ID} and {TARGET}" if id_needed or len(needed) == 1 else ", ".join(needed)
         raise ContractError(
             f"{file}: missing {verb(len(missing), 'column', 'columns')} {', '.join(missing)}{hint}; "
             f"expected, in any order: {expected}"
         )
-
-
-def _where(reason: str, mask: Mask) -> pa.Array:
-    return pc.if_else(pa.array(mask), pa.scalar(reason), pa.scalar(None, pa.string()))
-
-
-def _joined(reasons: Sequence[pa.Array]) -> pa.Array:
-    """Reasons of each row in one text; null where there is none."""
-    text, *others = reasons
-    for other in others:
-        if other.null_count < len(other):
-            text = pc.coalesce(pc.binary_join_element_wise(text, other, _SEPARATOR), text, other)
-    return text
 
 
 def all_missing(table: pa.Table, broken: Broken) -> Mask:
@@ -232,18 +222,14 @@ def all_missing(table: pa.Table, broken: Broken) -> Mask:
     return empty
 
 
-def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, rejected: pa.Table) -> dict[str, Any]:
-    by_reason: dict[str, int] = {}
-    for reasons in pc.value_counts(rejected["reasons"]).to_pylist():
-        for reason in reasons["values"].split(_SEPARATOR):
-            by_reason[reason] = by_reason.get(reason, 0) + reasons["counts"]
-    refused = {pair["values"]: pair["counts"] for pair in pc.value_counts(rejected[SOURCE_FILE]).to_pylist()}
+def _counts(judged: Sequence[_Judged], files: ReadFiles, table: pa.Table, rejected: Rejected) -> dict[str, Any]:
+    refused = rejected.by_file()
     rows = {file.raw.name: file.raw.table.num_rows + len(file.raw.malformed) for file in judged}
     return {
         "rows": sum(rows.values()),
         "accepted": table.num_rows,
         "rejected": rejected.num_rows,
-        "by_reason": dict(sorted(by_reason.items(), key=lambda pair: (-pair[1], pair[0]))),
+        "by_reason": dict(sorted(rejected.by_reason().items(), key=lambda pair: (-pair[1], pair[0]))),
         "missing": {
             name: table[name].null_count
             for name in FEATURE_NAMES

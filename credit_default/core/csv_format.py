@@ -31,6 +31,8 @@ _KINDS = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ\0": "compressed by xz",
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF",

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from credit_default.core import made_ids, tables
 from credit_default.core.contract import accept
-from credit_default.core.rejected import REJECTED_SCHEMA
+from credit_default.core.rejected import Rejected
 from credit_default.core.sample import development_clients
 from credit_default.core.schema import AS_OF, CLIENT_ID, TARGET
 
@@ -42,7 +42,7 @@ def curate(
         ``client_id``, ``as_of`` (null for the base), features, target, ``source_file``, ``source_row``: base
         first, then day by day, by client id, so that the same rows make the same content hash.
     rejected
-        Rows of the own files that broke the contract (`rejected.REJECTED_SCHEMA`).
+        Rows of the own files that broke the contract (`rejected.Rejected`).
     counts
         ``rows``, ``origins`` (rows by origin: bundled, own, labelled arrivals), ``target_rate``,
         ``missing_share`` (of feature values), ``rejected``, ``by_reason``, ``files`` (own ones, see
@@ -81,7 +81,7 @@ def curate(
         "labelled_days": days,
         "outcomes_without_row": unmatched,
     }
-    return table, own.rejected if own else REJECTED_SCHEMA.empty_table(), counts
+    return table, own.rejected if own else Rejected(), counts
 
 
 def _labelled(arrived: pa.Table, outcomes: pa.Table, day: str) -> pa.Table:

@@ -65,7 +65,9 @@ class ReadFiles:
         name, suffix = printable(path.name), path.suffix.lower()
         with open_regular(path, root=self._root, follow_links=self._follow_links) as (stream, size):
             if suffix not in DATA_SUFFIXES:
-                got = f"the suffix {printable(suffix)}" if suffix else "no suffix"
+                shown = printable(suffix)
+                shown = f'"{shown}"' if shown != shown.strip() else shown  # a blank at its end cannot be seen
+                got = f"the suffix {shown}" if suffix else "no suffix"
                 raise UnreadableFile(f"{name}: has {got}; expected {' or '.join(DATA_SUFFIXES)}.")
             refuse_size(name, size, self._left, self._limits)
             data = stream.read(size)

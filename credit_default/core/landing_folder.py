@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
-from credit_default.core.companions import companion_reason, is_hidden
+from credit_default.core.companions import DATA_SUFFIXES, companion_reason, is_hidden
 from credit_default.core.plurals import verb
 from credit_default.core.printable import printable, shortlist
 from credit_default.errors import NotThere, UnreadableFile
@@ -47,8 +47,8 @@ class Landed:
 def list_landed(root: Path, *below: str) -> Landed:
     """List what landed in a folder; nothing when there is no such folder.
 
-    Hidden files are left out: tools put their markers there. Companions of data files are named and not read. All
-    else counts, so that a file which cannot be read is reported and never overlooked.
+    Hidden files are left out: tools put their markers there. Those with the suffix of data and companions of data files
+    are named and not read. All else counts, so that a file which cannot be read is reported and never overlooked.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def list_landed(root: Path, *below: str) -> Landed:
     folder = root.joinpath(*below)
     try:
         with _opened_folder(root, below) as descriptor, os.scandir(descriptor) as entries:
-            names = sorted(entry.name for entry in entries if not is_hidden(entry.name))
+            names = sorted(entry.name for entry in entries if not is_hidden(entry.name) or _looks_like_data(entry.name))
     except FileNotFoundError:
         if not os.path.lexists(folder):
             return Landed()
@@ -152,6 +152,10 @@ def _refuse_kind(name: str, status: os.stat_result) -> None:
 
 def _kind(status: os.stat_result) -> str:
     return next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "a file")
+
+
+def _looks_like_data(name: str) -> bool:
+    return name.lower().endswith(DATA_SUFFIXES)
 
 
 def _is_utf8(name: str) -> bool:

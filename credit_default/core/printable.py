@@ -37,7 +37,7 @@ def _escape(character: str) -> str:
 
 
 def shortened(name: str) -> str:
-    """Make a name printable and short: the name of a column may be a megabyte long."""
+    """Make a name printable and short: that of a column, or of its type, may be a megabyte long."""
     shown = printable(name[: _MAX_LENGTH + 1])
     return shown if len(shown) <= _MAX_LENGTH else f"{shown[:_MAX_LENGTH]}..."
 

@@ -40,6 +40,17 @@ class RawFile:
     malformed: tuple[MalformedRow, ...] = ()
 
 
+def name_columns(header: Sequence[str]) -> list[str]:
+    """Name the columns that have no name by their position."""
+    names = []
+    for position, field in enumerate(header, start=1):
+        name = field or f"column {position}"
+        while not field and name in header:
+            name += "'"
+        names.append(name)
+    return names
+
+
 def refuse_columns(name: str, count: int, limits: Limits) -> None:
     """Raise `ContractError` for a file of more columns than a file may have."""
     if count > limits.max_columns:

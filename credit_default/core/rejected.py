@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from credit_default.core.plain_columns import is_text
-from credit_default.core.raw_file import RawFile
+from credit_default.core.printable import shortened
+from credit_default.core.raw_file import MalformedRow, RawFile
+from credit_default.core.row_sizes import row_sizes
+from credit_default.core.rules import Broken, any_of
 from credit_default.core.schema import SOURCE_FILE, SOURCE_ROW
 
 REJECTED_SCHEMA = pa.schema(
@@ -24,40 +29,114 @@ REJECTED_SCHEMA = pa.schema(
         ("row", pa.string()),
     ]
 )
-Rows = NDArray[np.int64]
+_SEPARATOR = "; "
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+#: What becomes JSON at once, in bytes of values and names of columns.
+_BATCH_BYTES = 16 << 20
+#: Characters of a column's name that every row repeats at most.
+_MAX_KEY = 80
 
 
-def rejected_rows(raw: RawFile, reasons: pa.Array) -> pa.Table:
-    """Give the rows of a file that have reasons, and its malformed ones, in their order (`REJECTED_SCHEMA`)."""
-    places = np.flatnonzero(reasons.is_valid().to_numpy(zero_copy_only=False))
-    lines = None if raw.lines is None else raw.lines[places]
-    texts = _as_json(raw.table.take(pa.array(places)))
-    judged = _part(raw.name, raw.rows[places], lines, reasons.take(pa.array(places)), texts)
-    bad = raw.malformed
-    if not bad:
-        return judged
-    texts = pa.array([json.dumps({"text": row.text}, ensure_ascii=False) for row in bad], pa.string())
-    rules = pa.array([row.rule for row in bad], pa.string())
-    malformed = _part(raw.name, [row.row for row in bad], [row.line for row in bad], rules, texts)
-    return pa.concat_tables([judged, malformed]).sort_by(SOURCE_ROW)
+@dataclass(frozen=True)
+class _Refused:
+    """Rows of a file that broke a rule, in their order, and its malformed ones."""
+
+    name: str
+    table: pa.Table
+    rows: NDArray[np.int64]
+    lines: NDArray[np.int64] | None
+    broken: Broken
+    malformed: Sequence[MalformedRow]
+
+    def batches(self) -> Iterator[pa.Table]:
+        keys = _keys(self.table.column_names)
+        sizes = row_sizes(self.table.columns, self.table.num_rows) + sum(map(len, keys))
+        sizes = np.concatenate([sizes, np.array([len(row.text) for row in self.malformed], np.int64)])
+        order = np.argsort(np.concatenate([self.rows, np.array([row.row for row in self.malformed], np.int64)]))
+        number = np.cumsum(sizes[order]) // _BATCH_BYTES
+        for places in np.split(order, np.flatnonzero(np.diff(number)) + 1):
+            judged = places[places < len(self.rows)]
+            parts = [self._malformed(places[places >= len(self.rows)] - len(self.rows))]
+            if len(judged):
+                parts.append(self._judged(slice(judged[0], judged[-1] + 1), keys))
+            yield pa.concat_tables(parts).sort_by(SOURCE_ROW)
+
+    def _judged(self, part: slice, keys: Sequence[str]) -> pa.Table:
+        rows = self.table.slice(part.start, part.stop - part.start)
+        lines = pa.nulls(rows.num_rows, pa.int64()) if self.lines is None else pa.array(self.lines[part], pa.int64())
+        reasons = pa.nulls(rows.num_rows, pa.string())
+        for reason, mask in self.broken:
+            other = pc.if_else(pa.array(mask[part]), pa.scalar(reason), pa.scalar(None, pa.string()))
+            reasons = pc.coalesce(pc.binary_join_element_wise(reasons, other, _SEPARATOR), reasons, other)
+        return self._part(pa.array(self.rows[part]), lines, reasons, _as_json(rows, keys))
+
+    def _malformed(self, places: NDArray[np.int64]) -> pa.Table:
+        bad = [self.malformed[place] for place in places]
+        texts = pa.array([json.dumps({"text": row.text}, ensure_ascii=False) for row in bad], pa.string())
+        rules = pa.array([row.rule for row in bad], pa.string())
+        return self._part([row.row for row in bad], [row.line for row in bad], rules, texts)
+
+    def _part(self, rows: Any, lines: Any, reasons: pa.Array, texts: pa.Array) -> pa.Table:
+        file = pa.repeat(pa.scalar(self.name), len(reasons))
+        return pa.table([file, rows, lines, reasons, texts], schema=REJECTED_SCHEMA)
 
 
-def _part(
-    name: str, rows: Sequence[int] | Rows, lines: Sequence[int] | Rows | None, reasons: pa.Array, texts: pa.Array
-) -> pa.Table:
-    file = pa.repeat(pa.scalar(name), len(reasons))
-    known = pa.nulls(len(reasons), pa.int64()) if lines is None else pa.array(lines, pa.int64())
-    return pa.table([file, pa.array(rows, pa.int64()), known, reasons, texts], schema=REJECTED_SCHEMA)
+class Rejected:
+    """Rows that were not taken, of some files: as they came, until they are written."""
+
+    def __init__(self) -> None:
+        self._files: list[_Refused] = []
+
+    def add(self, raw: RawFile, broken: Broken) -> None:
+        """Add the rows of a file that broke a rule, and its malformed ones."""
+        refused = any_of(broken, raw.table.num_rows)
+        table = raw.table if refused.all() else raw.table.filter(pa.array(refused))
+        lines = None if raw.lines is None else raw.lines[refused]
+        masks = [(reason, mask[refused]) for reason, mask in broken if mask.any()]
+        self._files.append(_Refused(raw.name, table, raw.rows[refused], lines, masks, raw.malformed))
+
+    @property
+    def num_rows(self) -> int:
+        """Count the rows."""
+        return sum(self.by_file().values())
+
+    def by_file(self) -> dict[str, int]:
+        """Count the rows of each file."""
+        return {file.name: len(file.rows) + len(file.malformed) for file in self._files}
+
+    def by_reason(self) -> Counter[str]:
+        """Count the rows that broke each rule."""
+        counts: Counter[str] = Counter()
+        for file in self._files:
+            counts.update({reason: int(mask.sum()) for reason, mask in file.broken})
+            counts.update(row.rule for row in file.malformed)
+        return counts
+
+    def batches(self) -> Iterator[pa.Table]:
+        """Give the rows in the order of files and rows (`REJECTED_SCHEMA`), so many at once as memory is no matter."""
+        for file in self._files:
+            if len(file.rows) or file.malformed:
+                yield from file.batches()
+
+    def table(self) -> pa.Table:
+        """Give all rows at once, which many do not fit into."""
+        return pa.concat_tables([REJECTED_SCHEMA.empty_table(), *self.batches()])
 
 
-def _as_json(rows: pa.Table) -> pa.Array:
+def _keys(names: Sequence[str]) -> list[str]:
+    """Give each column its name in JSON; a long one is short, with its position, since every row repeats it."""
+    short = (
+        name if len(name) <= _MAX_KEY else f"{shortened(name)} (column {place})"
+        for place, name in enumerate(names, start=1)
+    )
+    return [json.dumps(name, ensure_ascii=False) for name in short]
+
+
+def _as_json(rows: pa.Table, keys: Sequence[str]) -> pa.Array:
     """Each row as a JSON object, column by column: a million rows may be rejected at once."""
-    if rows.num_rows == 0:
-        return pa.array([], pa.string())
     members = [
-        pc.binary_join_element_wise(json.dumps(name, ensure_ascii=False), _json_values(rows[name]), ": ")
-        for name in rows.column_names
+        pc.binary_join_element_wise(key, _json_values(column), ": ")
+        for key, column in zip(keys, rows.columns, strict=True)
     ]
     text = pc.binary_join_element_wise("{", pc.binary_join_element_wise(*members, ", "), "}", "")
     return pa.concat_arrays(text.chunks)
@@ -85,5 +164,5 @@ def _plain(value: pa.Scalar[Any]) -> Any:
     """Return a value as Python has it; Parquet's dates and times reach further, and are kept as their numbers then."""
     try:
         return value.as_py()
-    except (OverflowError, ValueError, pa.ArrowException):
-        return getattr(value, "value", f"a {value.type} out of range")
+    except Exception:  # noqa: BLE001 - time zones that nobody knows are a KeyError, and no value loses a day
+        return getattr(value, "value", f"a {shortened(str(value.type))} that cannot be shown")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from credit_default.core.rules import Broken
+from credit_default.core.rules import Broken, Mask
 from credit_default.core.schema import BY_NAME, CLIENT_ID, TARGET
 
 DUPLICATE = f"{CLIENT_ID}: duplicate of an earlier row"
 CONTRADICTION = f"{CLIENT_ID}: occurs more than once with different values"
 
 
-def find(table: pa.Table, reasons: pa.Array) -> Broken:
-    """Find rows of clients that occur more than once, among those that keep every other rule (``reasons`` is null)."""
-    valid = np.flatnonzero(pc.is_null(reasons).to_numpy(zero_copy_only=False))
+def find(table: pa.Table, refused: Mask) -> Broken:
+    """Find rows of clients that occur more than once, among those that keep every other rule."""
+    valid = np.flatnonzero(~refused)
     clients = table[CLIENT_ID].combine_chunks().dictionary_encode().indices.to_numpy()[valid]
     repeated = np.bincount(clients)[clients] > 1
     if not repeated.any():

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from credit_default.core.printable import shortened
 from credit_default.errors import ContractError
 
 Mask = NDArray[np.bool_]
@@ -13,6 +14,15 @@ Mask = NDArray[np.bool_]
 Broken = list[tuple[str, Mask]]
 
 
+def any_of(broken: Broken, rows: int) -> Mask:
+    """Tell which rows broke a rule."""
+    refused = np.zeros(rows, bool)
+    for _, mask in broken:
+        refused |= mask
+    return refused
+
+
 def refused_type(file: str, column: str, got: pa.DataType, expected: str) -> ContractError:
     """Make the error of a column whose type cannot hold the values."""
-    return ContractError(f"{file}, column {column}: has type {got}; expected {expected}.")
+    # The name of a type holds names from the file: of time zones, and of fields.
+    return ContractError(f"{file}, column {column}: has type {shortened(str(got))}; expected {expected}.")

@@ -17,6 +17,10 @@ from credit_default.core.companions import COMPANION, UNFINISHED, companion_reas
         "a.ok",
         "~$a.csv",
         "SHA256SUMS",
+        "a.csv:Zone.Identifier",
+        "a.csv.sha512sum",
+        "a.md5sum",
+        "a.csv.bak",
     ],
 )
 def test_what_file_managers_and_senders_leave_beside_the_data_is_no_data(name):

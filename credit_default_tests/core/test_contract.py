@@ -38,7 +38,7 @@ def figures(accepted, name):
 
 def rejections(accepted):
     """Row number and reasons of each rejected row."""
-    return [(row["source_row"], row["reasons"]) for row in accepted.rejected.to_pylist()]
+    return [(row["source_row"], row["reasons"]) for row in accepted.rejected.table().to_pylist()]
 
 
 class TestRowsThatAreTaken:
@@ -128,14 +128,40 @@ class TestRowsThatAreTaken:
         assert taken([client(bill_amount_1="-12.5")]).table["bill_amount_1"].to_pylist() == [-12.5]
 
 
+@pytest.mark.parametrize("spell", [str.upper, str.title, "'{}'".format])
+def test_names_of_columns_in_another_spelling_are_said_to_be_there(taken, spell):
+    row = {name if name == CLIENT_ID else spell(name): value for name, value in client().items()}
+
+    with pytest.raises(ContractError, match="there in another spelling: write names in small letters"):
+        taken([row], list(row))
+
+
 class TestParquet:
+    def test_a_time_in_a_zone_that_nobody_knows_stands_in_quarantine_as_its_number(self, tmp_path):
+        table = typed([client(age=17)]).append_column("opened", pa.array([5], pa.timestamp("us", "CST")))
+
+        accepted = accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+
+        assert json.loads(accepted.rejected.table()["row"][0].as_py())["opened"] == 5
+
+    @pytest.mark.parametrize(
+        "kind", [pa.timestamp("us", "\x1b[31mX"), pa.struct([("\x1b[31m\n2026-01-02: 5 of 5", pa.int64())] * 99)]
+    )
+    def test_the_name_of_a_type_is_printable_and_short(self, tmp_path, kind):
+        table = typed([client()]).set_column(0, CLIENT_ID, pa.nulls(1, kind))
+        with pytest.raises(ContractError) as caught:
+            accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
+
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 250
+
     def test_a_date_beyond_pythons_calendar_stands_in_quarantine_as_its_number(self, tmp_path):
         dates = pa.array([740_000_000], pa.int32()).view(pa.date32())
         table = typed([client(age=17)]).append_column("opened", dates)
 
         accepted = accept([write_parquet(tmp_path / "c.parquet", table)], dataset="inference")
 
-        assert json.loads(accepted.rejected["row"][0].as_py())["opened"] == 740_000_000
+        assert json.loads(accepted.rejected.table()["row"][0].as_py())["opened"] == 740_000_000
 
     def test_it_is_taken_like_csv_whole_numbers_floats_decimals_and_text(self, tmp_path):
         rows = [client(number, bill_amount_1=number + 0.5) for number in range(3)]
@@ -164,7 +190,7 @@ class TestParquet:
     def test_rejected_rows_of_parquet_have_a_row_and_no_line(self, tmp_path):
         path = write_parquet(tmp_path / "c.parquet", [client(0), client(1, age=-1.0)])
 
-        (row,) = accept([path], dataset="inference").rejected.to_pylist()
+        (row,) = accept([path], dataset="inference").rejected.table().to_pylist()
 
         assert (row["source_row"], row["line"]) == (2, None)
 
@@ -181,7 +207,7 @@ class TestParquet:
         }
         path = write_parquet(tmp_path / "c.parquet", [client(0, sex="?", **extra)])
 
-        (row,) = accept([path], dataset="inference").rejected.to_pylist()
+        (row,) = accept([path], dataset="inference").rejected.table().to_pylist()
 
         kept = json.loads(row["row"])
         expected = {**extra, "nan": "nan", "infinite": "inf", "day": "2026-01-01"}
@@ -231,7 +257,7 @@ class TestRowsThatAreRejected:
     def test_a_rejected_row_is_kept_as_it_came_with_its_line(self, taken):
         accepted = taken([client(0), client(1, age=" -5.50 ", note=SECRET)], [*client(), "note"])
 
-        (row,) = accepted.rejected.to_pylist()
+        (row,) = accepted.rejected.table().to_pylist()
 
         assert (row["source_file"], row["source_row"], row["line"]) == ("clients.csv", 2, 3)
         came = json.loads(row["row"])
@@ -253,8 +279,8 @@ class TestRowsThatAreRejected:
             (2, "row: more fields than the header"),
             (3, "row: fewer fields than the header"),
         ]
-        assert accepted.rejected["line"].to_pylist() == [3, 4]
-        assert json.loads(accepted.rejected["row"][0].as_py()) == {"text": lines[2]}
+        assert accepted.rejected.table()["line"].to_pylist() == [3, 4]
+        assert json.loads(accepted.rejected.table()["row"][0].as_py()) == {"text": lines[2]}
         assert accepted.counts["rows"] == 4
 
     def test_rejected_rows_can_be_read_again_from_their_file(self, taken, tmp_path):
@@ -279,9 +305,9 @@ class TestRowsThatAreRejected:
 
         accepted = accept([path], dataset="inference")
 
-        taken, refused = (part["source_row"].to_pylist() for part in (accepted.table, accepted.rejected))
+        taken, refused = (part["source_row"].to_pylist() for part in (accepted.table, accepted.rejected.table()))
         assert sorted(taken + refused) == list(range(1, len(rows) + 1))
-        assert all(accepted.rejected["reasons"].to_pylist())
+        assert all(accepted.rejected.table()["reasons"].to_pylist())
         for feature in FEATURES:
             for value in accepted.table[feature.name].to_pylist():
                 assert value is None or value in feature.categories or feature.name in NUMBERS
@@ -290,7 +316,7 @@ class TestRowsThatAreRejected:
         accepted = taken([client(0, **{CLIENT_ID: SECRET}, age=SECRET), client(1, sex=SECRET)])
 
         assert SECRET not in json.dumps(accepted.counts)
-        assert SECRET not in str(accepted.rejected["reasons"].to_pylist())
+        assert SECRET not in str(accepted.rejected.table()["reasons"].to_pylist())
 
 
 class TestClientIds:
@@ -370,7 +396,7 @@ class TestClientIds:
         accepted = accept([first, second], dataset="inference")
 
         assert accepted.table[CLIENT_ID].to_pylist() == ["1", "2"]
-        assert [(row["source_file"], row["source_row"]) for row in accepted.rejected.to_pylist()] == [
+        assert [(row["source_file"], row["source_row"]) for row in accepted.rejected.table().to_pylist()] == [
             ("a.csv", 3),
             ("b.parquet", 1),
         ]

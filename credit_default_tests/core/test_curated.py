@@ -57,7 +57,7 @@ def test_own_files_take_the_place_of_the_bundled_table_with_true_and_false_as_ta
     table, rejected, counts = curate([write_csv(tmp_path / "own.csv", rows)], [])
 
     assert table.select([CLIENT_ID, TARGET]).to_pylist() == [{CLIENT_ID: "1", TARGET: 1}, {CLIENT_ID: "2", TARGET: 0}]
-    assert rejected["reasons"].to_pylist() == ["sex: unknown category"]
+    assert rejected.table()["reasons"].to_pylist() == ["sex: unknown category"]
     assert counts["origins"] == {"bundled": 0, "own": 2, "labelled_arrivals": 0}
     assert (counts["rejected"], counts["by_reason"]) == (1, {"sex: unknown category": 1})
     assert counts["missing_share"] == pytest.approx(1 / (2 * 23))

@@ -48,7 +48,8 @@ class TestListing:
         landed = list_landed(root, DAY)
 
         assert names(landed) == ["a.PARQUET", "b.csv", "notes.txt"]
-        assert set(landed.companions) == {"b.csv.md5", "Thumbs.db", "c.csv.part"}
+        assert landed.companions[".hidden.csv"].startswith("hidden")
+        assert set(landed.companions) == {".hidden.csv", "b.csv.md5", "Thumbs.db", "c.csv.part"}
         assert "upload" in landed.companions["c.csv.part"]
 
     def test_a_folder_that_is_not_there_holds_no_files(self, root):
@@ -94,7 +95,7 @@ class TestListing:
         for name in (b".M\xe4rz.csv", b"M\xe4rz.csv.md5"):
             put(root, os.fsdecode(name))
 
-        assert list_landed(root, DAY).companions.keys() == {r"M\xe4rz.csv.md5"}
+        assert list_landed(root, DAY).companions.keys() == {r".M\xe4rz.csv", r"M\xe4rz.csv.md5"}
 
 
 class TestOpening:

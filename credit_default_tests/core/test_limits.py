@@ -109,6 +109,21 @@ class TestRows:
 
         assert "large.parquet, row 3: a row is larger than 1 MB" in refusal(tmp_path / "large.parquet")
 
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [["x"], None, ["y" * (600 << 10)] * 2, []],
+            [{"f": "x"}, None, {"f": "y" * (2 << 20)}, {"f": None}],
+            pa.array([[], None, [("k", "y" * (2 << 20))], [("k", "x")]], pa.map_(pa.string(), pa.string())),
+        ],
+        ids=["list", "struct", "map"],
+    )
+    def test_what_is_inside_a_column_counts(self, tmp_path, setting, values):
+        setting("ROW_MB", 1)
+        pq.write_table(pa.table({"a": values, "b": ["1"] * 4}), tmp_path / "nested.parquet")
+
+        assert "nested.parquet, row 3: a row is larger than 1 MB" in refusal(tmp_path / "nested.parquet")
+
 
 class TestMemory:
     def test_a_value_repeated_a_billion_times_is_refused_by_the_metadata(self, tmp_path):

@@ -126,8 +126,11 @@ def test_a_database_that_cannot_grow_is_called_a_full_disk(database):
 _WRITE = """
 import json, secrets, sys
 from pathlib import Path
+import numpy as np
 import pyarrow as pa
 from credit_default.core import contract, tables
+from credit_default.core.raw_file import RawFile
+from credit_default.core.rejected import Rejected
 from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.traces import TraceLog
@@ -136,11 +139,13 @@ from credit_default.steps._daily import write_result
 root = Path(sys.argv[1])
 storage, text = LocalStorage(root=str(root)), secrets.token_hex(100_000)
 table = pa.table({"a": pa.array([text[n : n + 50] for n in range(0, 200_000, 50)])})
+rejected = Rejected()
+rejected.add(RawFile("a.csv", table, np.arange(len(table)), None), [("rule", np.ones(len(table), bool))])
 tries = {
     "storage": lambda: storage.write("a/b.json", text.encode()),
     "published": lambda: storage.publish(sys.argv[2], "a/published.bin"),
     "table": lambda: tables.write(table, root / "t/table.parquet"),
-    "rejected": lambda: contract.write_rejected(table, root / "r/rejected.csv"),
+    "rejected": lambda: contract.write_rejected(rejected, root / "r/rejected.csv"),
     "result": lambda: write_result(root / "d/drift.json", {"a": text}),
     "telemetry": lambda: TraceLog(root / "telemetry/traces.jsonl").append(
         [TraceRecord(message=text, severity_level=1, custom_dimensions={})]

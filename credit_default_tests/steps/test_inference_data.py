@@ -321,3 +321,14 @@ def test_a_defect_of_ours_takes_no_other_day_along_and_quotes_no_cell(run, landi
     assert NEXT_DAY in said
     assert "ValueError" in said
     assert SECRET not in said
+
+
+def test_a_day_of_hidden_files_says_so_and_beside_others_they_are_named(run, landing):
+    write_csv(landing / DAY / "_clients.csv", clients(1))
+    write_csv(landing / NEXT_DAY / ".clients.csv", clients(1))
+    write_csv(landing / NEXT_DAY / "clients.csv", clients(2))
+
+    results, said = run(DAY, NEXT_DAY)
+
+    assert "holds no data yet, only _clients.csv (hidden, since" in said
+    assert results[NEXT_DAY]["result"]["not_read"].startswith(".clients.csv (hidden, since")
