@@ -155,7 +155,7 @@ class ClientSearch:
             return self._is_in_text(str(text))
 
     def _is_in_text(self, text: str) -> bool:
-        """Whether any field of a line is the id: which one is the id's, nobody knows."""
+        """Whether any field of a line is the id; a malformed line does not say which of its fields is the id."""
         try:
             fields = next(csv.reader([text]), [])
         except csv.Error:

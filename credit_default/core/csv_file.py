@@ -3,7 +3,7 @@
 What makes a *file* unusable (empty, not UTF-8, a quote that is never closed) is an error that names file and line; what
 makes a *row* unusable (too few or too many fields) leaves the other rows alone. Commas at the end of a row that the
 header does not have are forgiven, as long as nothing stands between or behind them. A field that goes on behind its
-closing quote makes its row unusable when that is one line, else the file: where it should have ended, nobody knows. A
+closing quote makes its row unusable when that is one line, else the file: where it should have ended is not known. A
 last line without its end is a row like any other: sensors and schedules wait until a folder has been quiet
 (`defs.landing`), so that it is whole, and a file that grows afterwards makes its day anew.
 """

@@ -164,5 +164,5 @@ def _plain(value: pa.Scalar[Any]) -> Any:
     """Return a value as Python has it; Parquet's dates and times reach further, and are kept as their numbers then."""
     try:
         return value.as_py()
-    except Exception:  # noqa: BLE001 - time zones that nobody knows are a KeyError, and no value loses a day
+    except Exception:  # noqa: BLE001 - an unknown time zone is a KeyError, and no value loses a day
         return getattr(value, "value", f"a {shortened(str(value.type))} that cannot be shown")

@@ -318,7 +318,6 @@ def drifted(result: Result, report: str, kept_until: date | None) -> Shown:
     The link to the report leads nowhere after the day `kept_until`, when retention removes it; None is never.
     """
     overall = result["overall"]
-    features = sorted(result["features"], key=lambda feature: -(feature["csi"] or 0.0))
     columns = {
         "feature_name": "string",
         "drift_score": "float",
@@ -335,7 +334,7 @@ def drifted(result: Result, report: str, kept_until: date | None) -> Shown:
         **_figures(result, ("n_rows", "n_reference", "model_version")),
         "report": _place(report),
         "report_kept_until": kept_until.isoformat() if kept_until else "for ever",
-        "features": _table(features, columns),
+        "features": _table(sorted(result["features"], key=lambda feature: -(feature["csi"] or 0.0)), columns),
         "violating_features": ", ".join(overall["violating_features"]) or "none",
     }
 
@@ -346,7 +345,6 @@ def performed(result: Result, uri: str) -> Shown:
     return {
         "dagster/uri": uri,
         **_figures(result["metrics"], ("roc_auc", "gini", "ks", "bad_rate", "brier", "mean_pd")),
-        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "joined_share", "model_version")),
-        **_figures(result, ("warning",)),
+        **_figures(result, ("n_predictions", "n_outcomes", "n_joined", "joined_share", "model_version", "warning")),
         "bands": _table(result["bands"], columns),
     }
