@@ -142,7 +142,7 @@ class Emulator:
         state: str | None = None,
         preempt: int = 0,
         requeue: bool = False,
-        kill: bool = False,
+        kill: int = 0,
         queue_seconds: float = 0,
         hold: bool = False,
     ) -> None:

@@ -157,8 +157,8 @@ class Runner:
                 raise JobCanceled
             if status is not None or took > FAULT_AFTER_SECONDS:
                 self._take_node(job, fault)
-            if status is None and took > FAULT_AFTER_SECONDS and fault.kill:
-                fault.kill = False
+            if status is None and took > FAULT_AFTER_SECONDS and fault.kill > 0:
+                fault.kill -= 1
                 program.kill()
             if status is not None and not (fault.state or fault.hold):
                 return status

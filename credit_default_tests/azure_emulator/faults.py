@@ -67,7 +67,7 @@ class JobFault:
     requeue
         Whether a job that lost its node goes back to the queue by itself; else it ends Failed.
     kill
-        Its process is killed hard, once.
+        How many jobs have their process killed hard.
     queue_seconds
         How long it stays Queued.
     hold
@@ -78,7 +78,7 @@ class JobFault:
     state: str | None = None
     preempt: int = 0
     requeue: bool = False
-    kill: bool = False
+    kill: int = 0
     queue_seconds: float = 0
     hold: bool = False
 

@@ -33,7 +33,7 @@ from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import RANGE_END, RANGE_START
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
-from credit_default_tests.defs.test_daily import ScriptedCompute, ScriptedEndpoint
+from credit_default_tests.defs.test_daily import EmptyRegistry, ScriptedCompute, ScriptedEndpoint
 from credit_default_tests.deploy.deployed import QUERIES
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,7 @@ def home(tmp_path_factory) -> Path:
             "compute": compute,
             "storage": LocalStorage(root=str(root / "lake")),
             "endpoint": ScriptedEndpoint(compute=compute),
+            "registry": EmptyRegistry(),
             "telemetry": telemetry,
         },
     )

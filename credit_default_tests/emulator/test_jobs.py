@@ -270,7 +270,7 @@ def test_a_compute_runs_as_many_jobs_as_it_has_nodes(client, emulator):
 
 def test_a_killed_program_fails_the_job(client, emulator):
     submitted = job("sleep 600")
-    emulator.job_fault(submitted.name, kill=True)
+    emulator.job_fault(submitted.name, kill=1)
 
     ended = run(client, submitted)
 

@@ -156,8 +156,7 @@ def test_no_secret_and_no_value_of_a_row_is_told_anywhere(azure):
     # A failing run has the most to say; and it says it by the other way to send telemetry.
     azure.environment["CREDIT_DEFAULT_TELEMETRY"] = "opentelemetry"
     azure.environment["CREDIT_DEFAULT_RETRY_DELAY"] = "0.1"
-    for _ in range(2):  # the day is given up then
-        azure.emulator.job_fault("score-", kill=True)
+    azure.emulator.job_fault("score-", kill=2)  # the day is given up then
     failed = azure.run_job("score_batch", failing_day)
     assert failed.returncode == 1
 

@@ -397,12 +397,11 @@ def test_a_model_is_found_that_is_another_one_by_its_manifest_too(home):
         assert failing(home.trace(prediction_id)) == {("model", "files"), ("model", "score")}
     with home.changed(about):
         manifest = json.loads(about.read_text())
-        about.write_text(json.dumps({**manifest, "threshold": manifest["threshold"] + 1e-6}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
-        about.write_text(json.dumps({**manifest, "seed": -1}))  # of which neither tags nor event log tell
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "score")}
-        about.write_text(json.dumps({**manifest, "code_version": "another"}))
-        assert failing(home.trace(prediction_id)) == {("model", "manifest"), ("model", "event log"), ("model", "score")}
+        # Of the seed, neither a tag nor the metadata of the training tells by name.
+        for changed in ({"threshold": manifest["threshold"] + 1e-6}, {"seed": -1}, {"code_version": "another"}):
+            about.write_text(json.dumps({**manifest, **changed}))
+            found = failing(home.trace(prediction_id))
+            assert found == {("model", "manifest"), ("model", "event log"), ("model", "score")}, changed
 
 
 def test_changed_training_data_are_found(home):

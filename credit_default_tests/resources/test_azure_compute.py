@@ -233,7 +233,7 @@ def test_a_job_that_somebody_cancels_is_no_result(azure, jobs):
 
 @pytest.mark.slow
 def test_a_program_that_dies_hard_is_told_with_its_last_words(azure, emulator):
-    emulator.job_fault("^count-", kill=True)
+    emulator.job_fault("^count-", kill=1)
     outcome = Running(azure_compute()).run(days=ONE_DAY, options={"seconds": "60"})
     assert "JobKilled" in outcome.failure
     assert "did not finish" in outcome.failure

@@ -90,7 +90,7 @@ def test_each_day_is_one_invocation_with_a_link_to_the_studio(endpoint, invocati
 
 def test_an_invocation_that_dies_is_told_and_the_next_run_makes_another(endpoint, emulator):
     root = str(uuid.uuid4())
-    emulator.job_fault("^score-", kill=True)
+    emulator.job_fault("^score-", kill=1)
     with pytest.raises(JobKilled, match="did not finish"):
         score(endpoint, DAYS[0], root=root)
     emulator.clear_faults()

@@ -196,6 +196,7 @@ def test_the_command_refuses_a_day_for_whatever_reason_and_measures_the_others(l
     done = subprocess.run(
         [
             *(sys.executable, "-m", "credit_default.steps.drift", *folders),
+            *("--registered", as_text(lake.registered)),
             *("--days", ",".join(days), "--output", str(lake.root / "out")),
         ],
         capture_output=True,
