@@ -40,8 +40,10 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from credit_default.resources.local import online_endpoint
-model = SimpleNamespace(name="credit-card-default", version="3", sha256=sys.argv[2])
-with online_endpoint._serving(Path(sys.argv[1]), model) as address:
+from credit_default.resources.local.storage import LocalStorage
+folder = Path(sys.argv[1])
+model = SimpleNamespace(name="credit-card-default", version="3", key="models/3", sha256=sys.argv[2], tags={})
+with online_endpoint._serving(folder, model, LocalStorage(root=str(folder.parent))) as address:
     print(address, flush=True)
     time.sleep(600)
 """
