@@ -17,10 +17,10 @@ from credit_default.core.personal_data import PLACES, Place, Search
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
 from credit_default.defs.online_inputs import collected_messages
-from credit_default.errors import CreditDefaultError, InputError, UnreadableMessage
+from credit_default.errors import CreditDefaultError, InputError, StorageError, UnreadableMessage
 from credit_default.resources import resources_for
 from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.ports import ModelVersion, Storage, Telemetry
+from credit_default.resources.ports import ModelVersion, Storage, StoredFile, Telemetry
 from credit_default.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _FullSearch:
         for place in PLACES:
             if place.search is Search.SEALED:
                 self._collected(place)
-            if place.search is Search.NONE and any(True for _ in self._roots[place.root].files(place.key)):
+            if place.search is Search.NONE and any(True for _ in self._listed(place)):
                 self._found.not_searched[f"{place.key}/"] = f"{place.holds}; {place.erase}"
         order = {place: number for number, place in enumerate(PLACES)}
         self._found.hits.sort(key=lambda hit: (order[hit.place], hit.file))
@@ -131,12 +131,18 @@ class _FullSearch:
 
     def _files(self) -> Iterator[tuple[Place, str]]:
         for place in PLACES:
-            for file in self._roots[place.root].files(place.key):
+            for file in self._listed(place):
                 # On Azure, a file is fetched to be searched, so those that hold no rows are not.
                 if self._search.may_hold_rows(file.key, place.search):
                     yield place, file.key
                 elif file.size and self._search.may_hold_unknown(file.key, place.search):
                     self._found.not_searched[printable(file.key)] = _NO_TABLE
+
+    def _listed(self, place: Place) -> Iterator[StoredFile]:
+        try:
+            yield from self._roots[place.root].files(place.key)
+        except StorageError as error:
+            self._found.not_searched[f"{place.key}/"] = printable(_reason(error))
 
     def _file(self, place: Place, key: str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -157,6 +158,24 @@ def test_messages_that_cannot_be_opened_are_said_not_to_be_searched(world, monke
     shown = capsys.readouterr().out
     assert all(f"  {key}: " in shown for key in found.not_searched)
     assert ".." not in shown
+
+
+@pytest.mark.parametrize("world", ["local"], indirect=True)
+def test_folders_that_cannot_be_listed_and_long_rows_are_no_reason_to_find_nobody(world, monkeypatch):
+    settings, ports, expected = world
+    long = refused('{"age": "%s"}' % ("x" * 2_000_000), '{"client_id": "8011"}')
+    ports["storage"].write("quarantine/outcomes/2026-01-02/rejected.csv", long)
+    walk = os.walk
+
+    def closed(folder, onerror):
+        if Path(folder).name == "curated":  # root may list anything, so it is only said to be refused
+            onerror(PermissionError(errno.EACCES, "Permission denied", str(Path(folder, "closed"))))
+        return walk(folder, onerror=onerror)
+
+    monkeypatch.setattr(os, "walk", closed)
+    found = find_client(settings, "8011")
+    assert {hit.file: hit.rows for hit in found.hits} == {**expected, "quarantine/outcomes/2026-01-02/rejected.csv": 1}
+    assert found.not_searched["landing/curated/"].endswith("the right to read the folder")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "NaN", "\ufffd"])

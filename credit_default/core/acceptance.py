@@ -17,6 +17,8 @@ def judge(rows: int, accepted: int) -> dict[str, Any]:
     """Return ``accepted_share`` (None when nothing but a header landed) and ``acceptance``, the verdict on it."""
     share = accepted / rows if rows else None
     verdict: Acceptance = "ok"
-    if share is not None and share < MIN_ACCEPTED_SHARE:
-        verdict = "warning" if accepted else "error"
+    if not accepted:
+        verdict = "error"
+    elif accepted / rows < MIN_ACCEPTED_SHARE:
+        verdict = "warning"
     return {"accepted_share": share, "acceptance": verdict}

@@ -6,7 +6,8 @@ r"""One way of writing a client's id, whatever it came in: CSV, Parquet, JSON or
   after one digit before the point, and within the range of a float64.
 - A number with a point or an exponent that is 2^53 or more has been a float64, which is no exact number there (in a
   float32 from 2^24, in a float16 from 2^11): two clients may have become one, so such a row is refused.
-- A UUID is written in lower case with hyphens; ``fixed_size_binary(16)`` is one.
+- A UUID is written in lower case with hyphens. ``fixed_size_binary(16)`` is one, too, unless it is printable ASCII,
+  which no UUID of RFC 9562 is: its variant sets the highest bit of the ninth byte.
 - Everything else stays exactly as it is: ``007`` (and ``007.0``), ``1.50``, ``0x10``, ``1_000``, ``1e400``, ``A-7``,
   digits that are not ASCII. Text that holds U+FFFD has lost a character, so such a row is refused.
 """
@@ -62,7 +63,7 @@ def normalise(file: str, name: str, column: pa.Array) -> tuple[pa.Array, Broken]
     """
     column = unwrapped(column)
     if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == _UUID_BYTES:
-        return _of_uuids(column), []
+        return _of_text(_of_sixteen_bytes(column))
     column = plain(column)
     if pa.types.is_floating(column.type):
         return _of_floats(column)
@@ -99,9 +100,13 @@ def _looks_like_id(name: str) -> bool:
     return last in _NUMBERS and not _CLIENTS.isdisjoint(first)
 
 
-def _of_uuids(column: pa.Array) -> pa.Array:
-    values = [None if value is None else str(uuid.UUID(bytes=value)) for value in column.to_pylist()]
-    return pa.array(values, pa.string())
+def _of_sixteen_bytes(column: pa.Array) -> pa.Array:
+    return pa.array([None if value is None else _text_of(value) for value in column.to_pylist()], pa.string())
+
+
+def _text_of(value: bytes) -> str:
+    is_text = value.isascii() and value.decode("ascii").isprintable()
+    return value.decode("ascii") if is_text else str(uuid.UUID(bytes=value))
 
 
 def _of_floats(column: pa.Array) -> tuple[pa.Array, Broken]:

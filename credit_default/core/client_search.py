@@ -26,6 +26,8 @@ from credit_default.errors import ContractError, UnreadableFile
 #: Files of a model's folder that hold rows of clients.
 MODEL_TABLES = ("reference.parquet", "golden.parquet")
 _REJECTED = "rejected.csv"
+#: Bytes; the most that Arrow takes.
+_MAX_BLOCK = 2**31 - 1
 #: Of files that a process was broken off at: their ending, and the folder of those that have another name.
 _UNFINISHED, _STAGING = ".unfinished", ".staging"
 
@@ -136,10 +138,13 @@ class ClientSearch:
         return (pc.sum(is_client).as_py() or 0) + malformed
 
     def _rejected(self, path: Path) -> int:
+        # A row has to fit into one block, and some are of many megabytes.
+        read = arrow_csv.ReadOptions(block_size=min(max(path.stat().st_size, 1), _MAX_BLOCK))
         options = arrow_csv.ParseOptions(newlines_in_values=True)
         types = arrow_csv.ConvertOptions(column_types={"row": pa.string()}, include_columns=["row"])
         try:
-            texts = arrow_csv.read_csv(path, parse_options=options, convert_options=types)["row"].to_pylist()
+            found = arrow_csv.read_csv(path, read_options=read, parse_options=options, convert_options=types)
+            texts = found["row"].to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFile(f"is no list of refused rows ({type(error).__name__}); look into it by hand") from None
         return sum(self._is_in_rejected(text) for text in texts)

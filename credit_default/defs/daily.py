@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 
 from credit_default.code_version import code_version
-from credit_default.core import acceptance
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.core.telemetry import Record, acceptance_record, measurements
@@ -20,8 +19,8 @@ from credit_default.defs.recording import Metadata, catalogued, job_of
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 from credit_default.settings import MODEL_NAME
 
-#: What was accepted of a day whose folder was emptied.
-NO_ROWS: Mapping[str, Any] = {"rows": 0, "accepted": 0, "rejected": 0, **acceptance.judge(0, 0)}
+#: What was accepted of a day whose folder was emptied: nothing, as was asked for.
+NO_ROWS: Mapping[str, Any] = {"rows": 0, "accepted": 0, "rejected": 0, "accepted_share": None, "acceptance": "ok"}
 
 
 class Days:

@@ -197,7 +197,13 @@ class Storage(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def files(self, key: str) -> Iterator[StoredFile]:
-        """Yield every file below a folder, at any depth and hidden ones too, but no links; nothing without a folder."""
+        """Yield every file below a folder, at any depth and hidden ones too, but no links; nothing without a folder.
+
+        Raises
+        ------
+        StorageError
+            After all others: a folder among them may not be listed.
+        """
 
     @abstractmethod
     def read(self, key: str) -> bytes:

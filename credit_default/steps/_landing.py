@@ -85,6 +85,8 @@ def _summary(result: Mapping[str, Any]) -> str:
         counts += f"; not read: {result['not_read']}"
     if result["acceptance"] == "ok":
         return counts
+    if not result["rows"]:
+        return f"{counts}; expected rows below the header. Land the day again, whole."
     rule, rows = next(iter(result["by_reason"].items()))
     return (
         f"{counts}; expected at least {acceptance.MIN_ACCEPTED_SHARE:.0%}. Most often ({plural(rows, 'time')}): "

@@ -103,6 +103,11 @@ def test_a_uuid_is_one_client_however_it_is_kept(column):
     assert ids(column) == ([UUID, None], [])
 
 
+def test_sixteen_characters_of_text_are_no_uuid():
+    column = pa.array([b"0000000000001001", b"ACCT-00000000-42", uuid.UUID(UUID).bytes, None], pa.binary(16))
+    assert ids(column) == (["0000000000001001", "ACCT-00000000-42", UUID, None], [])
+
+
 @pytest.mark.parametrize("column", [pa.array([True]), pa.array([[1]]), pa.array([0], pa.date32())], ids=str)
 def test_what_can_be_no_id_is_refused_as_a_column(column):
     with pytest.raises(ContractError, match=r"clients\.csv, column client_id: has type .+; expected text or whole"):

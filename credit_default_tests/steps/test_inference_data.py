@@ -276,10 +276,11 @@ def test_a_day_on_which_nothing_landed_says_where_to_put_files(run, landing, exi
 def test_a_day_of_headers_alone_is_stored_without_rows(run, landing, tmp_path):
     write_csv(landing / DAY / "a.csv", [], client())
 
-    results, _ = run(DAY)
+    results, said = run(DAY)
 
+    assert said.startswith(f"Error: {DAY}: 0 of 0 rows accepted, from 1 file; expected rows below the header.")
     assert results[DAY]["result"]["rows"] == 0
-    assert (results[DAY]["result"]["accepted_share"], results[DAY]["result"]["acceptance"]) == (None, "ok")
+    assert (results[DAY]["result"]["accepted_share"], results[DAY]["result"]["acceptance"]) == (None, "error")
     assert tables.read(tmp_path / "out" / DAY / "inference_data.parquet").num_rows == 0
 
 

@@ -59,15 +59,20 @@ class LocalStorage(Storage):
         ]
 
     def files(self, key: str) -> Iterator[StoredFile]:  # noqa: D102 - see the port
-        for folder, _, names in os.walk(self.path(key)):
+        unlisted: list[OSError] = []
+        for folder, _, names in os.walk(self.path(key), onerror=unlisted.append):
             for path in (Path(folder, name) for name in sorted(names)):
                 try:
                     status = path.lstat()
-                except FileNotFoundError:
-                    continue  # removed meanwhile
+                except OSError as error:
+                    unlisted.append(error)
+                    continue
                 if stat.S_ISREG(status.st_mode):
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
                     yield StoredFile(path.relative_to(self.root).as_posix(), status.st_size, modified)
+        for problem in unlisted:
+            if not isinstance(problem, FileNotFoundError | NotADirectoryError):  # removed meanwhile
+                raise StorageError(f"{problem.filename}: {folders.describe_problem(problem)}") from problem
 
     def read(self, key: str) -> bytes:  # noqa: D102 - see the port
         try:
