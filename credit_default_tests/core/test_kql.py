@@ -11,16 +11,7 @@ import pytest
 
 from credit_default.core import kql
 from credit_default.errors import QueryError
-
-OVERALL = """traces
-| where message has 'credit-card-default' and message has 'OverallDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| evaluate bag_unpack(data)"""
-FEATURES = """traces
-| where message has 'credit-card-default' and message has 'FeatureDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| mv-expand data
-| evaluate bag_unpack(data)"""
+from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 
 
 def row(kind, data, *, timestamp="2026-01-02T03:04:05.678901Z", model="credit-card-default", **dimensions):
@@ -50,7 +41,7 @@ def traces(tmp_path) -> Path:
 
 
 def test_the_published_overall_query_gives_a_typed_row_per_day(traces):
-    table = kql.run(OVERALL, traces)
+    table = kql.run(OVERALL_DRIFT, traces)
     assert table.schema.names == [
         "timestamp",
         "dataset_drift",
@@ -71,7 +62,7 @@ def test_the_published_overall_query_gives_a_typed_row_per_day(traces):
 
 
 def test_the_published_feature_query_gives_a_row_per_feature_and_null_where_a_feature_says_nothing(traces):
-    table = kql.run(FEATURES, traces)
+    table = kql.run(FEATURE_DRIFT, traces)
     assert table.drop_columns(["timestamp"]).to_pylist() == [
         {"drift_detected": True, "drift_score": 0.25, "feature_name": "age", "psi": None},
         {"drift_detected": False, "drift_score": 0.01, "feature_name": "sex", "psi": 0.125},
@@ -80,7 +71,7 @@ def test_the_published_feature_query_gives_a_row_per_feature_and_null_where_a_fe
 
 def test_operators_go_on_after_the_bags_were_unpacked(traces):
     query = f"""let least = 0.02;
-    {FEATURES} // a comment | evaluate nothing
+    {FEATURE_DRIFT} // a comment | evaluate nothing
     | where drift_score > least and drift_detected == true
     | project feature_name, percent = drift_score * 100
     | order by percent desc"""
@@ -88,10 +79,10 @@ def test_operators_go_on_after_the_bags_were_unpacked(traces):
 
 
 def test_unpacked_rows_can_be_counted_joined_and_unpacked_again(traces):
-    assert kql.run(f"{FEATURES} | summarize n = count() by drift_detected | count", traces).to_pylist() == [
+    assert kql.run(f"{FEATURE_DRIFT} | summarize n = count() by drift_detected | count", traces).to_pylist() == [
         {"Count": 2}
     ]
-    again = f"{OVERALL} | join kind=inner (traces | where isnotempty(customDimensions.run)) on timestamp"
+    again = f"{OVERALL_DRIFT} | join kind=inner (traces | where isnotempty(customDimensions.run)) on timestamp"
     unpacked = kql.run(f"{again} | evaluate bag_unpack(customDimensions, 'with_') | distinct with_run", traces)
     assert unpacked.to_pylist() == [{"with_run": "r1"}]
 
@@ -111,7 +102,7 @@ def test_unpacked_rows_can_be_counted_joined_and_unpacked_again(traces):
 )
 def test_a_slot_has_the_type_of_its_values_or_is_dynamic(tmp_path, values, expected_type, expected):
     path = write(tmp_path / "traces.jsonl", *(row("OverallDriftMetrics", {"slot": value}) for value in values))
-    column = kql.run(OVERALL, path).column("slot")
+    column = kql.run(OVERALL_DRIFT, path).column("slot")
     assert (column.type, column.to_pylist()) == (expected_type, expected)
 
 
@@ -153,7 +144,7 @@ def test_slots_with_awkward_names_are_read_as_they_are_called(tmp_path):
     names = ["", "a/b", "a~1b", 'quo"te', "apo'strophe", "$.x", "0", "ünï", "space d"]
     bag = {name: position for position, name in enumerate(names)}
     path = write(tmp_path / "traces.jsonl", row("OverallDriftMetrics", bag))
-    query = OVERALL.replace("bag_unpack(data)", "bag_unpack(data, 'x_')")
+    query = OVERALL_DRIFT.replace("bag_unpack(data)", "bag_unpack(data, 'x_')")
     assert kql.run(query, path).drop_columns(["timestamp"]).to_pylist() == [
         {f"x_{name}": bag[name] for name in sorted(names)}
     ]
@@ -161,7 +152,7 @@ def test_slots_with_awkward_names_are_read_as_they_are_called(tmp_path):
 
 def test_what_is_no_bag_keeps_its_row_with_nulls(tmp_path):
     path = write(tmp_path / "traces.jsonl", *(row("OverallDriftMetrics", data) for data in ({"a": 1}, None, [2])))
-    assert kql.run(OVERALL, path).column("a").to_pylist() == [1, None, None]
+    assert kql.run(OVERALL_DRIFT, path).column("a").to_pylist() == [1, None, None]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n\n"])
@@ -169,7 +160,7 @@ def test_no_traces_are_no_rows(tmp_path, content):
     path = tmp_path / "traces.jsonl"
     if content is not None:
         path.write_bytes(content)
-    for query in ("traces", OVERALL, FEATURES):
+    for query in ("traces", OVERALL_DRIFT, FEATURE_DRIFT):
         table = kql.run(query, path)
         assert (table.num_rows, table.schema.names[0]) == (0, "timestamp")
 
@@ -177,7 +168,7 @@ def test_no_traces_are_no_rows(tmp_path, content):
 def test_torn_lines_and_bytes_that_are_no_text_are_left_out(traces):
     before = traces.read_bytes()
     traces.write_bytes(before[:200] + b"\n" + b"\xff\xfe\n[]\n17\n" + before + before[:-30])
-    assert kql.run(f"{OVERALL} | count", traces).to_pylist() == [{"Count": 2}]
+    assert kql.run(f"{OVERALL_DRIFT} | count", traces).to_pylist() == [{"Count": 2}]
 
 
 def test_a_message_may_hold_separators_that_are_no_line_ends(tmp_path):
@@ -238,4 +229,4 @@ def test_what_cannot_be_run_is_refused_with_what_can(traces, query, expected):
 def test_slots_that_differ_only_in_case_are_refused_rather_than_mixed_up(tmp_path):
     path = write(tmp_path / "traces.jsonl", row("OverallDriftMetrics", {"psi": 1, "PSI": 2}))
     with pytest.raises(QueryError, match="second column"):
-        kql.run(OVERALL, path)
+        kql.run(OVERALL_DRIFT, path)

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from credit_default_tests.end_to_end.azure_world import AzureWorld
-from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, ago, new_clients
+from credit_default_tests.end_to_end.world import ago, new_clients
+from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 from credit_default_tests.same_results import in_figures, in_lakes
 from credit_default_tests.strategies import csv_text
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default_tests.end_to_end.world import FEATURE_DRIFT, OVERALL_DRIFT, ago, days_from
+from credit_default_tests.end_to_end.world import ago, days_from
+from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

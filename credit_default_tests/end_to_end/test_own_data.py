@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core.schema import FEATURE_NAMES, TARGET
-from credit_default_tests.end_to_end.world import FEATURE_DRIFT, ONE_TRIAL, OVERALL_DRIFT, World, ago, new_clients
+from credit_default_tests.end_to_end.world import ONE_TRIAL, World, ago, new_clients
+from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

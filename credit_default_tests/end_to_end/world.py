@@ -33,16 +33,6 @@ CHECKOUT = Path(credit_default.__file__).parents[1]
 SMALL_DEMO = ("demo", "--trials", "2", "--days", "4", "--rows", "2000")
 #: Configuration of a training, for tests to which any model will do.
 ONE_TRIAL = json.dumps({"ops": {"trained_model": {"config": {"trials": 1}}}})
-#: The two queries that the scenario publishes.
-OVERALL_DRIFT = """traces
-| where message has 'credit-card-default' and message has 'OverallDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| evaluate bag_unpack(data)"""
-FEATURE_DRIFT = """traces
-| where message has 'credit-card-default' and message has 'FeatureDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| mv-expand data
-| evaluate bag_unpack(data)"""
 #: Variables of the caller that would make a test's home another one.
 _OURS = ("CREDIT_DEFAULT_", "APPLICATIONINSIGHTS_", "AZURE_", "DAGSTER_", "MLFLOW_")
 

@@ -11,19 +11,10 @@ import pytest
 from credit_default.core.telemetry import Failure, Measurement, TraceRecord, drift_measurements, drift_records
 from credit_default.errors import QueryError
 from credit_default_tests.platforms import platforms, telemetry_of
+from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 
 pytestmark = pytest.mark.slow
 
-#: The two queries that the Azure scenario publishes, unchanged.
-OVERALL = """traces
-| where message has 'credit-card-default' and message has 'OverallDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| evaluate bag_unpack(data)"""
-FEATURES = """traces
-| where message has 'credit-card-default' and message has 'FeatureDriftMetrics'
-| project timestamp, data=parse_json(tostring(message)).data
-| mv-expand data
-| evaluate bag_unpack(data)"""
 DRIFT = {
     "partition": "2026-01-31",
     "model_name": "credit-card-default",
@@ -129,13 +120,13 @@ def test_a_failure_has_its_kind_its_words_and_its_run(telemetry, mark):
 
 def test_both_published_queries_return_the_drift_that_was_emitted(telemetry, mark):
     telemetry.emit([*drift_records(DRIFT, run_id=mark), *drift_measurements(DRIFT, run_id=mark)])
-    (overall,) = [row for row in rows(telemetry, OVERALL, 1) if row["run_id"] == mark]
+    (overall,) = [row for row in rows(telemetry, OVERALL_DRIFT, 1) if row["run_id"] == mark]
     assert (overall["n_features"], overall["n_drifted_features"]) == (2, 1)
     assert (overall["share_drifted_features"], overall["psi"]) == (0.5, 0.3)
     assert (overall["dataset_drift"], overall["violation"]) == (True, True)
     assert (overall["partition"], overall["model_version"]) == ("2026-01-31", "3")
     assert isinstance(overall["timestamp"], datetime)
-    features = {row["feature_name"]: row for row in rows(telemetry, FEATURES, 2) if row["run_id"] == mark}
+    features = {row["feature_name"]: row for row in rows(telemetry, FEATURE_DRIFT, 2) if row["run_id"] == mark}
     assert features["age"]["drift_score"] == 0.25
     assert features["sex"]["drift_detected"] is False
     assert (features["age"]["csi"], features["sex"]["csi"]) == (None, 0.1)
