@@ -13,17 +13,19 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from credit_default.resources.local.run_launcher import announced_process
 from credit_default_tests.end_to_end.server import Daemon
-from credit_default_tests.end_to_end.world import World, ago, new_clients, until
+from credit_default_tests.end_to_end.world import World, ago, alive, new_clients, until
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.soak, pytest.mark.slow, pytest.mark.timeout(2700)]
@@ -66,6 +68,7 @@ def bad_file(kind: str, folder: Path, rows: Rows) -> None:
         (folder / ("bad.parquet" if kind == "truncated" else "bad.csv")).write_bytes(contents[kind])
 
 
+VICTIMS = ["step", "run", "everything"]
 BAD_KINDS = ["empty", "not UTF-8", "truncated", "too wide", "file name", "pipe", "link"]
 
 
@@ -143,46 +146,46 @@ class Killer:
         self.running = contextlib.ExitStack()
         self.counted: Counter[str] = Counter()
         self._killed_days: set[str] = set()
+        self._next = chance.choice(VICTIMS)
 
     def start(self) -> None:
         self.running.enter_context(self.daemon.running())
 
-    def kill(self) -> None:
-        what = self.chance.choice(["step", "run", "everything"])
-        if what == "everything":
+    def kill(self) -> bool:
+        """Kill what is next; returns whether it was there to be killed."""
+        if self._next == "everything":
             self.running.close()
             self.start()
-            self.counted[what] += 1
-        elif (process := self._step() if what == "step" else self._run()) is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-                self.counted[what] += 1
+        else:
+            process = self._step() if self._next == "step" else self._run()
+            if process is None or not alive(process):
+                return False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self.counted[self._next] += 1
+        self._next = self.chance.choice(VICTIMS)
+        return True
 
-    def _step(self) -> psutil.Process | None:
-        """A step at work; never twice with the same day, since a day that kills twice is refused on purpose."""
-        for process in self._family():
-            command = self._command(process)
-            if "--days" in command and "-m" in command:
-                days = set(command[command.index("--days") + 1].split(","))
-                if days.isdisjoint(self._killed_days):
+    def _step(self) -> int | None:
+        """A step at work, or its run when its day was killed before: a day that kills twice is refused on purpose."""
+        for process in self.daemon.process.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                if "--days" in command and "-m" in command:
+                    days = set(command[command.index("--days") + 1].split(","))
+                    if days & self._killed_days:
+                        return self._run()
                     self._killed_days |= days
-                    return process
+                    return process.pid
         return None
 
-    def _run(self) -> psutil.Process | None:
-        workers = [one for one in self._family() if "execute_run" in self._command(one)]
-        return self.chance.choice(workers) if workers else None
-
-    def _family(self) -> Iterator[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            yield from self.daemon.process.children(recursive=True)
-
-    @staticmethod
-    def _command(process: psutil.Process) -> list[str]:
-        try:
-            return process.cmdline()
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            return []
+    def _run(self) -> int | None:
+        started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+        for run in self.world.instance.get_runs(started):
+            announced = announced_process(self.world.instance, run.run_id)
+            if announced is not None:
+                return announced[0]
+        return None
 
 
 def is_whole(world: World, day: str, expected: set[str]) -> bool:
@@ -194,15 +197,14 @@ def is_whole(world: World, day: str, expected: set[str]) -> bool:
         return False
 
 
-def at_random_moments(seconds: float, chance: random.Random, act: Callable[[], None], pauses: tuple[float, float]):
-    """Moments at which to act, as a function that is asked often."""
+def at_random_moments(seconds: float, chance: random.Random, act: Callable[[], bool], pauses: tuple[float, float]):
+    """Moments at which to act, as a function that is asked often; one at which there was nothing to do comes again."""
     due = time.monotonic() + chance.uniform(*pauses)
     end = time.monotonic() + seconds
 
     def ask() -> None:
         nonlocal due
-        if time.monotonic() >= due and time.monotonic() < end:
-            act()
+        if due <= time.monotonic() < end and act():
             due = time.monotonic() + chance.uniform(*pauses)
 
     return ask
