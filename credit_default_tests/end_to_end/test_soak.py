@@ -229,7 +229,11 @@ def test_every_good_day_is_whole_after_ten_minutes_of_arrivals_and_kills(small):
         def unfinished() -> list[str]:
             return [day for day in GOOD_DAYS if not is_whole(small, day, arrivals.expected(day))]
 
-        until(lambda: not unfinished(), seconds=DRAIN_SECONDS, every=5, what="every good day whole")
+        try:
+            until(lambda: not unfinished(), seconds=DRAIN_SECONDS, every=5, what="every good day whole")
+        except AssertionError as error:
+            runs = Counter(run.status.value for run in small.runs("score_batch"))
+            raise AssertionError(f"{error}; still to come: {unfinished()}; runs: {dict(runs)}") from error
         until(
             lambda: all(run.is_finished for run in small.runs("score_batch")), seconds=300, every=2, what="runs ended"
         )
