@@ -367,6 +367,30 @@ def test_a_day_that_is_a_link_is_refused_by_name_and_the_others_are_made(play, l
     assert list(made(instance, "drift_metrics")) == DAYS[1:]
 
 
+@pytest.mark.parametrize(
+    ("asset", "folder"),
+    [("inference_data", "inference_data"), ("batch_predictions", "predictions"), ("drift_metrics", "drift")],
+)
+def test_a_day_that_cannot_be_stored_is_refused_by_name_and_the_others_are_made(
+    play, storage, *, instance, asset, folder
+):
+    storage.path(folder).mkdir(parents=True)
+    storage.path(f"{folder}/{DAYS[1]}").touch()  # as good as a folder that may not be written to
+    told, details = failure(play())
+    assert told.startswith("1 of 4 days failed; the others went on")
+    assert details[DAYS[1]].startswith(f"{asset}: ended in FileExistsError")
+    assert list(made(instance, "drift_metrics")) == [day for day in DAYS if day != DAYS[1]]
+
+
+def test_what_was_measured_of_one_day_and_cannot_be_stored_takes_no_other_along(play, storage, instance):
+    assert play().success
+    storage.path("performance").mkdir()
+    storage.path(f"performance/{DAYS[1]}").touch()
+    told, _ = failure(play(judge_predictions))
+    assert told.startswith(f"1 of 4 days failed; the others went on to the end and stand.\n{DAYS[1]}: model_perf")
+    assert list(made(instance, "model_performance")) == [day for day in DAYS if day != DAYS[1]]
+
+
 @pytest.mark.parametrize("step", ["inference_data", "score", "drift"])
 def test_a_day_that_kills_every_step_is_given_up_and_remembered_until_it_is_made(
     play, landing, storage, *, instance, monkeypatch, step

@@ -87,6 +87,7 @@ def test_a_day_without_end_is_given_up_at_the_limit_and_the_others_are_made(run)
     assert {day for day, message in found.items() if isinstance(message, Stored)} == {DAYS[0], DAYS[2]}
     assert isinstance(found[BAD], GivenUp)
     assert "CREDIT_DEFAULT_STEP_TIMEOUT" in found[BAD].error
+    assert found[BAD].error.endswith("is tried again only by hand")
 
 
 def test_an_error_of_the_step_itself_is_no_kill(run, tmp_path):
