@@ -176,8 +176,10 @@ def query(kql: str, *, as_json: bool) -> None:
     settings = settings_of.read()
     if settings.environment is settings_of.Environment.LOCAL:
         from credit_default.core.kql import run
+        from credit_default.core.kql_limits import limited_process
 
-        found = run(text, settings.telemetry / "traces.jsonl")
+        with limited_process():
+            found = run(text, settings.telemetry / "traces.jsonl")
     else:
         import pyarrow as pa
 
