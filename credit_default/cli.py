@@ -158,8 +158,9 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
             found = tracing.trace(settings, prediction_id)
     except NoSuchPrediction as error:
         raise click.BadParameter(sentence(str(error)), param_hint="PREDICTION_ID") from error
-    except CreditDefaultError as error:
-        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(str(error)))}", err=True)
+    except (CreditDefaultError, OSError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(reason))}", err=True)
         sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
@@ -176,8 +177,10 @@ def query(kql: str, *, as_json: bool) -> None:
     settings = settings_of.read()
     if settings.environment is settings_of.Environment.LOCAL:
         from credit_default.core.kql import run
+        from credit_default.core.kql_limits import limited_process
 
-        found = run(text, settings.telemetry / "traces.jsonl")
+        with limited_process():
+            found = run(text, settings.telemetry / "traces.jsonl")
     else:
         import pyarrow as pa
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import credit_default
-from credit_default import __version__
+from credit_default import __version__, tracing
 from credit_default.cli import main
 from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.traces import TraceLog
@@ -135,6 +136,18 @@ def test_what_is_no_prediction_id_is_told_with_the_usage(call, home, name):
     assert result.exit_code == 2
     assert "is no prediction_id; expected 16 hex digits, a hyphen and a number from 1" in result.stderr
     assert not home.exists()
+
+
+def test_a_file_that_the_system_does_not_let_be_read_is_no_alteration(call, monkeypatch):
+    def refused(*_):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "lake/taken_in/inference_data/2026-01-01.json")
+
+    monkeypatch.setattr(tracing, "trace", refused)
+    result = call("trace", "0123456789abcdef-1")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines() == [
+        "Error: the prediction cannot be examined. lake/taken_in/inference_data/2026-01-01.json: Is a directory."
+    ]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ Source: https://learn.microsoft.com/kusto/query/bag-unpack-plugin
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
-from credit_default.core.kql_limits import Limits, fetch, limited, limited_translation, refuse_oversized
+from credit_default.core.kql_limits import MAX_THREADS, Limits, fetch, limited, limited_translation, refuse_oversized
 from credit_default.core.kql_results import shown
 from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
@@ -104,7 +105,8 @@ def run_over(
     if not query.strip() or query.lstrip().startswith("."):
         raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
     refuse_oversized(query)
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection, limited(connection) as limits:
+    config: dict[str, Any] = {"autoinstall_known_extensions": False, "threads": min(MAX_THREADS, os.cpu_count() or 1)}
+    with duckdb.connect(config=config) as connection, limited(connection) as limits:
         for name, columns in tables.items():
             load(connection, name, columns, lines.get(name, ()), since=since, until=until)
         # Every other door is shut: no file, no extension, no Python variable.
