@@ -28,13 +28,13 @@ from credit_default_tests.end_to_end.server import Daemon
 from credit_default_tests.end_to_end.world import World, ago, alive, new_clients, until
 from credit_default_tests.strategies import csv_text
 
-pytestmark = [pytest.mark.soak, pytest.mark.slow, pytest.mark.timeout(2700)]
+pytestmark = [pytest.mark.soak, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 FILES = int(SECONDS / 2)
 SECONDS_BETWEEN_KILLS = (15.0, 40.0)
 #: How long the platform may take for what is still pending after the last file and the last kill.
-DRAIN_SECONDS = 900.0
+DRAIN_SECONDS = 1800.0
 ROWS = 5
 GOOD_DAYS = [ago(number) for number in range(40, 28, -1)]
 BAD_DAYS = [ago(number) for number in range(20, 13, -1)]
