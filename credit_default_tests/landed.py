@@ -155,7 +155,7 @@ def _csv(draw: st.DrawFn, dataset: str) -> tuple[bytes, int | None]:
     elif form == "CRLF":
         text = text.replace("\n", "\r\n") if "\r" not in text else text
     elif form == "ragged":
-        text, known = f"{text}{WORD}\n{WORD},{NUMBER},1\n", None
+        text, known = f"{text}{WORD}\n{WORD},{NUMBER},1\n", len(rows) + 2 if names else None
     elif form == "open quote":
         text, known = f'{text}"{WORD},1\n', None
     if "\r" in text.replace("\r\n", ""):
