@@ -225,7 +225,8 @@ def test_the_ui_opens_from_any_folder_since_the_server_runs_in_the_checkout(call
 
 
 @pytest.mark.parametrize("port", ["0", "99999"])
-def test_a_port_that_is_none_is_wrong_usage(call, port):
+def test_a_port_that_is_none_is_wrong_usage(call, monkeypatch, port):
+    monkeypatch.setattr(dev_server, "run", lambda *_, **__: 0)
     result = call("dev", "--port", port)
     assert result.exit_code == 2
     assert "is not in the range" in result.stderr
