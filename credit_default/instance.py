@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 import dagster as dg
 from dagster._core.instance.config import dagster_instance_config
 from dagster_shared.check import CheckError
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped] # its stubs are no dependency of ours
 
 from credit_default import permissions
 from credit_default import settings as settings_of
