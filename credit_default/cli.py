@@ -20,6 +20,7 @@ from credit_default.core.printable import without_controls
 from credit_default.core.sentences import sentence
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NoSuchPrediction
+from credit_default.home import checkout
 
 #: Exit status of `trace` when nothing can be said: neither that all is well nor that something was altered.
 _CANNOT_BE_EXAMINED = 3
@@ -52,7 +53,9 @@ def demo(trials: int, days: int, rows: int | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--port", default=3000, show_default=True, help="Port of the UI, on 127.0.0.1.")
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the UI, on 127.0.0.1."
+)
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
 def dev(port: int, more: tuple[str, ...]) -> None:
     """Open the UI with daemon, schedules and sensors (`dg dev`); further arguments go to it."""
@@ -60,9 +63,13 @@ def dev(port: int, more: tuple[str, ...]) -> None:
     from credit_default.instance import enter
 
     enter()
-    dg = Path(sys.executable).with_name("dg")
+    # `dg` knows the definitions by the folder that it is called in. A wheel has no such folder.
+    project = checkout()
+    server = ["dg", "dev"] if project else ["dagster", "dev", "-m", "credit_default.definitions"]
+    program = str(Path(sys.executable).with_name(server[0]))
     # No authentication in Dagster: it must not be reachable from other machines.
-    sys.exit(dev_server.run([str(dg), "dev", "--host", "127.0.0.1", "--port", str(port), *more]))
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    sys.exit(dev_server.run([program, *server[1:], *where, *more], folder=project))
 
 
 @main.command("sample-data")

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -31,8 +32,14 @@ _ON_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a server until it ends or SIGINT, SIGTERM or SIGHUP comes; returns the exit code for this process."""
+def run(command: Sequence[str], *, folder: Path | None = None) -> int:
+    """Run a server until it ends or SIGINT, SIGTERM or SIGHUP comes; returns the exit code for this process.
+
+    Parameters
+    ----------
+    folder
+        Folder that it runs in; the current one by default.
+    """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Who starts this with SIGHUP ignored (nohup) wants it to outlive a terminal. SIGINT is ignored in the
@@ -44,6 +51,7 @@ def run(command: Sequence[str]) -> int:
     # In a group of its own: Ctrl-C in a terminal comes to this process only, which passes it on once.
     server = subprocess.Popen(  # noqa: S603 - our own command
         command,
+        cwd=folder,
         start_new_session=True,
         preexec_fn=_end_with_parent if _ON_LINUX else None,  # noqa: PLW1509 - there is one thread
     )

@@ -16,12 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 import credit_default
-from credit_default import __version__, tracing
+from credit_default import __version__, dev_server, tracing
 from credit_default.cli import main
 from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.traces import TraceLog
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
+ROOT = Path(credit_default.__file__).parents[1]
 COMMANDS = sorted(main.commands)
 #: Those below another one, by its name and their own.
 BELOW = [(name, below) for name in COMMANDS for below in sorted(getattr(main.commands[name], "commands", {}))]
@@ -220,6 +221,28 @@ def test_a_home_that_cannot_be_made_is_told_in_a_line(call, monkeypatch, tmp_pat
     home = tmp_path / "file" / "home" if place == "below a file" else Path("/proc/home")
     monkeypatch.setenv("CREDIT_DEFAULT_HOME", str(home))
     assert told(call(*arguments)).startswith(f"Error: CREDIT_DEFAULT_HOME is {home}, ")
+
+
+def test_the_ui_opens_from_any_folder_since_the_server_runs_in_the_checkout(call, monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr(dev_server, "run", lambda command, *, folder: started.append((command, folder)) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert call("dev", "--port", "3456", "--log-level", "error").exit_code == 0
+    monkeypatch.setattr("credit_default.cli.checkout", lambda: None)  # an installed wheel
+    assert call("dev", "--port", "3456").exit_code == 0
+    (dg, *rest), folder = started[0]
+    assert (Path(dg).name, *rest[:1], folder) == ("dg", "dev", ROOT)
+    assert rest[1:] == ["--host", "127.0.0.1", "--port", "3456", "--log-level", "error"]
+    (dagster, *rest), folder = started[1]
+    assert (Path(dagster).name, *rest[:3], folder) == ("dagster", "dev", "-m", "credit_default.definitions", None)
+
+
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_a_port_that_is_none_is_wrong_usage(call, monkeypatch, port):
+    monkeypatch.setattr(dev_server, "run", lambda *_, **__: 0)
+    result = call("dev", "--port", port)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.stderr
 
 
 @pytest.mark.parametrize("value", ["[/oops]", "[bold]", "[null] and [red]text", "a | b"])
