@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 #: Seconds for everything to end by itself; what is left then is killed.
-GRACE_PERIOD = 10.0
+GRACE_PERIOD = 8.0
 #: Seconds between a server that ended by itself and the end of the rest. What kills all of this does so in less, and
 #: then steps are to live on: the next server finds them.
 _PAUSE = 1.0

@@ -21,7 +21,7 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
-from credit_default.core.kql_limits import MAX_THREADS, Limits, fetch, limited, limited_translation, refuse_oversized
+from credit_default.core.kql_limits import MAX_THREADS, Limits, fetch, limited, refuse_oversized, translated
 from credit_default.core.kql_results import shown
 from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
@@ -179,8 +179,7 @@ def _sql(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> s
         schema.setdefault(table, []).append(column)
         schema.setdefault(f"{_DATABASE}.{table}", []).append(column)
     # With the database named, DuckDB's own tables and views cannot be meant by accident or by design.
-    with limited_translation(limits):
-        sql = duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False)
+    sql = translated(lambda: duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False), limits)
     if sql.parameters or sql.unbound:
         raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
     for name in sorted(connection.get_table_names(str(sql), qualified=True)):
