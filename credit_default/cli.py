@@ -62,6 +62,7 @@ def dev(port: int, more: tuple[str, ...]) -> None:
     from credit_default import dev_server
     from credit_default.instance import enter
 
+    dev_server.must_be_free(port)
     enter()
     # `dg` knows the definitions by the folder that it is called in. A wheel has no such folder.
     project = checkout()
@@ -133,8 +134,10 @@ def score(file: Path, out: Path) -> None:
 @click.option("--port", default=5001, show_default=True, type=click.IntRange(0, 65_535), help="Port on 127.0.0.1.")
 def serve(port: int) -> None:
     """Serve the live model on this machine: POST a JSON array of clients to /score."""
+    from credit_default.dev_server import must_be_free
     from credit_default.serving import serve as serve_live
 
+    must_be_free(port)
     serve_live(settings_of.read(), port)
 
 

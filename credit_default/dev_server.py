@@ -9,8 +9,10 @@ started again. All of it also ends when the server itself does.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from credit_default.errors import InputError
 
 #: Seconds for everything to end by itself; what is left then is killed.
 GRACE_PERIOD = 8.0
@@ -30,6 +34,25 @@ _KILL_TIMEOUT = 3.0
 _ON_LINUX = sys.platform == "linux"
 #: Options of prctl(2).
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def must_be_free(port: int) -> None:
+    """Refuse a port that is taken: daemon and schedules would run without their UI.
+
+    Raises
+    ------
+    InputError
+        Another program listens on it, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended holds nothing
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} of 127.0.0.1 cannot be used ({os.strerror(error.errno or errno.EADDRINUSE)}); end what "
+                "listens there, or name another one with --port"
+            ) from None
 
 
 def run(command: Sequence[str], *, folder: Path | None = None) -> int:

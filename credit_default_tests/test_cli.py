@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -243,6 +244,15 @@ def test_a_port_that_is_none_is_wrong_usage(call, monkeypatch, port):
     result = call("dev", "--port", port)
     assert result.exit_code == 2
     assert "is not in the range" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_port_that_is_taken_is_told_before_anything_is_started(call, monkeypatch, command):
+    monkeypatch.setattr(dev_server, "run", lambda *_, **__: pytest.fail("it was started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = told(call(command, "--port", str(port)))
+    assert line.startswith(f"Error: Port {port} of 127.0.0.1 cannot be used (Address already in use); end what listens")
 
 
 @pytest.mark.parametrize("value", ["[/oops]", "[bold]", "[null] and [red]text", "a | b"])
