@@ -20,6 +20,7 @@ from credit_default.core.printable import without_controls
 from credit_default.core.sentences import sentence
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NoSuchPrediction
+from credit_default.home import checkout
 
 #: Exit status of `trace` when nothing can be said: neither that all is well nor that something was altered.
 _CANNOT_BE_EXAMINED = 3
@@ -52,17 +53,24 @@ def demo(trials: int, days: int, rows: int | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--port", default=3000, show_default=True, help="Port of the UI, on 127.0.0.1.")
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the UI, on 127.0.0.1."
+)
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
 def dev(port: int, more: tuple[str, ...]) -> None:
     """Open the UI with daemon, schedules and sensors (`dg dev`); further arguments go to it."""
     from credit_default import dev_server
     from credit_default.instance import enter
 
+    dev_server.must_be_free(port)
     enter()
-    dg = Path(sys.executable).with_name("dg")
+    # `dg` knows the definitions by the folder that it is called in. A wheel has no such folder.
+    project = checkout()
+    server = ["dg", "dev"] if project else ["dagster", "dev", "-m", "credit_default.definitions"]
+    program = str(Path(sys.executable).with_name(server[0]))
     # No authentication in Dagster: it must not be reachable from other machines.
-    sys.exit(dev_server.run([str(dg), "dev", "--host", "127.0.0.1", "--port", str(port), *more]))
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    sys.exit(dev_server.run([program, *server[1:], *where, *more], folder=project))
 
 
 @main.command("sample-data")
@@ -126,8 +134,10 @@ def score(file: Path, out: Path) -> None:
 @click.option("--port", default=5001, show_default=True, type=click.IntRange(0, 65_535), help="Port on 127.0.0.1.")
 def serve(port: int) -> None:
     """Serve the live model on this machine: POST a JSON array of clients to /score."""
+    from credit_default.dev_server import must_be_free
     from credit_default.serving import serve as serve_live
 
+    must_be_free(port)
     serve_live(settings_of.read(), port)
 
 
@@ -158,8 +168,9 @@ def trace(prediction_id: str, *, values: bool, as_json: bool) -> None:
             found = tracing.trace(settings, prediction_id)
     except NoSuchPrediction as error:
         raise click.BadParameter(sentence(str(error)), param_hint="PREDICTION_ID") from error
-    except CreditDefaultError as error:
-        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(str(error)))}", err=True)
+    except (CreditDefaultError, OSError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        click.echo(f"Error: the prediction cannot be examined. {sentence(without_controls(reason))}", err=True)
         sys.exit(_CANNOT_BE_EXAMINED)
     show_trace(found, values=values, as_json=as_json)
     sys.exit(0 if found.verdict == "ok" else 1)
@@ -176,8 +187,10 @@ def query(kql: str, *, as_json: bool) -> None:
     settings = settings_of.read()
     if settings.environment is settings_of.Environment.LOCAL:
         from credit_default.core.kql import run
+        from credit_default.core.kql_limits import limited_process
 
-        found = run(text, settings.telemetry / "traces.jsonl")
+        with limited_process():
+            found = run(text, settings.telemetry / "traces.jsonl")
     else:
         import pyarrow as pa
 

@@ -9,18 +9,23 @@ started again. All of it also ends when the server itself does.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
+from credit_default.errors import InputError
+
 #: Seconds for everything to end by itself; what is left then is killed.
-GRACE_PERIOD = 10.0
+GRACE_PERIOD = 8.0
 #: Seconds between a server that ended by itself and the end of the rest. What kills all of this does so in less, and
 #: then steps are to live on: the next server finds them.
 _PAUSE = 1.0
@@ -31,8 +36,33 @@ _ON_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a server until it ends or SIGINT, SIGTERM or SIGHUP comes; returns the exit code for this process."""
+def must_be_free(port: int) -> None:
+    """Refuse a port that is taken: daemon and schedules would run without their UI.
+
+    Raises
+    ------
+    InputError
+        Another program listens on it, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended holds nothing
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} of 127.0.0.1 cannot be used ({os.strerror(error.errno or errno.EADDRINUSE)}); end what "
+                "listens there, or name another one with --port"
+            ) from None
+
+
+def run(command: Sequence[str], *, folder: Path | None = None) -> int:
+    """Run a server until it ends or SIGINT, SIGTERM or SIGHUP comes; returns the exit code for this process.
+
+    Parameters
+    ----------
+    folder
+        Folder that it runs in; the current one by default.
+    """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Who starts this with SIGHUP ignored (nohup) wants it to outlive a terminal. SIGINT is ignored in the
@@ -44,6 +74,7 @@ def run(command: Sequence[str]) -> int:
     # In a group of its own: Ctrl-C in a terminal comes to this process only, which passes it on once.
     server = subprocess.Popen(  # noqa: S603 - our own command
         command,
+        cwd=folder,
         start_new_session=True,
         preexec_fn=_end_with_parent if _ON_LINUX else None,  # noqa: PLW1509 - there is one thread
     )

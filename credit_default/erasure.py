@@ -6,6 +6,7 @@ Every place of `core.personal_data` is searched file by file, through the storag
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from credit_default.core.sealing import PrivateKeys
 
 _NO_TABLE = "is no CSV or Parquet file; look into it by hand"
+_LANDING = "landing"
+_STRAY = f"is in no folder of {_LANDING}/ that is read; look into it by hand, and remove it"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class _FullSearch:
             for place, key in files:
                 if _is_of_model(place, key) is of_models:
                     self._file(place, key)
+        self._strays()
         for place in PLACES:
             if place.search is Search.SEALED:
                 self._collected(place)
@@ -137,6 +141,15 @@ class _FullSearch:
                     yield place, file.key
                 elif file.size and self._search.may_hold_unknown(file.key, place.search):
                     self._found.not_searched[printable(file.key)] = _NO_TABLE
+
+    def _strays(self) -> None:
+        """Name the files that were landed where no step looks for any."""
+        searched = tuple(f"{place.key}/" for place in PLACES)
+        # A folder that cannot be listed is said by the place that it is in.
+        with suppress(StorageError):
+            for file in self._roots["lake"].files(_LANDING):
+                if file.size and not file.key.startswith(searched):
+                    self._found.not_searched[printable(file.key)] = _STRAY
 
     def _listed(self, place: Place) -> Iterator[StoredFile]:
         try:

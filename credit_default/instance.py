@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 
 import dagster as dg
+from dagster._core.instance.config import dagster_instance_config
+from dagster_shared.check import CheckError
+from yaml import YAMLError  # type: ignore[import-untyped] # its stubs are no dependency of ours
 
 from credit_default import permissions
 from credit_default import settings as settings_of
 from credit_default.errors import SettingsError
 from credit_default.settings import HOME_VARIABLE, Environment, Settings, describe_home, make_home
+
+#: Characters of Dagster's explanation of a faulty configuration: it lists everything that it knows.
+_MAX_REASON = 300
 
 
 def prepare(settings: Settings) -> dict[str, str]:
@@ -24,8 +31,8 @@ def prepare(settings: Settings) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        The home may not be made or written to, or the settings of an Azure environment are missing or malformed. Its
-        ``dagster.yaml`` needs them too, and Dagster would name the first one only.
+        The home may not be made or written to, its ``dagster.yaml`` is none, or the settings of an Azure environment
+        are missing or malformed. Azure's ``dagster.yaml`` needs them too, and Dagster would name the first one only.
     """
     folders = [settings.dagster_home]
     if settings.environment is Environment.LOCAL:
@@ -49,6 +56,7 @@ def prepare(settings: Settings) -> dict[str, str]:
     except OSError as error:
         problem = f"where {error.filename} cannot be made ({error.strerror})"
         raise SettingsError(f"{describe_home(settings.home, problem)}.") from error
+    _check_configuration(settings)
     return {
         **os.environ,
         HOME_VARIABLE: str(settings.home),
@@ -58,6 +66,18 @@ def prepare(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
+
+
+def _check_configuration(settings: Settings) -> None:
+    """Refuse a ``dagster.yaml`` that is no configuration, for which Dagster has a traceback."""
+    try:
+        dagster_instance_config(str(settings.dagster_home))
+    except (YAMLError, UnicodeDecodeError, CheckError, dg.DagsterInvalidConfigError) as error:
+        reason = textwrap.shorten(str(error), _MAX_REASON, placeholder=" ...")
+        raise SettingsError(
+            f"{settings.dagster_home / 'dagster.yaml'} is no configuration of a Dagster instance ({reason}); mend it, "
+            "or remove it: then it is made anew."
+        ) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from types import FrameType
 
 import dagster as dg
 
-#: A leading dot hides a tag from the UI.
+#: By which a process finds the run that it started.
 _TAG = ".credit_default/launched"
 #: What ends this process, and what the run's process is told then: Dagster knows the first two only.
 _PASSED_ON = {

@@ -148,14 +148,19 @@ def _csv(draw: st.DrawFn, dataset: str) -> tuple[bytes, int | None]:
     text = csv_text(rows, names) if names else ""
     known: int | None = len(rows)
     form = draw(
-        st.sampled_from(["plain"] * 16 + ["semicolon", "CRLF", "BOM", "UTF-16", "latin-1", "ragged", "open quote"])
+        st.sampled_from(
+            ["plain"] * 12 + ["ragged"] * 5 + ["semicolon", "CRLF", "BOM", "UTF-16", "latin-1", "open quote"]
+        )
     )
     if form == "semicolon":
         text, known = text.replace(",", ";"), None
     elif form == "CRLF":
         text = text.replace("\n", "\r\n") if "\r" not in text else text
     elif form == "ragged":
-        text, known = f"{text}{WORD}\n{WORD},{NUMBER},1\n", None
+        bad = draw(
+            st.lists(st.sampled_from([WORD, f"{WORD},{NUMBER},1", f'"{WORD}"{NUMBER},1']), min_size=1, max_size=3)
+        )
+        text, known = "\n".join([text.removesuffix("\n"), *bad, ""]), len(rows) + len(bad) if names else None
     elif form == "open quote":
         text, known = f'{text}"{WORD},1\n', None
     if "\r" in text.replace("\r\n", ""):
@@ -225,8 +230,10 @@ def _parquet(draw: st.DrawFn, dataset: str) -> tuple[bytes, int | None]:
             made[name] = pa.array(values, pa.float64())
         else:
             made[name] = pa.array([None if value is None else str(value) for value in values], pa.string())
+    is_twice = len(names) > len(made)
     numbers = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5000) | st.just(NUMBER) | st.none()
-    for name in draw(st.lists(st.sampled_from(list(made) or ["x"]), max_size=3, unique=True)):
+    # A column of no use is read, whatever its type, and kept with the rows that are refused.
+    for name in draw(st.lists(st.sampled_from([*made, "extra"]) | st.just("extra"), max_size=3, unique=True)):
         drawn = draw(st.lists(numbers, min_size=len(rows), max_size=len(rows)))
         column = draw(st.sampled_from(_COLUMNS))
         try:
@@ -238,7 +245,7 @@ def _parquet(draw: st.DrawFn, dataset: str) -> tuple[bytes, int | None]:
     if not made:
         made["x"] = pa.nulls(len(rows))
     table = pa.table(list(made.values()), names=list(made))
-    if len(names) > len(made) and rows:
+    if is_twice and rows:
         table = table.append_column(next(iter(made)), next(iter(made.values())))
     buffer = BytesIO()
     compression = draw(st.sampled_from(["none", "snappy", "zstd"]))

@@ -1,4 +1,4 @@
-"""Files that `credit-default score` writes, for processes that write one of them at the same time."""
+"""Files that `credit-default score` writes: their format, and processes that write one of them at the same time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default import ad_hoc
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("out.csv", b'"pd"\n0.5\n'), ("out.CSV", b'"pd"'), ("out.parquet", b"PAR1")]
+)
+def test_the_suffix_decides_the_format(tmp_path, name, begins):
+    pq.write_table(pa.table({"pd": [0.5]}), tmp_path / "predictions.parquet")
+
+    ad_hoc._write(tmp_path / "predictions.parquet", tmp_path / name)
+
+    assert (tmp_path / name).read_bytes().startswith(begins)
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

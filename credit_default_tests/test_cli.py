@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,12 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 import credit_default
-from credit_default import __version__
+from credit_default import __version__, dev_server, tracing
 from credit_default.cli import main
 from credit_default.core.telemetry import TraceRecord
 from credit_default.resources.local.traces import TraceLog
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
+ROOT = Path(credit_default.__file__).parents[1]
 COMMANDS = sorted(main.commands)
 #: Those below another one, by its name and their own.
 BELOW = [(name, below) for name in COMMANDS for below in sorted(getattr(main.commands[name], "commands", {}))]
@@ -137,6 +140,18 @@ def test_what_is_no_prediction_id_is_told_with_the_usage(call, home, name):
     assert not home.exists()
 
 
+def test_a_file_that_the_system_does_not_let_be_read_is_no_alteration(call, monkeypatch):
+    def refused(*_):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "lake/taken_in/inference_data/2026-01-01.json")
+
+    monkeypatch.setattr(tracing, "trace", refused)
+    result = call("trace", "0123456789abcdef-1")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines() == [
+        "Error: the prediction cannot be examined. lake/taken_in/inference_data/2026-01-01.json: Is a directory."
+    ]
+
+
 @pytest.fixture
 def traces(home) -> None:
     log = TraceLog(home / "telemetry" / "traces.jsonl")
@@ -207,6 +222,37 @@ def test_a_home_that_cannot_be_made_is_told_in_a_line(call, monkeypatch, tmp_pat
     home = tmp_path / "file" / "home" if place == "below a file" else Path("/proc/home")
     monkeypatch.setenv("CREDIT_DEFAULT_HOME", str(home))
     assert told(call(*arguments)).startswith(f"Error: CREDIT_DEFAULT_HOME is {home}, ")
+
+
+def test_the_ui_opens_from_any_folder_since_the_server_runs_in_the_checkout(call, monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr(dev_server, "run", lambda command, *, folder: started.append((command, folder)) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert call("dev", "--port", "3456", "--log-level", "error").exit_code == 0
+    monkeypatch.setattr("credit_default.cli.checkout", lambda: None)  # an installed wheel
+    assert call("dev", "--port", "3456").exit_code == 0
+    (dg, *rest), folder = started[0]
+    assert (Path(dg).name, *rest[:1], folder) == ("dg", "dev", ROOT)
+    assert rest[1:] == ["--host", "127.0.0.1", "--port", "3456", "--log-level", "error"]
+    (dagster, *rest), folder = started[1]
+    assert (Path(dagster).name, *rest[:3], folder) == ("dagster", "dev", "-m", "credit_default.definitions", None)
+
+
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_a_port_that_is_none_is_wrong_usage(call, monkeypatch, port):
+    monkeypatch.setattr(dev_server, "run", lambda *_, **__: 0)
+    result = call("dev", "--port", port)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_port_that_is_taken_is_told_before_anything_is_started(call, monkeypatch, command):
+    monkeypatch.setattr(dev_server, "run", lambda *_, **__: pytest.fail("it was started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = told(call(command, "--port", str(port)))
+    assert line.startswith(f"Error: Port {port} of 127.0.0.1 cannot be used (Address already in use); end what listens")
 
 
 @pytest.mark.parametrize("value", ["[/oops]", "[bold]", "[null] and [red]text", "a | b"])

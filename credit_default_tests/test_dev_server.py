@@ -1,4 +1,4 @@
-"""What `credit-default dev` starts ends with it, however stubborn, and however one of the two dies."""
+"""Processes that `credit-default dev` starts end with it, however stubborn, and however one of the two dies."""
 
 from __future__ import annotations
 

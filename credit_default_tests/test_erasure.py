@@ -85,6 +85,8 @@ BROKEN = ROWS.set_column(
 #: Files of the lake that are not searched, and why.
 NOT_SEARCHED = {
     f"landing/inference/batch/{DAY}/clients.csv.part": (b"client_id\n8011\n", "is no CSV or Parquet file"),
+    "landing/clients.csv": (b"client_id\n8011\n", "is in no folder of landing/ that is read"),
+    f"landing/inference/{DAY}/clients.csv": (b"client_id\n8011\n", "is in no folder of landing/ that is read"),
     f"landing/outcomes/{DAY}/outcomes.xlsx": (b"PK", "is no CSV or Parquet file"),
     ".staging/0123": (b"cut short", "is no CSV or Parquet file"),
     f"predictions/{DAY}/.predictions.parquet.7.unfinished": (b"PAR1", "is no CSV or Parquet file"),

@@ -40,6 +40,18 @@ def test_preparing_twice_changes_nothing_and_a_users_configuration_is_left_alone
     assert (settings.landing / "curated" / "mine.csv").exists()
 
 
+@pytest.mark.parametrize("text", ["{{{", "nosuch: 1", "- a", "telemetry: 3", "a: !!python/name:os.system", "\udcff"])
+def test_a_configuration_that_is_none_is_told_in_a_line(settings, text):
+    local.prepare(settings)
+    configuration = settings.dagster_home / "dagster.yaml"
+    configuration.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SettingsError, match="remove it") as refused:
+        local.prepare(settings)
+    assert str(refused.value).startswith(f"{configuration} is no configuration of a Dagster instance (")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 700
+
+
 def test_other_processes_get_the_same_home_and_no_telemetry(settings):
     environment = local.prepare(settings)
     assert environment["DAGSTER_HOME"] == str(settings.dagster_home)

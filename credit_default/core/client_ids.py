@@ -113,7 +113,7 @@ def _of_floats(column: pa.Array) -> tuple[pa.Array, Broken]:
     numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     missing, infinite = np.isnan(numbers), np.isinf(numbers)
     large = (np.abs(numbers) >= MAX_EXACT[column.type]) & ~infinite
-    whole = ~(missing | infinite | large) & (np.mod(np.where(infinite, 0, numbers), 1) == 0)
+    whole = ~(missing | infinite | large) & (np.mod(np.where(missing | infinite, 0, numbers), 1) == 0)
     digits = pa.array(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
     ids = pc.if_else(pa.array(missing), _NOTHING, pc.if_else(pa.array(infinite | large), "", digits))
     if (fractions := ~(whole | missing | infinite | large)).any():

@@ -48,7 +48,8 @@ def _number(file: str, column: pa.Array, feature: Feature) -> tuple[pa.Array, Br
     elif not _is_number(column.type):
         raise refused_type(file, feature.name, column.type, "a number")
     # Adding 0.0 makes 0.0 of -0.0, which is the same number and would be another value in comparisons.
-    values = numbers.to_float64(column).to_numpy(zero_copy_only=False) + 0.0
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which a damaged file may hold
+        values = numbers.to_float64(column).to_numpy(zero_copy_only=False) + 0.0
     infinite = np.isinf(values)
     broken.append((f"{feature.name}: infinite", infinite))
     if feature.minimum is not None:

@@ -9,6 +9,7 @@ Source: https://learn.microsoft.com/kusto/query/bag-unpack-plugin
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ import duckdb
 import duckdb_kql
 import pyarrow as pa
 
-from credit_default.core.kql_limits import Limits, fetch, limited, limited_translation, refuse_oversized
+from credit_default.core.kql_limits import MAX_THREADS, Limits, fetch, limited, refuse_oversized, translated
 from credit_default.core.kql_results import shown
 from credit_default.core.kql_tables import TABLES, load, quoted
 from credit_default.errors import QueryError
@@ -104,7 +105,8 @@ def run_over(
     if not query.strip() or query.lstrip().startswith("."):
         raise QueryError(f"expected a KQL query such as `traces | take 10`, not a command; {_SUPPORTED}")
     refuse_oversized(query)
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection, limited(connection) as limits:
+    config: dict[str, Any] = {"autoinstall_known_extensions": False, "threads": min(MAX_THREADS, os.cpu_count() or 1)}
+    with duckdb.connect(config=config) as connection, limited(connection) as limits:
         for name, columns in tables.items():
             load(connection, name, columns, lines.get(name, ()), since=since, until=until)
         # Every other door is shut: no file, no extension, no Python variable.
@@ -177,8 +179,7 @@ def _sql(connection: duckdb.DuckDBPyConnection, query: str, limits: Limits) -> s
         schema.setdefault(table, []).append(column)
         schema.setdefault(f"{_DATABASE}.{table}", []).append(column)
     # With the database named, DuckDB's own tables and views cannot be meant by accident or by design.
-    with limited_translation(limits):
-        sql = duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False)
+    sql = translated(lambda: duckdb_kql.to_sql(query, schema=schema, database=_DATABASE, allow_write=False), limits)
     if sql.parameters or sql.unbound:
         raise QueryError(f"not supported: `declare query_parameters`; {_SUPPORTED}")
     for name in sorted(connection.get_table_names(str(sql), qualified=True)):

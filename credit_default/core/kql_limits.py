@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 from duckdb_kql.parser import InputStream, KqlLexer  # type: ignore[attr-defined]
 
+from credit_default.core.memory import at_most
 from credit_default.errors import QueryError
 
 TIMEOUT_SECONDS = 60.0
 MAX_MEMORY_BYTES = 1024**3
-#: The longest query of ours has 600 characters. The parser is Python and takes its time, which nothing can interrupt.
+#: Each reserves tens of MB, and a machine may have a hundred cores.
+MAX_THREADS = 4
+#: The longest query of ours has 600 characters. The parser is Python and takes its time.
 MAX_CHARACTERS = 10_000
 MAX_OPERATORS = 100
 #: Brackets in brackets. The parser takes twice as long for every few of them.
@@ -26,6 +31,8 @@ MAX_DEPTH = 25
 #: The longest of ours has 6,300. DuckDB plans 75,000 in 5 s, which nothing can interrupt.
 MAX_SQL_CHARACTERS = 100_000
 _OPENING, _CLOSING = "([{", ")]}"
+
+_Translation = TypeVar("_Translation")
 
 
 @dataclass
@@ -35,13 +42,14 @@ class Limits:
     deadline: float
     exceeded: bool = False
 
+    def are_exceeded(self) -> bool:
+        """Whether the time is up."""
+        return self.exceeded or time.monotonic() > self.deadline
+
     def must_go_on(self) -> None:
         """Raise `QueryError` when the time is up."""
-        if self.exceeded or time.monotonic() > self.deadline:
-            raise QueryError(
-                f"the query was stopped after {TIMEOUT_SECONDS:g} s; ask for less: a shorter time span, fewer columns, "
-                "or `take` before `join` and `mv-expand`"
-            )
+        if self.are_exceeded():
+            raise _too_slow()
 
     def out_of_memory(self) -> QueryError:
         """Return the error for a query that needs too much."""
@@ -69,6 +77,59 @@ def refuse_oversized(query: str) -> None:
         raise QueryError(f"the query has brackets {deepest:,} deep; expected {MAX_DEPTH} at most")
     if operators > MAX_OPERATORS:
         raise QueryError(f"the query has {operators:,} operators; expected {MAX_OPERATORS} at most")
+
+
+class _Stopped(BaseException):
+    """Takes an error past a translator that catches `Exception` and tries another way."""
+
+    def __init__(self, error: QueryError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _too_slow() -> QueryError:
+    return QueryError(
+        f"the query was stopped after {TIMEOUT_SECONDS:g} s; ask for less: a shorter time span, fewer columns, or "
+        "`take` before `join` and `mv-expand`"
+    )
+
+
+def _too_long() -> QueryError:
+    return QueryError(
+        f"the query becomes more than {MAX_SQL_CHARACTERS:,} characters of SQL; nest fewer functions such as "
+        "`tostring` in each other, and give what one returns a name by `extend` before the next takes it"
+    )
+
+
+@contextmanager
+def limited_process() -> Iterator[None]:
+    """Hold this process, whose one work is a query that a person wrote, to the limits that `limited` cannot hold.
+
+    DuckDB does not count a list while it makes it (`range x from 1 to 1000000000 step 1` took 15 GB), and nothing
+    interrupts that, nor the parser, which took 93 s for 10,000 characters. Only for the main thread of a command: in a
+    process with other work, that would be limited, too.
+
+    Raises
+    ------
+    QueryError
+        The time is up.
+    """
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise _Stopped(_too_slow())
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # And again each second: what is raised while an object is being removed is lost.
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT_SECONDS, 1.0)
+    try:
+        # What a query makes, and its result.
+        with at_most(2 * MAX_MEMORY_BYTES):
+            yield
+    except _Stopped as stopped:
+        raise stopped.error from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
@@ -104,9 +165,8 @@ def limited(connection: duckdb.DuckDBPyConnection) -> Iterator[Limits]:
         timer.cancel()
 
 
-@contextmanager
-def limited_translation(limits: Limits) -> Iterator[None]:
-    """Stop the translator to SQL, which is Python, when the time is up or a text that it makes is too long.
+def translated(translate: Callable[[], _Translation], limits: Limits) -> _Translation:
+    """Translate to SQL, and stop the translator, which is Python, when the time is up or a text of it is too long.
 
     It repeats the argument of a conversion up to 33 times, in a conversion of a conversion 33 times 33. So the text is
     measured each time that a function returns one, and not when all of it is there.
@@ -119,17 +179,17 @@ def limited_translation(limits: Limits) -> Iterator[None]:
 
     def measure(_: FrameType, event: str, value: object) -> None:
         if event == "return":
-            limits.must_go_on()
+            if limits.are_exceeded():
+                raise _Stopped(_too_slow())
             if isinstance(value, str) and len(value) > MAX_SQL_CHARACTERS:
-                raise QueryError(
-                    f"the query becomes more than {MAX_SQL_CHARACTERS:,} characters of SQL; nest fewer functions such "
-                    "as `tostring` in each other, and give what one returns a name by `extend` before the next takes it"
-                )
+                raise _Stopped(_too_long())
 
     before = sys.getprofile()
     sys.setprofile(measure)
     try:
-        yield
+        return translate()
+    except _Stopped as stopped:
+        raise stopped.error from None
     finally:
         sys.setprofile(before)
 

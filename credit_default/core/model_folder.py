@@ -166,11 +166,10 @@ def read_manifest(content: bytes, expectation: Expectation, where: str) -> dict[
                 raise ModelError(f"{where} is damaged: got no sha256 for a file of the folder; {_REMEDY}")
     except (DamagedFile, StorageError) as error:
         raise ModelError(str(error)) from None
-    if not manifest["model_sha256"] == files.get(MODEL_FILE) == expectation.sha256:
-        raise HashMismatch(
-            f"{where} is of model {ascii(manifest['model_sha256'])[1:-1][:64]}, expected {expectation.sha256} as "
-            f"registered; {_REMEDY}"
-        )
+    for sha256 in (manifest["model_sha256"], files.get(MODEL_FILE)):
+        if sha256 != expectation.sha256:
+            got = ascii(sha256).strip("'")[:64]
+            raise HashMismatch(f"{where} is of model {got}, expected {expectation.sha256} as registered; {_REMEDY}")
     return manifest
 
 

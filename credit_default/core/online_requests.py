@@ -34,7 +34,8 @@ def read(body: str) -> list[Mapping[str, Any]]:
     try:
         told = json.loads(body, parse_constant=_no_json, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON document; expected {FORM}") from None
+        message = f"the body is no JSON document, or it holds a name twice, NaN or Infinity; expected {FORM}"
+        raise Refusal(HTTPStatus.BAD_REQUEST, message) from None
     clients = told
     if isinstance(told, dict):
         if unknown := told.keys() - {"data"}:

@@ -32,7 +32,7 @@ from credit_default.core.row_sizes import row_sizes
 from credit_default.errors import ContractError, UnreadableFile
 
 _UNSOUND = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
-#: What Arrow says of codings and compressions that it does not know, as an error of any kind.
+#: "Not" or "not", by which Arrow tells codings and compressions that it does not know, in errors of several classes.
 _NOT_KNOWN = "ot yet implemented"
 #: Bytes of a value, by how it is stored; a text takes its place in the table of texts.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}

@@ -113,13 +113,13 @@ class Rejected:
         return counts
 
     def batches(self) -> Iterator[pa.Table]:
-        """Give the rows in the order of files and rows (`REJECTED_SCHEMA`), so many at once as memory is no matter."""
+        """Give the rows in the order of files and rows (`REJECTED_SCHEMA`), a batch of bounded size at a time."""
         for file in self._files:
             if len(file.rows) or file.malformed:
                 yield from file.batches()
 
     def table(self) -> pa.Table:
-        """Give all rows at once, which many do not fit into."""
+        """Give all rows at once, for few of them."""
         return pa.concat_tables([REJECTED_SCHEMA.empty_table(), *self.batches()])
 
 

@@ -1,4 +1,4 @@
-"""Bytes that each row takes, whatever its columns nest: of one that is too large, which one it is."""
+"""Counts the bytes of the values of each row, nested ones included, to find the row that is too large."""
 
 from __future__ import annotations
 

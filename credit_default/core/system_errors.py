@@ -18,6 +18,8 @@ LOCK_TIMEOUT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5
 #: The last of them is a limit that one process or file system sets for the size of files.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: The file that SQLite keeps beside a database of several readers grows by so many.
+_LEAST_FREE_BYTES = 32 * 1024
 #: The last byte of an extended result code is the primary one.
 _PRIMARY = 0xFF
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -108,8 +110,10 @@ def _of_database(error: sqlite3.Error, path: str | Path | None) -> StorageError 
             f"{name} was locked by another process for {LOCK_TIMEOUT_SECONDS:g} s; wait until that has ended, or end "
             "it, and run this again"
         )
-    if code == sqlite3.SQLITE_FULL:
-        return _disk_full(getattr(error, "database", None) or path)
+    where = getattr(error, "database", None) or path
+    # SQLite calls it an input/output error where it is the file beside a database that has no room to grow.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(where)):
+        return _disk_full(where)
     if code in _DAMAGED:
         return DamagedFile(f"{name} is damaged ({error}); put back a copy of it, or move it away to begin a new one")
     if code in _REFUSED:
@@ -119,16 +123,28 @@ def _of_database(error: sqlite3.Error, path: str | Path | None) -> StorageError 
 
 def _disk_full(path: object) -> DiskFull:
     """Return the error for a disk without space, with what is left of it."""
+    free = _free_bytes(path)
+    if free is None:
+        return DiskFull("There is no space left on the disk, or the quota is used up; make room and run this again")
+    return DiskFull(
+        f"There is no space left to write {os.fsdecode(path)}, or the quota is used up: {free / 1024**2:,.1f} MB are "  # type: ignore[arg-type]
+        "free there; make room and run this again"
+    )
+
+
+def _is_full(path: object) -> bool:
+    free = _free_bytes(path)
+    return free is not None and free < _LEAST_FREE_BYTES
+
+
+def _free_bytes(path: object) -> int | None:
+    """Return how much is free where a path is, or would be; None for what is no path."""
     where = Path(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else None
     there = next((one for one in (where, *where.parents) if one.exists()), None) if where is not None else None
     if there is None:
-        return DiskFull("There is no space left on the disk, or the quota is used up; make room and run this again")
+        return None
     status = os.statvfs(there)
-    free = status.f_bavail * status.f_frsize / 1024**2
-    return DiskFull(
-        f"There is no space left to write {where}, or the quota is used up: {free:,.1f} MB are free there; make room "
-        "and run this again"
-    )
+    return status.f_bavail * status.f_frsize
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.core.telemetry import Record, acceptance_record, measurements
@@ -16,6 +18,7 @@ from credit_default.defs.history import DATA_VERSION, data_version, figure, newe
 from credit_default.defs.kills import GivenUp, StartStep, run_days
 from credit_default.defs.landing import FINGERPRINT, Chain
 from credit_default.defs.recording import Metadata, catalogued, job_of
+from credit_default.errors import CreditDefaultError, StorageError
 from credit_default.resources.ports import Compute, Message, Refused, Storage, Stored, Telemetry
 from credit_default.settings import MODEL_NAME
 
@@ -68,6 +71,22 @@ class Days:
                     self._remember(asset, message)
             else:
                 yield str(message.partition), message
+
+    @contextmanager
+    def guard(self, asset: str, day: str) -> Iterator[None]:
+        """Let a day drop out whose result cannot be stored, as when its folder is another user's.
+
+        Storage that cannot be reached or is full ends the run: it has the same in store for the other days, and what
+        the step has made is kept for another attempt.
+        """
+        try:
+            yield
+        except StorageError:
+            raise
+        except CreditDefaultError as error:
+            self.failed[day] = f"{asset}: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other days along
+            self.failed[day] = f"{asset}: {as_unexpected(error)}"
 
     def _remember(self, asset: str, given_up: GivenUp) -> None:
         day, instance = given_up.partition, self._context.instance
@@ -136,29 +155,31 @@ def take_in(
         if day in changes and not fingerprints[day] and _is_made(context, storage, asset, day)
     ]
     for day in emptied:
-        about = withdrawal.withdraw_table(storage, asset, day)
-        telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
-        yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
+        with days.guard(asset, day):
+            about = withdrawal.withdraw_table(storage, asset, day)
+            telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
+            yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
 
     def start_step(some: Sequence[str]) -> Iterator[Message]:
         versions = [fingerprints[day] for day in some]
         return compute.run(context, asset, inputs={"landing": landing}, days=some, versions=versions)
 
     for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], start_step):
-        table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
-        quarantined = "quarantine" in stored.files
-        if quarantined:
-            storage.publish(stored.files["quarantine"], rejected)
-        else:
-            storage.remove(rejected)  # what an earlier version of the files had refused
-        if data_version(context.instance, asset, day) != stored.data_version:
-            storage.preserve(table, into=f"superseded_{asset}/{day}")
-        storage.publish(stored.files["table"], table)
-        taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
-        about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
-        telemetry.emit(_accepted_figures(context, asset, day, stored.result))
-        entered = catalogued(storage, asset, stored) if in_catalogue else {}
-        yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
+        with days.guard(asset, day):
+            table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
+            quarantined = "quarantine" in stored.files
+            if quarantined:
+                storage.publish(stored.files["quarantine"], rejected)
+            else:
+                storage.remove(rejected)  # what an earlier version of the files had refused
+            if data_version(context.instance, asset, day) != stored.data_version:
+                storage.preserve(table, into=f"superseded_{asset}/{day}")
+            storage.publish(stored.files["table"], table)
+            taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
+            about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
+            telemetry.emit(_accepted_figures(context, asset, day, stored.result))
+            entered = catalogued(storage, asset, stored) if in_catalogue else {}
+            yield materialised_day(asset, stored, {**about, **entered, FINGERPRINT: fingerprints[day]})
 
 
 def _accepted_figures(

@@ -20,6 +20,8 @@ MAX_RETRIES = 2
 #: process, there are at most two retries.
 MAX_KILLS_ALONE = 2
 
+_BY_HAND_ONLY = "until its files change, the day is tried again only by hand"
+
 #: Starts a step for some days and yields what it reports of them.
 StartStep = Callable[[Sequence[str]], Iterator[Message]]
 
@@ -108,7 +110,8 @@ class _Parts:
             elif len(days) > 1:
                 self.waiting += [[day] for day in left]
             else:
-                yield from (GivenUp(day, _first_line(error), JobTimedOut.__name__) for day in left)
+                problem = f"{_first_line(error)}; {_BY_HAND_ONLY}"
+                yield from (GivenUp(day, problem, JobTimedOut.__name__) for day in left)
         except JobFailed as error:
             if days == self._all:
                 raise
@@ -122,8 +125,7 @@ class _Parts:
             else:
                 problem = (
                     f"the step was killed {MAX_KILLS_ALONE} times while it worked on this day alone: {error.cause}. "
-                    "Give the machine more memory, or deliver fewer rows; until its files change, the day is tried "
-                    "again only by hand"
+                    f"Give the machine more memory, or deliver fewer rows; {_BY_HAND_ONLY}"
                 )
                 yield GivenUp(day, problem, JobKilled.__name__)
 

@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 
 from credit_default.core.companions import is_companion, is_hidden
-from credit_default.core.printable import printable
+from credit_default.core.plurals import plural, verb
+from credit_default.core.printable import MAX_NAMES, printable
 from credit_default.core.sentences import sentence
 from credit_default.defs import refusals
 from credit_default.defs.history import figure, newest
@@ -45,7 +46,8 @@ class Found:
 
     ``pending`` maps each day that has to be made to the fingerprint of its files; ``seen`` holds the days that
     are dealt with; ``unusable`` names the entries that are no day of ours, or a day that cannot be read, and why;
-    ``settling`` the days that are still being written to; ``refused`` the days for which a step was given up, and why.
+    ``settling`` the days that are still being written to; ``refused`` the days for which a step was given up, and why;
+    ``changed`` the days of ``seen`` that are not as they were then and cannot be asked for now, with their state.
     """
 
     pending: dict[str, str] = field(default_factory=dict)
@@ -53,16 +55,31 @@ class Found:
     unusable: dict[str, str] = field(default_factory=dict)
     settling: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
+
+    def left_alone(self) -> tuple[dict[str, str], int]:
+        """Return the first entries that are left alone until somebody does something, and how many more there are.
+
+        Days come first. Ticks are kept, and somebody may unpack thousands of files here.
+        """
+        entries = sorted({**self.refused, **self.unusable}.items(), key=lambda entry: (_day(entry[0]) is None, entry))
+        return dict(entries[:MAX_NAMES]), max(len(entries) - MAX_NAMES, 0)
 
     def problems(self) -> list[str]:
-        """Describe each entry that is left alone until somebody does something about it."""
-        return [f"{name}: {problem}" for name, problem in sorted({**self.refused, **self.unusable}.items())]
+        """Describe the entries that are left alone."""
+        named, more = self.left_alone()
+        return [*(f"{name}: {problem}" for name, problem in named.items()), *_and_more(more)]
 
 
 def warn_of(found: Found, folder: str, log: Any) -> None:
     """Log a warning for each entry that is left alone."""
-    for name, problem in sorted({**found.refused, **found.unusable}.items()):
-        log.warning(sentence(f"{folder}/{name} is left alone: {problem}"))
+    named, more = found.left_alone()
+    for problem in (*(f"{name} is left alone: {problem}" for name, problem in named.items()), *_and_more(more)):
+        log.warning(sentence(f"{folder}/{problem}"))
+
+
+def _and_more(count: int) -> list[str]:
+    return [f"{plural(count, 'more entry', 'more entries')} {verb(count, 'is', 'are')} left alone"] if count else []
 
 
 def look(
@@ -105,7 +122,7 @@ def look(
         if change.problem is not None:
             found.unusable[day] = change.problem
         elif day in busy:
-            continue
+            pass
         elif day in refused and (
             reason := refusals.reason(instance, storage, asset, chain, day=day, fingerprint=fingerprint)
         ):
@@ -118,6 +135,10 @@ def look(
             found.seen[day] = fingerprint
         else:
             found.pending[day] = fingerprint
+        if seen.get(day, fingerprint) != fingerprint and day not in {**found.seen, **found.pending}:
+            # Files may change back before the day can be asked for, when a run has failed on what it found meanwhile.
+            found.changed[day] = f"changed: {change.problem or fingerprint}"
+    found.changed |= dict.fromkeys(seen.keys() - set(days), "changed: gone")
     return found
 
 
@@ -145,16 +166,22 @@ def model_is_live(instance: dg.DagsterInstance) -> bool:
     return instance.get_latest_materialization_event(dg.AssetKey("batch_deployment")) is not None
 
 
-def change_ids(instance: dg.DagsterInstance, asset: str, pending: Mapping[str, str]) -> dict[str, str]:
-    """Return what tells the change of each day from every other one: its files, and what it was made into before.
+def change_ids(
+    instance: dg.DagsterInstance, asset: str, pending: Mapping[str, str], asked: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what tells the change of each day from every other one: its files, and what was before.
 
     The fingerprint alone would not do: once a file that came later is withdrawn, the day has one that it had before.
+    What was before is what the day was made into, and the state by which it was ``asked`` for since, if that failed.
     """
-    made = {day: newest(instance, asset, day) for day in pending}
-    return {
-        day: f"{fingerprint} after {record.storage_id if (record := made[day]) else 'nothing'}"
-        for day, fingerprint in pending.items()
-    }
+    return {day: f"{fingerprint} after {_before(instance, asset, day, asked)}" for day, fingerprint in pending.items()}
+
+
+def _before(instance: dg.DagsterInstance, asset: str, day: str, asked: Mapping[str, str]) -> str:
+    record = newest(instance, asset, day)
+    before, made_of = ("nothing", "") if record is None else (str(record.storage_id), figure(record, FINGERPRINT))
+    state = asked.get(day)
+    return before if state is None or same_files(made_of, state) else f"{before} and {state}"
 
 
 def same_files(recorded: object, fingerprint: str) -> bool:
@@ -248,7 +275,7 @@ def _problem(entry: Entry, start: date, today: date) -> str | None:
     if entry.is_link:
         return "a link, and links are not followed; expected the folder itself"
     if not entry.is_folder:
-        return "a file; expected a folder with files in it"
+        return "not a folder; expected a folder with files in it"
     if day < start:
         return f"before the first day, {start} (CREDIT_DEFAULT_START)"
     if day > today:

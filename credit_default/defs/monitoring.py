@@ -68,12 +68,13 @@ def _judge(
     root = context.run.root_run_id or context.run.run_id
     emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.going_on)
     for day, missing in emptied.items():
-        about = withdrawal.withdraw_results(
-            storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
-        )
-        # Alerts go by the newest record of a day.
-        telemetry.emit([joining_record(MODEL_NAME, _NOTHING_JOINED, partition=day, run_id=root)])
-        yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
+        with days.guard("model_performance", day):
+            about = withdrawal.withdraw_results(
+                storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
+            )
+            # Alerts go by the newest record of a day.
+            telemetry.emit([joining_record(MODEL_NAME, _NOTHING_JOINED, partition=day, run_id=root)])
+            yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
     inputs = {"predictions": "predictions", "outcomes": "outcomes"}
 
     def start_step(some: Sequence[str]) -> Iterator[Message]:
@@ -82,15 +83,16 @@ def _judge(
 
     rest = [day for day in days.going_on if day not in emptied]
     for day, stored in days.stored("model_performance", rest, start_step):
-        key = f"performance/{day}/performance.json"
-        storage.publish(stored.files["performance"], key)
-        result = json.loads(storage.read(key))
-        about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
-        figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
-        figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
-        record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
-        telemetry.emit([record, *measurements(figures, about)])
-        yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
+        with days.guard("model_performance", day):
+            key = f"performance/{day}/performance.json"
+            storage.publish(stored.files["performance"], key)
+            result = json.loads(storage.read(key))
+            about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}
+            figures = {name: result["metrics"].get(name) for name in ("roc_auc", "gini", "ks", "brier")}
+            figures |= {name: result.get(name) for name in ("n_outcomes", "n_joined", "joined_share")}
+            record = joining_record(MODEL_NAME, result, partition=day, run_id=root)
+            telemetry.emit([record, *measurements(figures, about)])
+            yield materialised_day("model_performance", stored, metadata.performed(result, storage.uri(key)))
 
 
 def _latest_day_check(asset: str) -> dg.AssetChecksDefinition:

@@ -108,22 +108,28 @@ def _predict(
 ) -> Events:
     emptied = withdrawal.days_without(context.instance, ["inference_data"], days.going_on)
     for day in emptied:
-        about = withdrawal.withdraw_predictions(storage, day)
-        yield recorded_day("batch_predictions", day, withdrawal.NOTHING, about)
+        with days.guard("batch_predictions", day):
+            about = withdrawal.withdraw_predictions(storage, day)
+            yield recorded_day("batch_predictions", day, withdrawal.NOTHING, about)
 
     def start_step(some: Sequence[str]) -> Iterator[Message]:
         return endpoint.invoke(context, some, versions=versions_of(context, "inference_data", some))
 
     rest = [day for day in days.going_on if day not in emptied]
     for day, stored in days.stored("batch_predictions", rest, start_step):
-        key = f"predictions/{day}/predictions.parquet"
-        storage.preserve(key, into=f"superseded_predictions/{day}")
-        storage.publish(stored.files["predictions"], key)
-        figures = {"rows_scored": "rows", "scoring_seconds": "seconds", "mean_pd": "mean_pd"}
-        about = {"partition": day, "model_version": stored.result.get("model_version"), "run_id": context.run.run_id}
-        told = {name: stored.result.get(key) for name, key in figures.items()}
-        telemetry.emit(measurements(told, about))
-        yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
+        with days.guard("batch_predictions", day):
+            key = f"predictions/{day}/predictions.parquet"
+            storage.preserve(key, into=f"superseded_predictions/{day}")
+            storage.publish(stored.files["predictions"], key)
+            figures = {"rows_scored": "rows", "scoring_seconds": "seconds", "mean_pd": "mean_pd"}
+            about = {
+                "partition": day,
+                "model_version": stored.result.get("model_version"),
+                "run_id": context.run.run_id,
+            }
+            told = {name: stored.result.get(key) for name, key in figures.items()}
+            telemetry.emit(measurements(told, about))
+            yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
 
 
 def _measure(
@@ -137,13 +143,14 @@ def _measure(
 ) -> Events:
     emptied = withdrawal.days_without(context.instance, ["batch_predictions"], days.going_on)
     for day in emptied:
-        results = (f"drift/{day}/report.html", f"drift/{day}/drift.json")
-        about = withdrawal.withdraw_results(storage, results, "predictions")
-        # Named as a calm day of the model that had scored it, so that a drift which was withdrawn starts no retraining.
-        before = newest(context.instance, "drift_metrics", day)
-        version = figure(before, "model_version") if before is not None else None
-        calm = {"violation": False, "violating_features": "none", **({"model_version": version} if version else {})}
-        yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
+        with days.guard("drift_metrics", day):
+            results = (f"drift/{day}/report.html", f"drift/{day}/drift.json")
+            about = withdrawal.withdraw_results(storage, results, "predictions")
+            # Named as a calm day of the model that had scored it: a drift which was withdrawn starts no retraining.
+            before = newest(context.instance, "drift_metrics", day)
+            version = figure(before, "model_version") if before is not None else None
+            calm = {"violation": False, "violating_features": "none", **({"model_version": version} if version else {})}
+            yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
 
     def start_step(some: Sequence[str]) -> Iterator[Message]:
@@ -153,17 +160,18 @@ def _measure(
 
     rest = [day for day in days.going_on if day not in emptied]
     for day, stored in days.stored("drift_metrics", rest, start_step):
-        report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
-        storage.publish(stored.files["report"], report)
-        storage.publish(stored.files["drift"], drift)
-        # From the stored result, once it is stored: what is sent, shown and kept is the same.
-        result = json.loads(storage.read(drift))
-        # A day without rows has no predictions to say which model it is about.
-        named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
-        run_id = context.run.run_id
-        telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
-        shown = metadata.drifted(result, storage.uri(report), kept_until(settings.read().keep_reports))
-        yield materialised_day("drift_metrics", stored, shown)
+        with days.guard("drift_metrics", day):
+            report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
+            storage.publish(stored.files["report"], report)
+            storage.publish(stored.files["drift"], drift)
+            # From the stored result, once it is stored: what is sent, shown and kept is the same.
+            result = json.loads(storage.read(drift))
+            # A day without rows has no predictions to say which model it is about.
+            named = {**result, "model_name": result.get("model_name") or MODEL_NAME}
+            run_id = context.run.run_id
+            telemetry.emit([*drift_records(named, run_id=run_id), *drift_measurements(named, run_id=run_id)])
+            shown = metadata.drifted(result, storage.uri(report), kept_until(settings.read().keep_reports))
+            yield materialised_day("drift_metrics", stored, shown)
 
 
 def _registered(

@@ -26,12 +26,15 @@ from credit_default.defs.policies import DAILY_TABLES
 from credit_default.resources.ports import Storage
 
 
-def _told(found: Found) -> str:
+def _told(found: Found, waiting: str) -> str:
     """Say in words why nothing was asked for."""
-    parts = ["Nothing new has landed."]
-    if found.settling:
-        parts = [f"Still being written to: {told(found.settling)}."]
-    return " ".join([*parts, *map(sentence, found.problems())])
+    if found.pending:
+        why = f"{waiting}: {told(found.pending)}."
+    elif found.settling:
+        why = f"Still being written to: {told(found.settling)}."
+    else:
+        why = "Nothing new has landed."
+    return " ".join([why, *map(sentence, found.problems())])
 
 
 def _landing_sensor(
@@ -66,11 +69,10 @@ def _landing_sensor(
         )
         warn_of(found, folder, context.log)
         pending = share({day: found.pending[day] for day in ready(context.instance, set(found.pending))})
-        written = cursor.with_days(found.seen, pending).written()
+        written = cursor.with_days(found.seen, found.changed, pending).written()
         if not pending:
-            reason = f"{waiting}: {told(found.pending)}." if found.pending else _told(found)
-            return dg.SensorResult(skip_reason=reason, cursor=written)
-        asked = requests(change_ids(context.instance, asset, pending), why=name, tags=DAILY_TABLES)
+            return dg.SensorResult(skip_reason=_told(found, waiting), cursor=written)
+        asked = requests(change_ids(context.instance, asset, pending, cursor.days), why=name, tags=DAILY_TABLES)
         return dg.SensorResult(run_requests=asked, cursor=written)
 
     return sensor

@@ -230,6 +230,12 @@ class TestCsv:
         assert file.lines.tolist() == [2, 3, 5]
         assert [(bad.row, bad.rule) for bad in file.malformed] == [(3, TOO_MANY_FIELDS), (5, TOO_FEW_FIELDS)]
 
+    def test_commas_behind_some_rows_forgive_nothing_that_stands_behind_another(self, tmp_path):
+        raw = read_file(write(tmp_path, "a,b\n1,2,\n3,4,x\n5,6,\n"))
+
+        assert raw.table["a"].to_pylist() == ["1", "5"]
+        assert [(bad.row, bad.line) for bad in raw.malformed] == [(2, 3)]
+
     def test_commas_behind_the_header_alone_are_forgiven(self, tmp_path):
         assert read_file(write(tmp_path, "a,b,,\n1,2\n3,4\n")).table.to_pydict() == {"a": ["1", "3"], "b": ["2", "4"]}
 

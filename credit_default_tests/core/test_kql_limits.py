@@ -111,3 +111,16 @@ def test_a_query_that_needs_too_much_memory_is_stopped(monkeypatch, query):
     monkeypatch.setattr(kql_limits, "MAX_MEMORY_BYTES", 32 * 1024**2)
     with pytest.raises(QueryError, match=r"the query needs more than 0\.03125 GB of memory; ask for less"):
         run(query)
+
+
+def test_a_command_is_stopped_where_nothing_else_stops_it(monkeypatch):
+    monkeypatch.setattr(kql_limits, "TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(QueryError, match=r"the query was stopped after 0\.5 s"), kql_limits.limited_process():
+        run("traces | extend x=" + "''" * 4_900)  # the parser alone takes a minute
+
+
+def test_a_command_takes_no_more_memory_for_a_list_that_the_database_does_not_count():
+    with kql_limits.limited_process(), pytest.raises(QueryError, match="the query needs more than 1 GB of memory"):
+        run("range x from 1 to 500000000 step 1 | summarize count()")
+    with kql_limits.limited_process():
+        assert run("range x from 1 to 1000000 step 1 | summarize count()").column(0).to_pylist() == [1_000_000]

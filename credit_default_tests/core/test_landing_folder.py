@@ -155,6 +155,33 @@ class TestOpening:
         with pytest.raises(OSError, match="No such device or address"):  # there is no reader
             os.open(path, os.O_WRONLY | os.O_NONBLOCK)
 
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("place", ["file", "folder"])
+    @pytest.mark.parametrize("kind", ["a pipe", "a link"])
+    def test_what_takes_the_place_of_a_file_after_it_was_examined_is_refused(
+        self, root, tmp_path, monkeypatch, place, kind
+    ):
+        path = put(root, "a.csv")
+        replaced = path if place == "file" else path.parent
+        outside = tmp_path / "outside"
+        examine = os.stat
+
+        def examine_and_replace(name, **options):
+            status = examine(name, **options)
+            if name == replaced.name and not outside.exists():
+                replaced.rename(outside)
+                if kind == "a pipe":
+                    os.mkfifo(replaced)
+                else:
+                    replaced.symlink_to(outside)
+            return status
+
+        monkeypatch.setattr(os, "stat", examine_and_replace)
+        # Whichever check finds it: a pipe that is opened with care can be examined, a link is not opened at all.
+        told = "a.csv: is a pipe" if (place, kind) == ("file", "a pipe") else "a.csv: cannot be read: "
+        with pytest.raises(UnreadableFile, match=told), open_regular(path, root=root):
+            pass
+
     def test_a_folder_on_the_way_that_became_a_link_is_not_followed(self, root, tmp_path):
         path = put(root, "a.csv")
         assert list_landed(root, DAY).files == (path,)

@@ -77,6 +77,13 @@ class TestWidth:
 
         assert "more than 1,000 columns" in refusal(tmp_path / "w.parquet", ContractError)
 
+    def test_a_header_of_several_lines_is_counted_whole(self, tmp_path):
+        some = [",".join(f"c{number}" for number in range(start, start + 600)) for start in (0, 600)]
+
+        told = refusal(write(tmp_path, f'{some[0]},"x\ny",{some[1]}\n'), ContractError)
+
+        assert "header: has more than 1,000 columns" in told
+
     def test_as_many_as_are_allowed_are_read(self, tmp_path, setting):
         header = ",".join(f"c{number}" for number in range(1001))
         path = write(tmp_path, f"{header}\n{',' * 1000}\n")
@@ -136,6 +143,14 @@ class TestMemory:
         assert "bomb.parquet: takes about 1,5" in found["told"]
         assert "raise CREDIT_DEFAULT_MAX_MEMORY_SHARE" in found["told"]
         assert found["mb"] < 100
+
+    def test_metadata_that_is_large_itself_is_not_read(self, tmp_path, allowed, monkeypatch):
+        monkeypatch.setattr("credit_default.core.limits.usable_memory", lambda: 1 << 30)
+        footer = b"\0" * (1 << 20)
+        (tmp_path / "m.parquet").write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+        allowed(0)  # the least that can be set: a hundredth
+
+        assert "m.parquet: takes about 17 MB" in refusal(tmp_path / "m.parquet")
 
     def test_a_text_repeated_a_million_times_is_read_once_and_refused(self, tmp_path):
         text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1_000_000, np.int32)), pa.array([SECRET * 50_000]))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ import sqlalchemy
 
 from credit_default.core import patient_sqlite
 from credit_default.core.system_errors import explain, explained, must_be_a_database, retried
-from credit_default.errors import DamagedFile, DatabaseLocked, DiskFull
+from credit_default.errors import DamagedFile, DatabaseLocked, DiskFull, StorageError
 
 
 @pytest.fixture
@@ -112,6 +113,17 @@ def test_what_is_no_database_is_called_so(database, content):
 def test_a_database_that_is_not_there_yet_is_none_of_its_business(tmp_path):
     must_be_a_database(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("free", "kind"), [(0, DiskFull), (10_000, StorageError)])
+def test_a_file_beside_a_database_that_cannot_grow_is_a_full_disk_too(database, monkeypatch, free, kind):
+    status = os.statvfs(database)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=status.f_frsize))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    found = explain(error, database)
+    assert type(found) is kind
+    assert str(database) in str(found)
 
 
 def test_a_database_that_cannot_grow_is_called_a_full_disk(database):

@@ -334,6 +334,7 @@ def test_outcomes_that_are_emptied_are_withdrawn_with_what_was_measured_by_them(
     path = landing.put(DAYS[0], folder=monitoring.LANDING)
     assert play(job=judge_predictions, last=DAYS[0]).success
     path.unlink()
+    instance.wipe_assets([dg.AssetKey("outcomes")])  # as when another Dagster instance had made them
     assert play(job=judge_predictions, last=DAYS[0]).success
     assert kept(storage, f"superseded_outcomes/{DAYS[0]}") == [f"table of {DAYS[0]}, edition 1".encode()]
     assert not storage.exists(f"outcomes/{DAYS[0]}/outcomes.parquet")
@@ -365,6 +366,30 @@ def test_a_day_that_is_a_link_is_refused_by_name_and_the_others_are_made(play, l
     assert told.startswith("1 of 4 days failed; the others went on")
     assert f"{DAYS[0]}: inference_data: {scoring.LANDING}/{DAYS[0]}: a link, and links are not followed" in told
     assert list(made(instance, "drift_metrics")) == DAYS[1:]
+
+
+@pytest.mark.parametrize(
+    ("asset", "folder"),
+    [("inference_data", "inference_data"), ("batch_predictions", "predictions"), ("drift_metrics", "drift")],
+)
+def test_a_day_that_cannot_be_stored_is_refused_by_name_and_the_others_are_made(
+    play, storage, *, instance, asset, folder
+):
+    storage.path(folder).mkdir(parents=True)
+    storage.path(f"{folder}/{DAYS[1]}").touch()  # as good as a folder that may not be written to
+    told, details = failure(play())
+    assert told.startswith("1 of 4 days failed; the others went on")
+    assert details[DAYS[1]].startswith(f"{asset}: ended in FileExistsError")
+    assert list(made(instance, "drift_metrics")) == [day for day in DAYS if day != DAYS[1]]
+
+
+def test_what_was_measured_of_one_day_and_cannot_be_stored_takes_no_other_along(play, storage, instance):
+    assert play().success
+    storage.path("performance").mkdir()
+    storage.path(f"performance/{DAYS[1]}").touch()
+    told, _ = failure(play(judge_predictions))
+    assert told.startswith(f"1 of 4 days failed; the others went on to the end and stand.\n{DAYS[1]}: model_perf")
+    assert list(made(instance, "model_performance")) == [day for day in DAYS if day != DAYS[1]]
 
 
 @pytest.mark.parametrize("step", ["inference_data", "score", "drift"])

@@ -185,7 +185,7 @@ def test_a_file_and_links_in_place_of_a_folder_are_reported(found, storage, tmp_
         (folder / day(ago)).symlink_to(target)
     told = found()
     assert told.pending == {}
-    assert {name: problem for name, problem in told.unusable.items() if problem.startswith("a file;")}.keys() == {
+    assert {name: problem for name, problem in told.unusable.items() if problem.startswith("not a folder;")}.keys() == {
         day(2),
         day(3),
     }

@@ -106,6 +106,46 @@ def test_a_run_that_found_other_files_than_it_was_asked_for_is_seen(tick, landin
     assert tick(cursor=again.cursor).run_requests == []
 
 
+@pytest.mark.parametrize("while_busy", [False, True])
+def test_a_day_whose_run_failed_on_a_file_that_is_withdrawn_is_asked_for_again(
+    tick, landing, recorded, instance, storage, *, while_busy
+):
+    recorded.deployed()
+    first = landing.put(day(2))
+    asked = tick()
+    recorded.run(day(2), day(2), Status.QUEUED)  # it will find the bad file and fail
+    (run,) = instance.get_runs()
+    bad = landing.put(day(2), file="bad.csv")
+    cursor = tick(cursor=asked.cursor).cursor
+    if while_busy:
+        bad.unlink()
+    instance.report_run_failed(run)
+    if not while_busy:
+        second = tick(cursor=cursor)
+        assert ranges(second.run_requests) == [(day(2), day(2))]
+        cursor = second.cursor
+        bad.unlink()
+    os.utime(first.parent, (1_700_000_000, 1_700_000_000))
+    again = tick(cursor=cursor)
+    assert ranges(again.run_requests) == [(day(2), day(2))]
+    # Dagster starts no second run of a key.
+    assert again.run_requests[0].run_key != asked.run_requests[0].run_key
+    assert tick(cursor=again.cursor).run_requests == []
+
+
+def test_a_day_whose_folder_was_away_while_its_run_failed_is_asked_for_again(tick, landing, recorded, storage):
+    recorded.deployed()
+    landing.put(day(2))
+    folder = storage.path(f"{scoring.LANDING}/{day(2)}")
+    asked = tick()
+    folder.rename(folder.with_name(".away"))
+    cursor = tick(cursor=asked.cursor).cursor
+    folder.with_name(".away").rename(folder)
+    again = tick(cursor=cursor)
+    assert ranges(again.run_requests) == [(day(2), day(2))]
+    assert again.run_requests[0].run_key != asked.run_requests[0].run_key
+
+
 def test_a_run_that_failed_half_way_is_left_to_the_schedule(tick, landing, recorded, storage):
     recorded.deployed()
     landing.put(day(2))
@@ -222,6 +262,19 @@ def test_malformed_entries_are_told_in_words_and_in_the_log_and_stop_nothing(tic
     assert ranges(tick(cursor=idle.cursor).run_requests) == [(day(2), day(2))]
 
 
+def test_thousands_of_files_in_the_place_of_days_are_counted_and_hide_no_day(tick, landing, recorded, storage, caplog):
+    recorded.deployed()
+    landing.put("latest")
+    for number in range(1_000):
+        storage.path(f"{scoring.LANDING}/{number}.csv").touch()
+    storage.path(f"{scoring.LANDING}/{day(4)}").touch()
+    done = tick(log=caplog.handler)
+    assert f"{day(4)}: not a folder" in done.skip_message
+    assert done.skip_message.endswith(" 982 more entries are left alone.")
+    assert done.skip_message.count("not a day") == 19
+    assert len(caplog.records) == 21
+
+
 def test_files_that_are_being_written_are_left_and_named(tick, landing, recorded):
     recorded.deployed()
     landing.put(day(2), seconds_ago=0.0)
@@ -269,6 +322,13 @@ def test_outcomes_wait_until_their_day_is_scored(tick, landing, recorded):
     assert ranges(first.run_requests) == [(day(3), day(3))]
     recorded.materialised("batch_predictions", day(2))
     assert ranges(tick(outcomes_landing, cursor=first.cursor).run_requests) == [(day(2), day(2))]
+
+
+def test_outcomes_that_wait_do_not_hide_what_cannot_be_read(tick, landing, recorded, storage):
+    landing.put(day(3), folder=monitoring.LANDING)
+    storage.path(f"{monitoring.LANDING}/{day(4)}").symlink_to(storage.path("elsewhere"))
+    idle = tick(outcomes_landing)
+    assert idle.skip_message.startswith(f"Outcomes of days that are not scored yet: {day(3)}. {day(4)}: a link")
 
 
 def test_many_outcomes_that_wait_do_not_hold_up_those_that_can_be_judged(tick, landing, recorded):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,8 +27,9 @@ from credit_default.core.drift import SCORE, Reference, measure
 from credit_default.core.performance import DECISION, PROBABILITY, judge
 from credit_default.core.sample import arrivals, development_clients
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.telemetry import acceptance_record, drift_records, measurements
+from credit_default.core.telemetry import TraceRecord, acceptance_record, drift_records, measurements
 from credit_default.defs import monitoring, retraining, scoring
+from credit_default.defs.daily import NO_ROWS
 from credit_default.defs.failures import run_failures
 from credit_default.defs.jobs import judge_predictions, score_batch
 from credit_default.defs.landing import RANGE_END, RANGE_START
@@ -39,7 +41,7 @@ from credit_default_tests.deploy.deployed import QUERIES
 pytestmark = pytest.mark.slow
 
 DUE = "2 of the last 2 days violate"
-WORTHLESS, CALM, VIOLATING, REFUSED = "2026-01-29", "2026-01-30", "2026-01-31", "2026-02-01"
+WITHDRAWN, WORTHLESS, CALM, VIOLATING, REFUSED = "2026-01-28", "2026-01-29", "2026-01-30", "2026-01-31", "2026-02-01"
 TEXTS = {path.stem: path.read_text("utf-8") for path in sorted(QUERIES.glob("*.kql"))}
 
 
@@ -83,7 +85,10 @@ class MeasuringCompute(ScriptedCompute):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """The home of a platform that took in four days: one without an accepted row, one in violation, one refused."""
+    """The home of a platform that took in five days.
+
+    One has no accepted row, one is in violation, one was refused, one in violation was withdrawn since.
+    """
     root = tmp_path_factory.mktemp("home")
     (root / "jobs").mkdir()
     telemetry = LocalTelemetry(folder=str(root / "telemetry"))
@@ -118,7 +123,13 @@ def home(tmp_path_factory) -> Path:
         production.setenv("CREDIT_DEFAULT_ENV", "production")
         context = dg.build_sensor_context(sensor_name="drift_sensor")
         retraining.ask(context, telemetry, "drift_sensor-42", Answer(retrain=True, words=DUE, evidence={}))
+    telemetry.emit(drift_records({**drift_of(VIOLATING), "partition": WITHDRAWN}))
+    telemetry.emit([taken_in(WITHDRAWN, NO_ROWS, "withdrawal")])
     return root
+
+
+def taken_in(day: str, result: Mapping[str, Any], run_id: str) -> TraceRecord:
+    return acceptance_record("credit-card-default", result, dataset="inference_data", partition=day, run_id=run_id)
 
 
 def rows(text: str, home: Path) -> list[dict[str, Any]]:
@@ -183,9 +194,7 @@ def test_a_day_of_which_no_row_was_accepted_raises_the_alert_until_it_landed_aga
     told = []
     for run, accepted in enumerate((90, 100, 90)):
         result = {"rows": 100, "accepted": accepted, "rejected": 100 - accepted, **acceptance.judge(100, accepted)}
-        record = acceptance_record(
-            "credit-card-default", result, dataset="inference_data", partition=CALM, run_id=f"run-{run}"
-        )
+        record = taken_in(CALM, result, f"run-{run}")
         telemetry.emit([record, record])
         told.append([row["acceptance"] for row in rows(TEXTS["low_acceptance"], tmp_path)])
     assert told == [["warning"], [], ["warning"]]
@@ -253,6 +262,16 @@ def test_a_day_that_was_measured_again_counts_as_it_was_measured_last(tmp_path):
     telemetry.emit(drift_records({**drift_of(CALM), "partition": VIOLATING}))
     assert rows(TEXTS["overall_violation"], tmp_path) == []
     assert rows(TEXTS["feature_drift"], tmp_path) == []
+
+
+def test_a_day_in_violation_that_was_withdrawn_is_left_out_until_it_is_filled_again(tmp_path):
+    telemetry = LocalTelemetry(folder=str(tmp_path / "telemetry"))
+    landed = {"rows": 4_000, "accepted": 4_000, "rejected": 0, **acceptance.judge(4_000, 4_000)}
+    for run, result, found in (("first", landed, [VIOLATING]), ("second", NO_ROWS, []), ("third", landed, [VIOLATING])):
+        # Equal figures of drift are told once, however often a day is measured.
+        telemetry.emit([taken_in(VIOLATING, result, run), *(drift_records(drift_of(VIOLATING)) if found else [])])
+        assert [row["day"] for row in rows(TEXTS["overall_violation"], tmp_path)] == found
+        assert {row["day"] for row in rows(TEXTS["feature_drift"], tmp_path)} == set(found)
 
 
 def at(text: str, now: str) -> str:

@@ -73,7 +73,7 @@ def test_malformed_landing_folders_are_told_in_the_sensors_ticks_and_stop_nothin
     assert "2026-02-30: not a day" in reason
     assert "1999-12-31: before the first day" in reason
     assert "2999-01-01: after today" in reason
-    assert f"{ago(40)}: a file; expected a folder" in reason
+    assert f"{ago(40)}: not a folder; expected a folder" in reason
 
 
 def test_a_run_that_was_killed_with_everything_else_is_found_and_goes_on_with_its_step(world, platform, dropped):

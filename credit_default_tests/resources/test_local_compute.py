@@ -78,6 +78,15 @@ def test_a_step_that_runs_too_long_is_stopped_with_its_children_and_names_the_li
     assert not Job(folder).alive()
 
 
+def test_what_jobs_left_behind_is_removed_after_its_time_when_a_step_is_run(tmp_path):
+    old = tmp_path / "jobs" / "count-aaaaaaaa-0123-1"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    result, _ = run(tmp_path)
+    assert result.success
+    assert not old.exists()
+
+
 def test_messages_arrive_while_the_step_still_works(tmp_path):
     moments = []
     run(tmp_path, options={"seconds": "0.5"}, consume=lambda _: moments.append(time.monotonic()))

@@ -1,4 +1,4 @@
-"""What the registry says about the files of a version, and what is made of tags that are not there."""
+"""Hashes that the registry holds of a version, and versions whose tags were removed or changed."""
 
 from __future__ import annotations
 

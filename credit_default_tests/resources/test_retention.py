@@ -16,7 +16,7 @@ from credit_default.core.retention import Removal, as_lines, from_lines
 from credit_default.resources.local.job import Job
 from credit_default.resources.messages import runs_under_way
 from credit_default.resources.ports import Compute, Storage
-from credit_default.resources.retention import Retention, find_removal
+from credit_default.resources.retention import Retention, find_removal, removed_predictions
 from credit_default.settings import read
 from credit_default_tests.platforms import compute_of, platforms, storage_of
 
@@ -73,6 +73,11 @@ def test_reports_of_drift_go_after_their_time_and_figures_and_other_reports_stay
     # One that is made again is kept for its time again.
     write(storage, REPORT)
     assert retention(89)["reports"] == 0
+    other = REPORT.replace(DAY, "2026-01-02")
+    write(storage, other)
+    assert retention(91)["reports"] == 2
+    assert find_removal(storage, lambda one: one.key == other) is not None
+    assert find_removal(storage, lambda one: one == removal) == removal, "the record keeps what was in it"
 
 
 def test_jobs_go_after_their_time_unless_their_run_goes_on(platform, retention):
@@ -102,9 +107,21 @@ def test_a_replaced_table_stays_while_predictions_that_were_made_of_it_are_kept(
         tables.write(pa.table({"input_data_version": ["a"]}), made_of, data_version=version)
         storage.write(key, made_of.read_bytes())
     assert retention(31, keep_superseded=30)["superseded tables"] == 0
+    storage.write(f"predictions/{DAY}/p.parquet", b"damaged")  # nobody knows what they were made of
+    assert retention(31, keep_superseded=30)["superseded tables"] == 0
     tables.write(pa.table({"input_data_version": ["b"]}), made_of, data_version="p")
     storage.write(f"predictions/{DAY}/p.parquet", made_of.read_bytes())
     assert retention(31, keep_superseded=30)["superseded tables"] == 1
+
+
+def test_replaced_predictions_that_are_removed_are_found_by_their_ids(platform, retention, tmp_path):
+    storage, _ = platform
+    ids = pa.table({"prediction_id": ["0123456789abcdef-1"], "run_id": ["r"], "input_data_version": ["a"]})
+    tables.write(ids, tmp_path / "p.parquet", data_version="p")
+    storage.write(f"superseded_predictions/{DAY}/p.parquet", (tmp_path / "p.parquet").read_bytes())
+    assert removed_predictions(storage, "0123456789abcdef") is None
+    assert retention(31, keep_superseded=30)["superseded tables"] == 1
+    assert removed_predictions(storage, "0123456789abcdef").key == f"superseded_predictions/{DAY}/p.parquet"
 
 
 def test_a_job_that_still_runs_is_kept_whatever_its_age(tmp_path):

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core import tables
+from credit_default.core import contract, tables
 from credit_default.core.schema import CLIENT_ID
-from credit_default.steps import _landing, inference_data
+from credit_default.steps import inference_data
 from credit_default_tests.strategies import client, clients, csv_text, write_csv, write_parquet
 
 SECRET = "secret-cell"
@@ -305,22 +305,23 @@ def test_it_is_a_program(landing, tmp_path):
     assert tables.read(tmp_path / "out" / DAY / "inference_data.parquet")[CLIENT_ID].to_pylist() == ["1", "2"]
 
 
-def test_a_defect_of_ours_takes_no_other_day_along_and_quotes_no_cell(run, landing, monkeypatch):
+def test_a_defect_of_ours_takes_no_other_day_along_names_the_column_and_quotes_no_cell(run, landing, monkeypatch):
     for day in (DAY, NEXT_DAY, LAST_DAY):
-        write_csv(landing / day / "a.csv", clients(1))
+        write_csv(landing / day / f"{day}.csv", clients(1))
 
-    def accept(paths, **how):
-        if paths[0].parent.name == NEXT_DAY:
+    def typed(file, name, column):
+        if (file, name) == (f"{NEXT_DAY}.csv", "age"):
             raise ValueError(f"could not convert {SECRET}")
-        return accepted(paths, **how)
+        return original(file, name, column)
 
-    accepted = _landing.accept
-    monkeypatch.setattr(_landing, "accept", accept)
+    original = contract.typed
+    monkeypatch.setattr(contract, "typed", typed)
     results, said = run(DAY, NEXT_DAY, LAST_DAY)
 
     assert list(results) == [DAY, LAST_DAY]
-    assert NEXT_DAY in said
+    assert f"{NEXT_DAY}: " in said
     assert "ValueError" in said
+    assert "column age" in said
     assert SECRET not in said
 
 

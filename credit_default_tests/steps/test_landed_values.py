@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core import tables
@@ -89,6 +91,24 @@ def test_zero_and_minus_zero_are_no_contradiction(landing, take_in):
 
     assert counts["by_reason"] == {"client_id: duplicate of an earlier row": 1}
     assert str(table["bill_amount_1"].to_pylist()) == "[0.0]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("float64", 0x7FF0000000000001), ("float32", 0x7F800001), ("float16", 0x7C01)]
+)
+def test_a_signalling_nan_is_missing_like_any_other(landing, take_in, kind, bits):
+    table = pa.Table.from_pylist(clients(2))
+    for name in ("age", CLIENT_ID):
+        values = np.array([30, 40], kind)
+        values.view(f"uint{8 * values.itemsize}")[0] = bits
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    (landing / DAY).mkdir(parents=True)
+    pq.write_table(table, landing / DAY / "a.parquet")
+
+    taken, counts = take_in()
+
+    assert taken["age"].to_pylist() == [None, 40]
+    assert counts["rows_without_client_id"] == 1
 
 
 @pytest.mark.parametrize("text", ["+4000", "1e0005", "NAN", "nan(1)", "1_000", "-INF", " 5. "])

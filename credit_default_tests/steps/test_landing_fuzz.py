@@ -1,4 +1,4 @@
-"""Whatever lands, through the steps themselves: every row is accepted or refused, or the day is, for a clear reason.
+"""Property test of the contract: every row that lands is accepted or refused, or the day is, for a clear reason.
 
 Nothing else may happen: no other exception, no value of a row in what is said, no time or memory without end.
 """
