@@ -66,7 +66,7 @@ class TrainingRun:
         self._job_name = job_name
         self._job_tags = {JOB_TAG: job_name} if job_name else {}
         self._warn = warn
-        self._uri = os.environ.get("MLFLOW_TRACKING_URI")
+        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or None
 
     def start(self, tags: Mapping[str, str]) -> None:
         """Open the run, or go on with the one that this process was given."""
