@@ -19,7 +19,7 @@ from credit_default.deploy.place import Place, open_place
 from credit_default.resources.ports import ModelVersion
 from credit_default_tests.azure_emulator import Emulator
 from credit_default_tests.deploy.journal import Key, announced, not_announced, requests_that_write, written
-from credit_default_tests.resources.served_models import MODEL_FILE, another_file
+from credit_default_tests.resources.served_models import MANIFEST_FILE, MODEL_FILE, another_file
 
 ENVIRONMENTS = ("development", "staging", "production")
 #: Answers at once, so that tests need not wait.
@@ -106,11 +106,13 @@ class Delivery:
 
     def register(self, environment: str, files: Mapping[str, bytes], mark: str, verdict: str) -> ModelVersion:
         """Register a model once more, as a file of its own whose manifest fits it."""
-        model = another_file(files[MODEL_FILE], mark)
-        sha256 = hashlib.sha256(model).hexdigest()
-        manifest = {**json.loads(files["manifest.json"]), "model_sha256": sha256, "model_id": sha256[:16]}
-        content = {**files, MODEL_FILE: model, "manifest.json": json.dumps(manifest).encode()}
+        content = {**files, MODEL_FILE: another_file(files[MODEL_FILE], mark)}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items() if name != MANIFEST_FILE}
+        sha256 = hashes[MODEL_FILE]
+        told = {"model_sha256": sha256, "model_id": sha256[:16], "files": hashes}
+        content[MANIFEST_FILE] = json.dumps({**json.loads(files[MANIFEST_FILE]), **told}).encode()
+        tags = {"verdict": verdict, "manifest_sha256": hashlib.sha256(content[MANIFEST_FILE]).hexdigest()}
         with self.inside(environment) as place:
             for name, data in content.items():
                 place.storage.write(f"models/{sha256[:16]}/{name}", data)
-            return place.registry.register(f"models/{sha256[:16]}", sha256=sha256, tags={"verdict": verdict})
+            return place.registry.register(f"models/{sha256[:16]}", sha256=sha256, tags=tags)
