@@ -7,7 +7,7 @@ here: Azure ML's tracking server has no part for them, and the model directory i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from credit_default.core import patient_sqlite, quiet_mlflow
-from credit_default.core.system_errors import explained, must_be_a_database, retried
+from credit_default.core.system_errors import explain, explained, must_be_a_database, retried
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,68 +52,126 @@ def database_of(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+class TrainingRun:
+    """The MLflow run of a training, best effort: the first call that fails is the last one, and the training goes on.
+
+    Attributes
+    ----------
+    run_id
+        None when nothing is tracked.
+    """
+
+    def __init__(self, job_name: str | None, warn: Callable[[str], object]) -> None:
+        self.run_id: str | None = None
+        self._job_name = job_name
+        self._job_tags = {JOB_TAG: job_name} if job_name else {}
+        self._warn = warn
+        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or None
+
+    def start(self, tags: Mapping[str, str]) -> None:
+        """Open the run, or go on with the one that this process was given."""
+        self._attempt(lambda: self._start(tags))
+
+    def log_trial(self, result: CrossValidated, *, alone: bool = False) -> None:
+        """Log a trial as a nested run.
+
+        Parameters
+        ----------
+        alone
+            The job runs this trial and no other: its figures go to the run itself, where whoever runs the search looks
+            for them.
+        """
+        self._attempt(lambda: self._log_trial(result, alone=alone))
+
+    def log_result(self, manifest: Mapping[str, Any], directory: Path) -> None:
+        """Log what came of the training: the figures of its manifest and the pictures of its model directory."""
+        self._attempt(lambda: _log_result(manifest, directory))
+
+    def end(self, status: str) -> None:
+        """Close the run; one that cannot be tracked any more is left as it is."""
+
+        def end() -> None:
+            import mlflow
+
+            mlflow.end_run(status)
+
+        self._attempt(end)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        if self._uri is None:
+            return
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever MLflow, its plugins and its server come up with
+            self._uri = None
+            # MLflow closes what is open when the process ends, and would wait minutes for a server that is gone.
+            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+            # Words of others may hold signed addresses.
+            known = explain(error)
+            reason = str(known) if known is not None else f"{type(error).__name__}; see whether its server answers"
+            self._warn(f"This training is not tracked in MLflow from here on, and goes on without ({reason}).")
+
+    def _start(self, tags: Mapping[str, str]) -> None:
+        assert self._uri is not None
+        client = open_client(self._uri)
+        import mlflow
+
+        # On Azure ML the run exists already, and ends with its job however that ends: MLflow finds its id in the
+        # environment, and there is no open run of a killed attempt to search for.
+        experiment = None
+        if not os.environ.get("MLFLOW_RUN_ID"):
+            experiment = _experiment(client, self._uri)
+            if self._job_name:
+                _close_killed(client, experiment, self._job_name)
+        run = mlflow.start_run(experiment_id=experiment, tags={**tags, **self._job_tags})
+        self.run_id = str(run.info.run_id)
+
+    def _log_trial(self, result: CrossValidated, *, alone: bool) -> None:
+        import mlflow
+
+        figures = {"mean_auc": result.mean_auc, "std_auc": result.std_auc}
+        if alone:
+            retried(lambda: mlflow.log_metrics(figures))
+            return
+        active = mlflow.active_run()
+        assert active is not None
+        with mlflow.start_run(
+            run_name=f"trial-{result.number}",
+            nested=True,
+            # Without it, a nested run goes to MLflow's default experiment.
+            experiment_id=active.info.experiment_id,
+            tags=self._job_tags,
+        ):
+            retried(lambda: mlflow.log_params({**result.parameters, "trees": result.trees}))
+            retried(lambda: mlflow.log_metrics(figures))
+
+
 @contextmanager
-def training_run(job_name: str | None, tags: Mapping[str, str]) -> Iterator[str | None]:
-    """Open the run of a training and yield its id; None when nothing is tracked.
+def training_run(
+    job_name: str | None, tags: Mapping[str, str], *, warn: Callable[[str], object]
+) -> Iterator[TrainingRun]:
+    """Track a training; an error inside closes its run as failed.
 
     A run of the same job that is still open belongs to an attempt that was killed, and is closed as killed.
-    An error inside closes the run as failed.
 
     Parameters
     ----------
     job_name
         The same for every attempt at the same training.
+    warn
+        Gets a note when the training cannot be tracked, or not any more.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        yield None
-        return
-    client = open_client(os.environ["MLFLOW_TRACKING_URI"])
-    import mlflow
-
-    experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
-    job_tags = {JOB_TAG: job_name} if job_name else {}
-    if job_name:
-        _close_killed(client, experiment, job_name)
-    # On Azure ML the run exists already: MLflow finds its id in the environment.
-    given = os.environ.get("MLFLOW_RUN_ID")
-    with mlflow.start_run(experiment_id=None if given else experiment, tags={**tags, **job_tags}) as run:
-        yield str(run.info.run_id)
+    run = TrainingRun(job_name, warn)
+    run.start(tags)
+    try:
+        yield run
+    except BaseException:
+        run.end("FAILED")
+        raise
+    run.end("FINISHED")
 
 
-def log_trial(run_id: str | None, result: CrossValidated, job_name: str | None = None, *, alone: bool = False) -> None:
-    """Write down a trial as a nested run of the active one.
-
-    Parameters
-    ----------
-    alone
-        The job runs this trial and no other: its figures go to the active run itself, where whoever runs the search
-        looks for them.
-    """
-    if run_id is None:
-        return
-    import mlflow
-
-    figures = {"mean_auc": result.mean_auc, "std_auc": result.std_auc}
-    if alone:
-        retried(lambda: mlflow.log_metrics(figures))
-        return
-    active = mlflow.active_run()
-    assert active is not None
-    with mlflow.start_run(
-        run_name=f"trial-{result.number}",
-        nested=True,
-        # Without it, a nested run goes to MLflow's default experiment.
-        experiment_id=active.info.experiment_id,
-        tags={JOB_TAG: job_name} if job_name else {},
-    ):
-        retried(lambda: mlflow.log_params({**result.parameters, "trees": result.trees}))
-        retried(lambda: mlflow.log_metrics(figures))
-
-
-def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path) -> None:
-    """Write down what came of a training: the figures of its manifest and the pictures of its model directory."""
-    if run_id is None:
-        return
+def _log_result(manifest: Mapping[str, Any], directory: Path) -> None:
     import mlflow
 
     parameters = {
@@ -137,18 +195,15 @@ def log_result(run_id: str | None, manifest: Mapping[str, Any], directory: Path)
         mlflow.log_artifact(str(directory / plot), "plots")
 
 
-def _experiment(client: MlflowClient, name: str) -> str:
+def _experiment(client: MlflowClient, uri: str) -> str:
     from mlflow.exceptions import MlflowException
 
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     found = client.get_experiment_by_name(name)
     if found is None:
-        uri = os.environ["MLFLOW_TRACKING_URI"]
+        database = database_of(uri)
         # Beside the database; MLflow's own default is the folder that the process happens to be in.
-        location = (
-            (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
-            if uri.startswith("sqlite:///")
-            else None
-        )
+        location = (database.parent / "artifacts").resolve().as_uri() if database is not None else None
         try:
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
@@ -160,8 +215,6 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _close_killed(client: MlflowClient, experiment: str, job_name: str) -> None:
-    active = os.environ.get("MLFLOW_RUN_ID")
     quoted = job_name.replace("'", "")
     for run in client.search_runs([experiment], f"tags.`{JOB_TAG}` = '{quoted}' and attributes.status = 'RUNNING'"):
-        if run.info.run_id != active:
-            client.set_terminated(run.info.run_id, "KILLED")
+        client.set_terminated(run.info.run_id, "KILLED")

@@ -18,7 +18,6 @@ from credit_default.resources import ledger as ledgers
 from credit_default.resources.azure import job_environments
 from credit_default.resources.azure.deployments import Look
 from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
-from credit_default.resources.azure.registry import TAKEN_FROM
 from credit_default.resources.ports import ModelVersion
 
 
@@ -92,8 +91,6 @@ def _needs(place: Place, endpoint: ManagedEndpoint, look: Look, model: ModelVers
         environment_is_there=place.patience().ask(
             f"looking for {reference}", lambda: job_environments.is_there(client, endpoint.environment)
         ),
-        registry=place.registry.registry if endpoint.from_registry else None,
-        shared=endpoint.from_registry and (TAKEN_FROM in model.tags or place.registry.is_shared(model)),
     )
 
 

@@ -8,13 +8,16 @@ from credit_default import promotion
 from credit_default.deploy.changes import Report, any_pending
 from credit_default.deploy.place import Place, told_by_azure
 from credit_default.deploy.plan_deployment import choose
-from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
+from credit_default.deploy.plan_models import must_be_there, plan_promote, plan_share
 from credit_default.resources import ledger as ledgers
 from credit_default.settings import Environment
 
 
 def share(place: Place, version: str | None, *, dry_run: bool) -> Report:
-    """Copy a version that may go live from the staging workspace to the shared registry, with its tags."""
+    """Upload a version that may go live from the staging workspace to the shared registry, with its tags.
+
+    Every file is held to its sha256 before it is uploaded.
+    """
     place.must_be(Environment.STAGING, "Versions are shared by the workspace that trained and tried them, staging")
     registry = place.registry
     with told_by_azure(f"looking at what registry {registry.registry} has"):
@@ -41,7 +44,7 @@ def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) 
     registry, storage = place.registry, place.storage
     with told_by_azure(f"looking at version {version} of registry {registry.registry}"):
         place.must_be_there()
-        shared = must_be_there(_shared(place, version), registry.registry, version)
+        shared = must_be_there(registry.shared(version), registry.registry, version)
         changes = plan_promote(
             place.workspace,
             shared,
@@ -60,11 +63,3 @@ def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) 
         if approval is not None and any(change.kind == "ledger" for change in changes):
             promotion.decide(place.settings, "approve", number, approval)
     return Report("model promote", place.environment, dry_run, changes, {"version": number, **about})
-
-
-def _shared(place: Place, version: str) -> Shared | None:
-    found = place.registry.shared(version)
-    if found is None:
-        return None
-    tags = dict(found.tags or {})
-    return Shared(place.registry.name, version, tags.get("model_sha256", ""), tags)

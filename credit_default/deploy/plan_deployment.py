@@ -36,16 +36,10 @@ class Needs:
     ----------
     environment
         ``name:version`` of the environment that it runs in.
-    registry
-        The shared registry whose model it deploys; None for the workspace's own.
-    shared
-        Whether that registry has the version.
     """
 
     environment: str
     environment_is_there: bool
-    registry: str | None
-    shared: bool
 
 
 def choose(versions: Sequence[ModelVersion], ledger: Ledger, asked: str | None) -> Choice:
@@ -184,9 +178,6 @@ def _put_beside(kind: str, where: str, look: Look, model: ModelVersion, needs: N
         changes.append(Change(Action.CREATE, f"{kind} endpoint", look.name, where, "there is none yet"))
     if is_missing(look, model):
         assert needs is not None, "what a new deployment is made of has to be known"
-        if needs.registry is not None and not needs.shared:
-            told = "what is deployed here comes from the shared registry"
-            changes.append(Change(Action.CREATE, "model", f"{model.name}:{model.version}", needs.registry, told))
         if not needs.environment_is_there:
             changes.append(Change(Action.CREATE, "environment", needs.environment, where, "its content is new"))
         failed = name in look.deployments

@@ -6,8 +6,7 @@ production when its verdict says so, or a person does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from credit_default.core.ledger import Ledger
 from credit_default.defs.deployment import why_not_live
@@ -16,16 +15,6 @@ from credit_default.deploy.changes import Action, Change
 from credit_default.deploy.plan_deployment import Choice
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.resources.ports import ModelVersion
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A version as the shared registry has it."""
-
-    name: str
-    version: str
-    sha256: str
-    tags: Mapping[str, str]
 
 
 def plan_share(registry: str, choice: Choice, *, shared: bool) -> list[Change]:
@@ -46,7 +35,7 @@ def plan_share(registry: str, choice: Choice, *, shared: bool) -> list[Change]:
 
 def plan_promote(
     where: str,
-    shared: Shared,
+    shared: ModelVersion,
     versions: Sequence[ModelVersion],
     ledger: Ledger,
     *,
@@ -59,6 +48,8 @@ def plan_promote(
     ----------
     where
         The workspace.
+    shared
+        The version as the shared registry has it.
     versions
         Those that are registered here.
     following
@@ -93,7 +84,7 @@ def plan_promote(
     return changes
 
 
-def must_be_there(shared: Shared | None, registry: str, version: str) -> Shared:
+def must_be_there(shared: ModelVersion | None, registry: str, version: str) -> ModelVersion:
     """Return a shared version; raises `NotThere` when the registry has none."""
     if shared is None:
         raise NotThere(

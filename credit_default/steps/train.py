@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data_version = tables.data_version_of(options.prepared / "development.parquet")
         tags = {"prepared_data_version": data_version, "code_version": options.code_version}
         directory = options.output / "model"
-        with tracking.training_run(options.job_name, tags) as run_id:
+        with tracking.training_run(options.job_name, tags, warn=report.warning) as run:
             trained = train(
                 **parts,
                 options=TrainingOptions(
@@ -40,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     only_trial=options.only_trial,
                 ),
                 progress=report.info,
-                on_trial=lambda trial: tracking.log_trial(
-                    run_id, trial, options.job_name, alone=options.only_trial is not None
-                ),
+                on_trial=lambda trial: run.log_trial(trial, alone=options.only_trial is not None),
             )
             manifest = model_directory.save(
                 trained,
@@ -53,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 prepared_data_version=data_version,
                 code_version=options.code_version,
                 reference_rows=options.reference_rows,
-                mlflow_run_id=run_id,
+                mlflow_run_id=run.run_id,
             )
-            tracking.log_result(run_id, manifest, directory)
+            run.log_result(manifest, directory)
         # By which the folder is held to what was trained until the registry has it as a tag.
         result = {**manifest, "manifest_sha256": sha256_of(directory / MANIFEST_FILE)}
         report.stored(data_version=manifest["content_hash"], result=result, files={"model": "model"})

@@ -102,6 +102,7 @@ def _deploy(call: Call) -> Answer:
     workspace, endpoint, name = call.workspace, call.params["endpoint"], check_endpoint_name(call.params["name"])
     _endpoint(workspace, endpoint)
     asked = call.body["properties"]
+    models.must_be_of_workspace(asked["model"]["assetId"])
     models.location(call.state, workspace, asked["model"]["assetId"])
     asset(workspace, asked["environmentId"], "environments")
     asset(workspace, asked["codeConfiguration"]["codeId"], "codes")

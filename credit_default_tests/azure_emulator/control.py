@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from credit_default_tests.azure_emulator import workspaces
+from credit_default_tests.azure_emulator import log_analytics, registries, workspaces
 from credit_default_tests.azure_emulator.identity import managed_identity
 from credit_default_tests.azure_emulator.jobs import summaries
 from credit_default_tests.azure_emulator.store import State, Workspace
@@ -52,6 +52,8 @@ def control(state: State) -> Starlette:
             command("/clear-faults", lambda _: state.faults.clear()),
             command("/expire-tokens", lambda _: state.identity.expire()),
             command("/trust", lambda body: state.identity.trust(**body)),
+            command("/registries", lambda body: registries.change(state, **body)),
+            command("/log-analytics", lambda body: log_analytics.change(state, **body)),
             command("/jobs", jobs),
             command("/journal", lambda _: state.journal),
             command("/refused-hosts", lambda _: state.refused_hosts),

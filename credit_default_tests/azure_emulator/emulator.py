@@ -162,6 +162,14 @@ class Emulator:
         """Let the orchestrator be whoever shows a token of an issuer; see `identity.Trust`."""
         self._ask("trust", {"issuer": issuer, "subject": subject, "key": key})
 
+    def registry(self, name: str, *, keeps_tags: bool = True, signs: bool = True) -> None:
+        """Let an Azure ML registry drop the tags of models, or hand out no signatures; see `registries.Registry`."""
+        self._ask("registries", {"name": name, "keeps_tags": keeps_tags, "signs": signs})
+
+    def log_analytics(self, workspace: str, *, classic_tables: bool) -> None:
+        """Let queries of a workspace's Application Insights know the classic tables, or those of Log Analytics only."""
+        self._ask("log-analytics", {"workspace": workspace, "classic_tables": classic_tables})
+
     def jobs(self, workspace: str | None = None) -> list[dict[str, Any]]:
         """List jobs: name, status, type, parent, compute, and when each PUT of it came."""
         return self._ask("jobs", {"workspace": workspace})

@@ -38,10 +38,22 @@ def locate(workspace: Workspace, address: str) -> Location:
 
 def container_of(workspace: Workspace, datastore: str) -> str:
     """Return the container that a datastore stands for; Azure's 404 when there is no such datastore."""
+    return _named(workspace, datastore)["properties"]["containerName"]
+
+
+def datastore_of(workspace: Workspace, address: str) -> dict:
+    """Return the datastore that an address is on."""
+    match = _DATASTORE.match(address)
+    if match is None:
+        raise bad_request(f"The path '{address}' is on no datastore.")
+    return _named(workspace, match["name"])
+
+
+def _named(workspace: Workspace, datastore: str) -> dict:
     found = workspace.tables["datastores"].get(datastore)
     if found is None:
         raise not_found("Datastore", datastore)
-    return found["properties"]["containerName"]
+    return found
 
 
 def asset(workspace: Workspace, arm_id: str, kind: str) -> dict:

@@ -1,8 +1,9 @@
 """Azure Monitor's query endpoint: KQL over what Application Insights was sent.
 
 A workspace's own resource has the classic tables, ``traces``, ``customMetrics`` and ``exceptions``. In its Log
-Analytics workspace the same rows are in ``AppTraces``, ``AppMetrics`` and ``AppExceptions``, under other names. The
-language is the project's own KQL over DuckDB: what it does not support is refused here and would not be by Azure.
+Analytics workspace the same rows are in ``AppTraces``, ``AppMetrics`` and ``AppExceptions``, under other names, and a
+resource can be told to know these only. The language is the project's own KQL over DuckDB: what it does not support is
+refused here and would not be by Azure.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -69,7 +71,9 @@ def _of_component(call: Call) -> Answer:
     found = next((one for one in workspaces if component_of(one).lower() == resource.lower()), None)
     if found is None:
         raise not_found("Resource", resource)
-    return _answered(call, _rows(call.state, found), kql.TABLES)
+    if found.classic_tables:
+        return _answered(call, _rows(call.state, found), kql.TABLES)
+    return _answered(call, _of_workspace(call.state, found), LOG_ANALYTICS)
 
 
 def _of_log_analytics(call: Call) -> Answer:
@@ -77,12 +81,22 @@ def _of_log_analytics(call: Call) -> Answer:
     found = next((one for one in call.state.workspaces.values() if one.log_analytics == wanted), None)
     if found is None:
         raise not_found("Workspace", wanted)
+    return _answered(call, _of_workspace(call.state, found), LOG_ANALYTICS)
+
+
+def change(state: State, workspace: str, *, classic_tables: bool) -> None:
+    """Let queries of a workspace's resource know the classic tables, or those of Log Analytics only."""
+    state.workspaces[workspace.lower()].classic_tables = classic_tables
+
+
+def _of_workspace(state: State, workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
+    """Return the same rows by the names of Log Analytics."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for classic, some in _rows(call.state, found).items():
+    for classic, some in _rows(state, workspace).items():
         table, columns = _NAMES[classic]
         names = {**_SHARED, **columns}
         rows[table] = [{names[name]: value for name, value in row.items() if name in names} for row in some]
-    return _answered(call, rows, LOG_ANALYTICS)
+    return rows
 
 
 def component_of(workspace: Workspace) -> str:
@@ -170,7 +184,8 @@ def _type(field: pa.Field) -> str:
         return "datetime"
     if pa.types.is_boolean(kind):
         return "bool"
-    if pa.types.is_integer(kind):
+    # A decimal number without decimals is a sum of whole numbers.
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
         return "long" if kind.bit_width > 32 else "int"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "real"
@@ -178,4 +193,6 @@ def _type(field: pa.Field) -> str:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     return value.isoformat() if isinstance(value, datetime) else value

@@ -6,16 +6,20 @@ runs go where Azure ML keeps them: to the workspace's artifact store, by address
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from credit_default_tests.azure_emulator.azure_errors import AzureError, not_found
+from credit_default_tests.azure_emulator.azure_errors import AzureError, bad_request, not_found
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route, ml_route
 from credit_default_tests.azure_emulator.store import API_HOST, State, Workspace
 
 #: How long a job's own token lives: as long as a job may run.
 TOKEN_SECONDS = 24 * 3600
 _METHODS = ("GET", "POST", "PATCH", "DELETE")
+#: Names in backticks or double quotes, and the status of a run: MLflow's own servers filter by them. Microsoft's page
+#: "Query & compare experiments and runs with MLflow" says that Azure ML does not, or has other words for a status.
+_UNSUPPORTED = re.compile(r"`|\.\s*\"|\battr(ibute)?s?\.\s*status\b|^\s*status\b|\band\s+status\b", re.IGNORECASE)
 _RUN = "/history/v1.0{ws}/experiments/{experiment}/runs/{run}/artifacts"
 
 
@@ -47,6 +51,8 @@ def _forwarded(call: Call) -> Answer:
     workspace = call.workspace  # 404 for one that is not there
     if call.params["rest"].startswith("logged-models"):
         raise AzureError(404, "NotFound", "Azure ML has no part of MLflow's protocol for logged models.")
+    if call.params["rest"] == "runs/search" and _UNSUPPORTED.search(call.body.get("filter") or ""):
+        raise bad_request(f"The filter '{call.body['filter']}' is not supported.", "BadRequest")
     assert call.state.tracking is not None
     status, answer = call.state.tracking.forward(call.method, call.params["rest"], call.query, call.body)
     for info in _infos(answer):

@@ -37,6 +37,12 @@ def routes(state: State) -> list[Route]:
     return KIND.routes
 
 
+def must_be_of_workspace(model_id: str) -> None:
+    """Refuse a registry's model: Microsoft's guide to batch deployments deploys models registered in the workspace."""
+    if _SHARED.fullmatch(model_id):
+        raise bad_request(f"'{model_id}' is not registered in this workspace; register the model there to deploy it.")
+
+
 def location(state: State, workspace: Workspace, model_id: str) -> Location:
     """Return where the files of a model lie, by whatever id a deployment names it."""
     if match := _SHARED.fullmatch(model_id):

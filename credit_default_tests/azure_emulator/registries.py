@@ -7,9 +7,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from credit_default_tests.azure_emulator import models
-from credit_default_tests.azure_emulator.azure_errors import bad_request, conflict, not_found
-from credit_default_tests.azure_emulator.locations import Location
+from credit_default_tests.azure_emulator.azure_errors import bad_request, conflict, not_found, not_in_emulator
+from credit_default_tests.azure_emulator.locations import Location, datastore_of
 from credit_default_tests.azure_emulator.names import check_name, check_version
 from credit_default_tests.azure_emulator.routes import ML_AUDIENCES, Answer, Call, Route
 from credit_default_tests.azure_emulator.store import (
@@ -29,36 +28,45 @@ _BASE = (
 )
 _ONE = f"{_BASE}/models/{{name}}/versions/{{version}}"
 _ENVIRONMENT = f"{_BASE}/environments/{{name}}/versions/{{version}}"
-_OPERATION = f"{_BASE}/import/operations/{{operation}}"
 _SOURCE = re.compile(
     r"azureml://locations/(?P<region>[^/]+)/workspaces/(?P<guid>[^/]+)"
     r"/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)"
 )
 
-_UPLOADED = re.compile(rf"https://{re.escape(ACCOUNT)}\.blob\.core\.windows\.net/(?P<container>upload-[0-9a-f-]+)")
+_UPLOADED = re.compile(
+    rf"https://{re.escape(ACCOUNT)}\.blob\.core\.windows\.net/(?P<container>upload-[0-9a-f-]+)(?:/(?P<path>[^?]*))?"
+)
 
 
 @dataclass
 class Registry:
-    """One registry; ``models[name][version]`` and ``environments[name][version]`` are what it answers."""
+    """One registry; ``models[name][version]`` and ``environments[name][version]`` are what it answers.
+
+    Attributes
+    ----------
+    keeps_tags
+        Whether a model that is uploaded has its tags afterwards.
+    signs
+        Whether it hands out signatures to read its files by; otherwise they are read with one's own identity.
+    """
 
     name: str
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def container(self) -> str:
-        """Where it keeps its files."""
-        return f"registry-{self.name}"
+    keeps_tags: bool = True
+    signs: bool = True
 
 
 def create(state: State, name: str) -> None:
     """Make a registry, unless there is one of that name."""
     with state.lock:
-        if name in state.registries:
-            return
-        state.registries[name] = Registry(name)
-    state.blobs.create_container(state.registries[name].container)
+        state.registries.setdefault(name, Registry(name))
+
+
+def change(state: State, name: str, *, keeps_tags: bool, signs: bool) -> None:
+    """Let a registry behave as some might, which nobody has documented."""
+    registry = _named(state, name)
+    registry.keeps_tags, registry.signs = keeps_tags, signs
 
 
 def routes(state: State) -> list[Route]:
@@ -81,8 +89,8 @@ def routes(state: State) -> list[Route]:
         ),
         route("GET", _ONE, _get, answer="ModelVersion"),
         route("GET", f"{_BASE}/models/{{name}}/versions", _list, answer="ModelVersion[]"),
+        route("PUT", _ONE, _put_model, request="ModelVersion", answer="ModelVersion"),
         route("POST", f"{_BASE}/import", _import),
-        route("GET", _OPERATION, lambda _: Answer(status=200)),
         route("GET", _ENVIRONMENT, _get_environment, answer="EnvironmentVersion"),
         route("GET", f"{_BASE}/environments/{{name}}/versions", _list_environments, answer="EnvironmentVersion[]"),
         route("PUT", _ENVIRONMENT, _put_environment, request="EnvironmentVersion", answer="EnvironmentVersion"),
@@ -93,10 +101,19 @@ def routes(state: State) -> list[Route]:
 
 def location(state: State, registry: str, name: str, version: str) -> Location:
     """Return where a registry keeps the files of a model."""
-    found = _named(state, registry)
-    if version not in found.models.get(name, {}):
+    found = _named(state, registry).models.get(name, {}).get(version)
+    if found is None:
         raise not_found("Model", f"{name}:{version}")
-    return Location(found.container, _folder(name, version))
+    return _uploaded(state, found["properties"]["modelUri"], "model")
+
+
+def _uploaded(state: State, address: str, what: str) -> Location:
+    """Return where files lie that were uploaded for an asset; Azure's 400 when there are none."""
+    match = _UPLOADED.fullmatch(address)
+    place = Location(match["container"], (match["path"] or "").rstrip("/")) if match else None
+    if place is None or not any(True for _ in state.blobs.names(place.container, f"{place.path}/".lstrip("/"))):
+        raise bad_request(f"There is nothing at the path of the {what}.")
+    return place
 
 
 def _named(state: State, name: str) -> Registry:
@@ -104,10 +121,6 @@ def _named(state: State, name: str) -> Registry:
         return state.registries[name]
     except KeyError:
         raise not_found("Registry", name) from None
-
-
-def _folder(name: str, version: str) -> str:
-    return f"models/{name}/{version}"
 
 
 def _discovered(call: Call) -> Answer:
@@ -139,8 +152,9 @@ def _list(call: Call) -> Answer:
 
 
 def _import(call: Call) -> Answer:
-    """Copy a model of a workspace; a version is there once, for ever."""
-    state, registry = call.state, _named(call.state, call.params["registry"])
+    """Refuse to copy a model of a workspace from a datastore without credentials: nobody documents that it works."""
+    state = call.state
+    _named(state, call.params["registry"])
     asked = call.body["properties"]
     match = _SOURCE.fullmatch(asked["sourceAssetId"])
     if match is None:
@@ -151,47 +165,48 @@ def _import(call: Call) -> Answer:
     source = workspace.tables["models"].get(match["name"], {}).get(match["version"])
     if source is None:
         raise not_found("Model", f"{match['name']}:{match['version']}")
-    name, version = check_name("Model", asked["destinationName"]), check_version(asked["destinationVersion"])
-    files = models.location(state, workspace, f"azureml:{match['name']}:{match['version']}")
-    with state.lock:
-        if version in registry.models.get(name, {}):
-            raise conflict(f"Model '{name}' version '{version}' already exists in registry '{registry.name}'.")
-        for blob in state.blobs.names(files.container, f"{files.path.rstrip('/')}/"):
-            target = f"{_folder(name, version)}/{blob.removeprefix(files.path.rstrip('/') + '/')}"
-            state.blobs.write(registry.container, target, state.blobs.read(files.container, blob))
-        registry.models.setdefault(name, {})[version] = _stored(registry, name, version, source["properties"])
-    operation = _OPERATION.format(
-        subscription=SUBSCRIPTION, group=RESOURCE_GROUP, registry=registry.name, operation=f"{name}-{version}"
-    )
-    address = f"https://{API_HOST}{operation}?api-version={_VERSIONS[0]}"
-    return Answer(status=202, headers={"Location": address, "Retry-After": "0"})
+    datastore = datastore_of(workspace, source["properties"]["modelUri"])
+    if datastore["properties"]["credentials"]["credentialsType"] == "None":
+        raise bad_request(f"Datastore '{datastore['name']}' has no credentials.", "UserError")
+    raise not_in_emulator("The emulator copies no model into a registry; upload it by a client of the registry.")
 
 
-def _stored(registry: Registry, name: str, version: str, source: dict[str, Any]) -> dict[str, Any]:
-    """Return a model as the registry shows it, with the tags that it had in its workspace."""
+def _put_model(call: Call) -> Answer:
+    """Keep a model whose files were uploaded; a version is there once, for ever."""
+    registry = _named(call.state, call.params["registry"])
+    name, version = check_name("Model", call.params["name"]), check_version(call.params["version"])
+    asked = call.body["properties"]
+    _uploaded(call.state, asked["modelUri"], "model")
     moment = now()
-    kept = {key: source[key] for key in ("description", "flavors", "modelType", "tags", "properties") if key in source}
-    uri = f"https://{ACCOUNT}.blob.core.windows.net/{registry.container}/{_folder(name, version)}"
-    return {
+    kept = {"isArchived": False, "isAnonymous": False, "tags": {}, "properties": {}, "flavors": {}}
+    asked.pop("system_metadata", None)
+    tags = {} if registry.keeps_tags else {"tags": {}}
+    stored = {
         "id": f"azureml://registries/{registry.name}/models/{name}/versions/{version}",
         "name": version,
         "type": "Microsoft.MachineLearningServices/registries/models/versions",
-        "properties": {**kept, "modelUri": uri, "isArchived": False, "isAnonymous": False},
+        "properties": {**kept, **asked, **tags, "provisioningState": "Succeeded"},
         "systemData": {"createdAt": moment, "createdBy": "emulator", "createdByType": "Application"},
     }
+    with call.state.lock:
+        if version in registry.models.get(name, {}):
+            raise conflict(f"Model '{name}' version '{version}' already exists in registry '{registry.name}'.")
+        registry.models.setdefault(name, {})[version] = stored
+    return Answer(stored, 201)
 
 
 def _reference(call: Call) -> Answer:
     """Say where the files of a model can be read, for an hour."""
-    registry = call.params["registry"]
-    where = location(call.state, registry, call.params["name"], call.params["version"])
+    registry = _named(call.state, call.params["registry"])
+    where = location(call.state, registry.name, call.params["name"], call.params["version"])
     address = f"https://{ACCOUNT}.blob.core.windows.net/{where.container}"
     signature = call.state.blobs.container_signature(where.container, permission="rl")
+    signed = {"credentialType": "SAS", "sasUri": f"{address}?{signature}"}
     return Answer(
         {
             "blobReferenceForConsumption": {
                 "blobUri": f"{address}/{where.path}",
-                "credential": {"credentialType": "SAS", "sasUri": f"{address}?{signature}"},
+                "credential": signed if registry.signs else {"credentialType": "NoCredentials"},
             }
         }
     )
@@ -213,10 +228,13 @@ def _list_environments(call: Call) -> Answer:
 def _start_upload(call: Call) -> Answer:
     """Answer a container of its own for the files of an asset that is not there yet."""
     registry, name, version = _named(call.state, call.params["registry"]), call.params["name"], call.params["version"]
-    if call.body["assetId"] != f"azureml://registries/{registry.name}/environments/{name}/versions/{version}":
+    kept = {"environments": registry.environments, "models": registry.models}
+    asked = {f"azureml://registries/{registry.name}/{kind}/{name}/versions/{version}": kind for kind in kept}
+    kind = asked.get(call.body["assetId"])
+    if kind is None:
         raise bad_request(f"The emulator keeps no uploads for '{call.body['assetId']}'.")
-    if version in registry.environments.get(name, {}):
-        raise conflict(f"Environment '{name}' version '{version}' already exists in registry '{registry.name}'.")
+    if version in kept[kind].get(name, {}):
+        raise conflict(f"Version '{version}' of '{name}' already exists in registry '{registry.name}'.")
     container = f"upload-{uuid.uuid4()}"
     call.state.blobs.create_container(container)
     address = f"https://{ACCOUNT}.blob.core.windows.net/{container}"
@@ -237,13 +255,11 @@ def _put_environment(call: Call) -> Answer:
     name = check_name("Environment", call.params["name"])
     version = check_version(call.params["version"])
     asked = call.body["properties"]
-    uploaded = _UPLOADED.match(asked["build"]["contextUri"])
-    if uploaded is None or not any(True for _ in call.state.blobs.names(uploaded["container"])):
-        raise bad_request("There is nothing at the path of the build context.")
+    where = _uploaded(call.state, asked["build"]["contextUri"], "build context")
     moment = now()
     kept = {"isArchived": False, "isAnonymous": False, "tags": {}, "properties": {}, "environmentType": "UserCreated"}
     # What it keeps is where the files are, and no signature.
-    build = {**asked["build"], "contextUri": f"https://{ACCOUNT}.blob.core.windows.net/{uploaded['container']}/"}
+    build = {**asked["build"], "contextUri": f"https://{ACCOUNT}.blob.core.windows.net/{where.container}/"}
     stored = {
         "id": f"azureml://registries/{registry.name}/environments/{name}/versions/{version}",
         "name": version,

@@ -45,6 +45,8 @@ class Workspace:
         The container of the default datastore ``workspaceblobstore``.
     instrumentation_key, log_analytics
         Of its Application Insights, and the id of the Log Analytics workspace behind that.
+    classic_tables
+        Whether queries of its Application Insights know ``traces`` and the like, or ``AppTraces`` and the like.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Workspace:
     created: str = field(default_factory=now)
     instrumentation_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     log_analytics: str = field(default_factory=lambda: str(uuid.uuid4()))
+    classic_tables: bool = True
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
 
     @property

@@ -12,8 +12,12 @@ from typing import Any
 
 _RESTCLIENT = "azure.ai.ml._restclient"
 _DEFAULT = "arm_ml_service"
-#: Fields that the SDK sends on purpose though its newest models lost them (`SweepJob._to_rest_object` says so).
-_SENT_ALL_THE_SAME = {"SweepJob": {"resources": "JobResourceConfiguration"}}
+#: Fields that the SDK sends on purpose though its newest models lack them, and their models (`SweepJob._to_rest_object`
+#: and `_begin_create_or_update_model_with_system_metadata` say so; the latter's is null for models such as ours).
+_SENT_ALL_THE_SAME: dict[str, dict[str, str | None]] = {
+    "SweepJob": {"resources": "JobResourceConfiguration"},
+    "ModelVersionProperties": {"system_metadata": None},
+}
 
 
 def unknown_names(model: str, body: Any) -> list[str]:
@@ -93,7 +97,7 @@ def _fields(model: type) -> dict[str, Any]:
     package = importlib.import_module(model.__module__.rpartition(".")[0])
     hints = typing.get_type_hints(model, localns={"_models": package, "_types": package})
     declared = {name: field for kind in reversed(model.__mro__) for name, field in vars(kind).items()}
-    lost = {name: _model(kind) for name, kind in _SENT_ALL_THE_SAME.get(model.__name__, {}).items()}
+    lost = {name: _model(kind) if kind else Any for name, kind in _SENT_ALL_THE_SAME.get(model.__name__, {}).items()}
     return lost | {
         field._rest_name_input or name: hints.get(name, Any)
         for name, field in declared.items()

@@ -39,8 +39,8 @@ from credit_default.core.tracking import training_run
 from credit_default.resources.local.registry import LocalModelRegistry
 uri = os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{sys.argv[1]}/mlflow.db"
 registry = LocalModelRegistry(name="model", tracking_uri=uri, files="file:///lake")
-with training_run("job", {}) as run:
-    registry.register("models/abc", sha256="abc", tags={"mlflow_run_id": run})
+with training_run("job", {}, warn=sys.exit) as run:
+    registry.register("models/abc", sha256="abc", tags={"mlflow_run_id": run.run_id})
 registry.set_alias("champion", "1")
 import mlflow.sklearn
 """

@@ -23,7 +23,7 @@ _KINDS = {
     "online deployment": r"/onlineEndpoints/[^/]+/deployments/(?P<name>[^/]+)$",
     "batch endpoint": r"/batchEndpoints/(?P<name>[^/]+)$",
     "online endpoint": r"/onlineEndpoints/(?P<name>[^/]+)$",
-    "shared model": r"/registries/(?P<name>[^/]+)/import$",
+    "shared model": r"/registries/(?P<name>[^/]+)/models/[^/]+/versions/[^/]+$",
     "job": r"/jobs/(?P<name>[^/]+)$",
     # What is asked of an endpoint, batch or online.
     "invocation": r"^/(?:jobs|score)$",

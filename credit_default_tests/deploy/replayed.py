@@ -23,12 +23,11 @@ def possible(world: World) -> World:
     """The same, with what there must have been when its deployments were made."""
     held = {version for name in world.endpoint.deployments if (version := deployments.version_of(name))}
     there = frozenset({ENVIRONMENT}) if held else world.environments
-    return replace(world, environments=there, shared=world.shared | held if world.registry else frozenset())
+    return replace(world, environments=there)
 
 
 def bring_about(place: Place, world: World, files: Mapping[str, bytes]) -> None:
     """Make in Azure what a world says; every version is the same file, under another number."""
-    assert place.endpoint.from_registry == (world.registry is not None)
     for name, content in files.items():
         place.storage.write(f"{_KEY}/{name}", content)
     sha256 = hashlib.sha256(files[MODEL_FILE]).hexdigest()
@@ -37,8 +36,6 @@ def bring_about(place: Place, world: World, files: Mapping[str, bytes]) -> None:
         place.registry._create(model.version, _KEY, tags)
     if world.champion is not None:
         place.registry.set_alias("champion", world.champion)
-    for version in world.shared:
-        place.registry.share(version)
     if world.environments:
         job_environments.ensure(place.registry.workspace.client(), place.endpoint.environment)
     if world.ledger:

@@ -6,6 +6,7 @@ import json
 
 from credit_default.core.kql_tables import TABLES as OURS
 from credit_default.defs.online_inputs import QUERY
+from credit_default.resources.azure import classic_tables
 from credit_default_tests.deploy import kusto
 from credit_default_tests.deploy.deployed import ENVIRONMENTS, QUERIES, environment
 from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
@@ -22,13 +23,27 @@ def in_workbook(name: str) -> dict[str, str]:
     return {f"{name}, workbook, {item['name']}": item["content"]["query"] for item in items if item["type"] == 3}
 
 
+def asked() -> dict[str, str]:
+    """Queries of the command and of the platform itself."""
+    files = {path.name: path.read_text("utf-8") for path in QUERIES.glob("*.kql")}
+    return files | {"overall drift": OVERALL_DRIFT, "feature drift": FEATURE_DRIFT, "online inputs": QUERY}
+
+
 def test_nothing_is_said_against_any_query():
-    queries = {path.name: path.read_text("utf-8") for path in QUERIES.glob("*.kql")}
-    queries |= {"overall drift": OVERALL_DRIFT, "feature drift": FEATURE_DRIFT, "online inputs": QUERY}
+    queries = asked()
     for name in ENVIRONMENTS:
         queries |= in_alerts(name) | in_workbook(name)
     judged = kusto.judge(queries)
     assert {name: said for name, said in judged.items() if said} == {}
+
+
+def test_nothing_is_said_against_a_query_over_the_tables_of_log_analytics():
+    everything = {table: f"{table} | project {', '.join(columns)}" for table, columns in OURS.items()}
+    queries = {name: classic_tables.over_log_analytics(query) for name, query in (asked() | everything).items()}
+    judged = kusto.judge(queries, kusto.LOG_ANALYTICS)
+    assert {name: said for name, said in judged.items() if said} == {}
+    without_views = kusto.judge(everything, kusto.LOG_ANALYTICS)
+    assert all(any(one["severity"] == "Error" for one in said) for said in without_views.values())
 
 
 def test_the_tables_of_this_machine_are_among_those_of_application_insights():

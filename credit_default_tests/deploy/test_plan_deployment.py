@@ -31,15 +31,13 @@ VERSIONS = [str(number) for number in range(1, 13)]
 
 @dataclass(frozen=True)
 class World:
-    """What is there: the workspace's models, its endpoint, the ledger, the alias, the environment, the registry."""
+    """What is there: the workspace's models, its endpoint, the ledger, the alias and the environment."""
 
     models: tuple[ModelVersion, ...]
     endpoint: Look = field(default_factory=lambda: Look("be", NOW))
     ledger: bytes = b""
     champion: str | None = None
     environments: frozenset[str] = frozenset()
-    registry: str | None = None
-    shared: frozenset[str] = frozenset()
 
     def model(self, version: str) -> ModelVersion:
         return next(one for one in self.models if one.version == version)
@@ -52,7 +50,7 @@ class World:
 def needs(world: World, model: ModelVersion | None) -> Needs | None:
     if model is None or not goes_live(world.endpoint, model) or not is_missing(world.endpoint, model):
         return None
-    return Needs(ENVIRONMENT, ENVIRONMENT in world.environments, world.registry, model.version in world.shared)
+    return Needs(ENVIRONMENT, ENVIRONMENT in world.environments)
 
 
 def planned(world: World, asked: str | None = None) -> list[Change]:
@@ -82,8 +80,6 @@ def carried_out(world: World, change: Change) -> World:
             changed = {"endpoint": replace(look, deployments=_held(world, change))}
         case ["environment"]:
             changed = {"environments": world.environments | {change.name}}
-        case ["model"]:
-            changed = {"shared": world.shared | {change.name.partition(":")[2]}}
         case ["alias"]:
             changed = {"champion": change.to}
         case ["ledger"]:
@@ -103,7 +99,6 @@ def _held(world: World, change: Change) -> dict[str, Deployed]:
         return held
     assert world.endpoint.there
     assert ENVIRONMENT in world.environments
-    assert world.registry is None or version in world.shared
     return {**held, change.name: Deployed("Succeeded", world.model(version).sha256)}
 
 
@@ -130,8 +125,6 @@ def worlds(draw) -> World:
         models,
         champion=draw(st.none() | st.sampled_from(numbers)),
         environments=draw(st.sampled_from([frozenset(), frozenset({ENVIRONMENT})])),
-        registry=draw(st.sampled_from([None, "shared"])),
-        shared=draw(st.frozensets(st.sampled_from(numbers))),
     )
     for action, version in draw(
         st.lists(st.tuples(st.sampled_from(["approve", "refuse", "promote"]), st.sampled_from(numbers)), max_size=4)

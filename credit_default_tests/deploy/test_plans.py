@@ -20,7 +20,7 @@ from credit_default.deploy.output import conclusion, line
 from credit_default.deploy.plan_assets import plan
 from credit_default.deploy.plan_deployment import choose
 from credit_default.deploy.plan_invocation import Day, Predicted, plan_invocation
-from credit_default.deploy.plan_models import Shared, must_be_there, plan_promote, plan_share
+from credit_default.deploy.plan_models import must_be_there, plan_promote, plan_share
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.resources.ports import ModelVersion
 from credit_default_tests.deploy.test_plan_deployment import World, model, read
@@ -56,8 +56,8 @@ def test_only_what_may_go_live_is_shared_and_once(given_verdicts, data):
     assert not any_pending(plan_share("r", choice, shared=True))
 
 
-def shared_version(verdict: str) -> Shared:
-    return Shared("m", "7", "sha7", {"verdict": verdict})
+def shared_version(verdict: str) -> ModelVersion:
+    return ModelVersion("m", "7", "", "sha7", {"verdict": verdict})
 
 
 def here(verdict: str, version: str = "3") -> ModelVersion:

@@ -69,7 +69,7 @@ def drawn() -> dict[str, World]:
 def test_what_a_dry_run_prints_is_what_the_next_call_writes(delivery, files, drawn, tmp_path_factory, case):
     world = drawn[case]
     there = Delivery(delivery.emulator, tmp_path_factory.mktemp("world"))
-    environment = "staging" if world.registry else "development"
+    environment = "staging"
     # The instance may be any: what is live is in Azure.
     home = delivery.files["staging"].parent / "shared_home"
     there.write_settings(environment, CREDIT_DEFAULT_HOME=str(home))

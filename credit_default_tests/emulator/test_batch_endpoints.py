@@ -172,3 +172,11 @@ def test_what_is_not_there_is_refused(client, lake, endpoint, deploy):
     make_default(client, "only")
     with pytest.raises((HttpResponseError, ResourceExistsError), match="cannot be deleted"):
         client.batch_deployments.begin_delete("only", "scoring").result()
+
+
+def test_a_deployment_takes_no_model_of_a_registry(client, deploy):
+    deploy("first")
+    other = client.batch_deployments.get("first", "scoring")
+    other.name, other.model = "second", "azureml://registries/shared/models/m/versions/1"
+    with pytest.raises(HttpResponseError, match="is not registered in this workspace; register the model there"):
+        client.batch_deployments.begin_create_or_update(other, skip_script_validation=True).result()

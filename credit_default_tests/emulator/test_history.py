@@ -67,6 +67,23 @@ def test_a_job_reads_back_through_the_workspace_what_it_logged(client, tmp_path)
     assert "['a'] words azureml://" in log(client, ended.name, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["tags.`a.b`", 'tags."a.b"', "attributes.status", "attr.Status", "status"])
+def test_a_filter_that_azure_does_not_support_is_refused(azure, name):
+    token = DefaultAzureCredential().get_token("https://ml.azure.com/.default").token
+    workspace = (
+        f"/subscriptions/{azure.subscription}/resourceGroups/{azure.resource_group}"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{azure.name}"
+    )
+    address = f"https://westeurope.api.azureml.ms/mlflow/v2.0{workspace}/api/2.0/mlflow/runs/search"
+
+    def search(wanted: str) -> int:
+        asked = {"experiment_ids": ["0"], "filter": wanted}
+        return httpx.post(address, json=asked, headers={"Authorization": f"Bearer {token}"}, timeout=200).status_code
+
+    assert search(f"params.x = '1' and {name} = 'RUNNING'") == 400
+    assert search("tags.mlflow.parentRunId = 'status' and metrics.status > 1") == 200
+
+
 def test_the_address_of_a_log_opens_that_log_and_nothing_else(client):
     name, other = run(client, job("echo mine")).name, run(client, job("echo other")).name
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -85,28 +86,18 @@ def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refuse
         deploy(endpoint, dataclasses.replace(model, sha256="0" * 64))
 
 
-def test_staging_shares_what_it_deploys_and_production_deploys_what_came_from_there_and_nothing_else(
-    endpoint, register, azure
-):
+def test_production_deploys_its_own_copy_of_what_came_through_the_shared_registry_and_nothing_else(endpoint, register):
     model = register()
-    production = azure_endpoint(name=f"p-{endpoint.name}"[:32], from_registry=True, may_share=False)
+    production = azure_endpoint(name=f"p-{endpoint.name}"[:32], only_from_registry=True)
     with pytest.raises(
         NotAllowed, match=r"Version 1 was registered in workspace .* itself; production deploys what came"
     ):
         deploy(production, model)
     assert not production.look().there
-    assert not production.registry.is_shared(model)
-
-    staging = azure_endpoint(from_registry=True)
-    go_live(staging, model)
-    shared = f"azureml://registries/{staging.registry.registry}/models/{model.name}/versions/1"
-    (deployed,) = deployments_of(staging)
-    assert deployed.model == shared
-
-    taken = dataclasses.replace(model, tags={**model.tags, "taken_from": shared})
+    taken = dataclasses.replace(model, tags={**model.tags, "taken_from": production.registry.shared_id("7")})
     go_live(production, taken)
     (deployed,) = deployments_of(production)
-    assert deployed.model == shared
+    assert deployed.model.endswith(f"/{os.environ['AZURE_ML_WORKSPACE']}/models/{model.name}/versions/1")
 
 
 def test_new_code_is_deployed_beside_the_old_and_takes_its_place(endpoint, register, monkeypatch):

@@ -7,6 +7,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobClient
 
 from credit_default.errors import HashMismatch, ModelError, NotThere
 from credit_default.resources.azure.registry import AzureModelRegistry
@@ -142,27 +145,55 @@ def test_aliases_hold_although_the_tags_cannot_be_changed(registry, emulator):
     assert models_of(registry)["1"]["champion"] == "yes"
 
 
-def imports(emulator, registry) -> int:
-    """How often a registry was asked to copy a model."""
-    wanted = f"/registries/{registry.registry}/import"
-    return sum(entry["method"] == "POST" and entry["path"].endswith(wanted) for entry in emulator.journal())
+def uploads(emulator, registry) -> int:
+    """How often a registry was given a model."""
+    wanted = f"/registries/{registry.registry}/models/"
+    return sum(
+        entry["method"] == "PUT" and wanted in entry["path"] and entry["status"] == 201 for entry in emulator.journal()
+    )
 
 
-def test_a_version_is_shared_once_however_often_it_is_asked_for(registry, emulator):
+def forge(registry, file: str, content: bytes) -> None:
+    """Change a file of the first version where the shared registry keeps it."""
+    folder = registry.workspace.registry_client(registry.registry).models.get(NAME, "1").path
+    with DefaultAzureCredential() as credential:
+        BlobClient.from_blob_url(f"{folder}/{file}", credential).upload_blob(content, overwrite=True)
+
+
+def test_azure_copies_no_model_from_a_datastore_without_credentials(registry):
+    register(registry)
+    client = registry.workspace.new_client()
+    with pytest.raises(HttpResponseError, match=r"Datastore 'credit_default' has no credentials"):
+        client.models.share(NAME, "1", share_with_name=NAME, share_with_version="1", registry_name=registry.registry)
+    assert not registry.is_shared(registry.get("1"))
+
+
+@pytest.mark.parametrize("keeps_tags", [True, False])
+def test_a_version_is_shared_once_however_often_it_is_asked_for(registry, emulator, keeps_tags):
+    emulator.registry(registry.registry, keeps_tags=keeps_tags)
     register(registry)
     shared = f"azureml://registries/{registry.registry}/models/{NAME}/versions/1"
     assert registry.share("1") == registry.share("1") == shared
-    assert imports(emulator, registry) == 1
+    assert uploads(emulator, registry) == 1
 
 
 def test_sharing_bears_with_a_lost_answer_and_with_somebody_who_was_faster(registry, emulator, azure):
     register(registry)
-    emulator.fault("POST", "/import", lose=True)
+    emulator.fault("PUT", "/registries/.*/models/", lose=True)
     assert registry.share("1").endswith("/versions/1")
     register(registry, "another")
     others = [azure_registry(NAME) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         assert len(set(pool.map(lambda registry: registry.share("2"), others))) == 1
+
+
+@pytest.mark.parametrize("file", ["model.skops", "plots/roc.png"])
+def test_a_folder_that_was_changed_in_the_lake_is_not_shared(registry, emulator, file):
+    made = register(registry)
+    registry.storage.write(f"{made.key}/{file}", b"forged")
+    with pytest.raises(HashMismatch, match=rf"{file}: got sha256 .*changed or damaged after training"):
+        registry.share("1")
+    assert uploads(emulator, registry) == 0
 
 
 def test_another_model_under_the_same_number_is_not_taken_for_ours(registry, elsewhere):
@@ -180,7 +211,9 @@ def test_what_is_not_there_can_be_neither_shared_nor_taken(registry, elsewhere):
         elsewhere.take("1")
 
 
-def test_a_shared_version_comes_with_all_its_files_and_tags_and_once(registry, elsewhere):
+@pytest.mark.parametrize("how", [{}, {"keeps_tags": False}, {"signs": False}, {"keeps_tags": False, "signs": False}])
+def test_a_shared_version_comes_with_all_its_files_and_tags_and_once(registry, elsewhere, emulator, how):
+    emulator.registry(registry.registry, **how)
     register(elsewhere, "one that was here before")
     made = register(registry, "shared", roc_auc="0.78")
     registry.set_alias("champion", "1")
@@ -208,17 +241,43 @@ def test_taking_goes_on_where_it_was_broken_off(registry, elsewhere, emulator):
     assert elsewhere.storage.exists(f"{made.key}/plots/roc.png")
 
 
-@pytest.mark.parametrize("file", ["model.skops", "plots/roc.png"])
+@pytest.mark.parametrize("keeps_tags", [True, False])
+@pytest.mark.parametrize("file", ["model.skops", "plots/roc.png", "manifest.json"])
 def test_a_file_that_was_changed_in_the_registry_is_refused_and_nothing_is_registered(
-    registry, elsewhere, emulator, file
+    registry, elsewhere, emulator, file, keeps_tags
 ):
-    made = register(registry)
-    registry.storage.write(f"{made.key}/{file}", b"forged")  # the registry copies what is there
+    emulator.registry(registry.registry, keeps_tags=keeps_tags)
+    key, sha256 = put(registry, "a model")
+    manifest = registry.storage.read(f"{key}/manifest.json")
+    made = registry.register(key, sha256=sha256, tags={"manifest_sha256": hashlib.sha256(manifest).hexdigest()})
     registry.share("1")
+    forge(registry, file, manifest + b" ")
     with pytest.raises(HashMismatch, match=rf"azureml://.*/{file}: got sha256 .*changed or damaged after training"):
         elsewhere.take("1")
     assert elsewhere.versions() == []
     assert not elsewhere.storage.exists(made.key)
+
+
+@pytest.mark.parametrize("tag", ["model_sha256", "manifest_sha256", "verdict"])
+def test_tags_that_are_not_those_that_lie_in_the_folder_are_refused(registry, elsewhere, tag):
+    made = register(registry)
+    registry.share("1")
+    forge(registry, "registration.json", json.dumps({"tags": {**made.tags, tag: "another"}}).encode())
+    with pytest.raises(HashMismatch, match=rf"has other tags than when it was shared, .*: {tag}; find out who"):
+        elsewhere.take("1")
+    assert elsewhere.versions() == []
+
+
+def test_no_version_is_taken_that_neither_tags_nor_folder_tell_of(registry, elsewhere, emulator, tmp_path):
+    from azure.ai.ml.entities import Model
+
+    emulator.registry(registry.registry, keeps_tags=False)
+    (tmp_path / "manifest.json").write_text(json.dumps({"model_sha256": "0" * 64, "files": {}}))
+    theirs = Model(name=NAME, version="1", path=str(tmp_path), type="mlflow_model", tags={"verdict": "promote"})
+    registry.workspace.registry_client(registry.registry).models.create_or_update(theirs)
+    with pytest.raises(ModelError, match=r"versions/1 has no tag model_sha256, by which its files could be held"):
+        elsewhere.take("1")
+    assert elsewhere.versions() == []
 
 
 def test_no_address_that_is_signed_shows_in_an_error(registry, elsewhere, emulator):

@@ -127,3 +127,15 @@ def test_a_sweep_trains_the_model_that_a_local_search_trains(azure, jobs, tmp_pa
     sweep = compute.workspace.client().jobs.get(models[1].job_name)
     # Azure saw the figure that each trial logged, and has an opinion of its own about the best.
     assert "best_child_run_id" in sweep.properties
+
+
+def test_a_workspace_that_refuses_every_call_of_mlflow_fails_no_training(azure, tmp_path, emulator):
+    folder = trained.write_prepared(tmp_path / "prepared")
+    compute = azure_compute(steps="credit_default.steps", sources=["credit_default"])
+    for path in folder.iterdir():
+        compute.storage.write(f"prepared/{path.name}", path.read_bytes())
+    emulator.fault("*", "^/mlflow/v2.0/", status=403, times=99)
+    outcome = search(compute, step="train", trials=1, inputs={"prepared": "prepared"}, seed="1")
+    assert outcome.success, outcome.failure
+    assert outcome.arrived[0].result["mlflow_run_id"] is None
+    assert sum("not tracked in MLflow from here on" in line for line in outcome.logs) == 1

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from credit_default.core.kql_tables import TABLES
 from credit_default.core.telemetry import Failure, Measurement, TraceRecord
 from credit_default.errors import QueryError
 from credit_default_tests.platforms import telemetry_of
@@ -107,9 +108,26 @@ def test_the_log_analytics_workspace_has_the_same_rows_under_its_own_names(telem
             assert [row[0] for row in table.rows] == [expected]
 
 
-def test_what_azure_monitor_refuses_is_told_in_its_words(telemetry):
+def test_queries_give_the_same_rows_where_only_the_tables_of_log_analytics_are_known(telemetry, azure, emulator):
+    telemetry.emit(records("a", "b"))
+    queries = [
+        *COUNTS.values(),
+        *(f"{table} | project {', '.join(columns)} | order by timestamp asc" for table, columns in TABLES.items()),
+        "union traces, exceptions | summarize n = sum(itemCount) by severityLevel | order by severityLevel asc",
+    ]
+    classic = [telemetry.query(query) for query in queries]
+    emulator.log_analytics(azure.name, classic_tables=False)
+    assert [telemetry.query(query) for query in queries] == classic
+    assert all(classic)
+
+
+def test_what_azure_monitor_refuses_is_told_in_its_words(telemetry, azure, emulator):
     with pytest.raises(QueryError, match=r"Azure Monitor does not run this query: .*there is no table AppTraces"):
         telemetry.query("AppTraces | take 1")
+    emulator.log_analytics(azure.name, classic_tables=False)
+    both = r"(?s)there is no table traces.*; nor over the tables of Log Analytics: .*nowhere"
+    with pytest.raises(QueryError, match=both):
+        telemetry.query("traces | project nowhere")
 
 
 def test_an_outage_of_azure_monitor_is_borne_with(telemetry, emulator):

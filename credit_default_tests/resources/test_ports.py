@@ -57,12 +57,10 @@ def test_the_azure_ports_are_told_what_the_settings_say(tmp_path, monkeypatch):
     assert made["registry"].registry == AZURE_SETTINGS["AZURE_ML_REGISTRY"]
     assert made["registry"].time_limit == 42
     online = made["online_endpoint"]
-    assert (online.name, online.from_registry) == ("credit-card-default-oe", True)
-    for endpoint in (online, made["endpoint"]):
-        assert (endpoint.from_registry, endpoint.may_share) == (True, True)
+    assert online.name == "credit-card-default-oe"
+    assert [endpoint.only_from_registry for endpoint in (online, made["endpoint"])] == [False, False]
     production = resources_for(read({"CREDIT_DEFAULT_HOME": str(tmp_path), "CREDIT_DEFAULT_ENV": "production"}))
-    for endpoint in (production["online_endpoint"], production["endpoint"]):
-        assert (endpoint.from_registry, endpoint.may_share) == (True, False)
+    assert all(production[endpoint].only_from_registry for endpoint in ("online_endpoint", "endpoint"))
     assert (online.instance_type, online.instance_count) == ("Standard_DS3_v2", 1)
     assert made["storage"].uri("a/b") == "https://stcreditdefault.blob.core.windows.net/lake/a/b"
 

@@ -39,8 +39,9 @@ def _train(capsys, prepared, output, *options) -> dict:
 
 
 def test_it_stores_a_model_directory_that_can_be_loaded_and_leads_back_to_its_data(
-    capsys, prepared, tmp_path, untracked
+    capsys, prepared, tmp_path, untracked, monkeypatch
 ):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # as compute sets it that tracks nothing
     told = _train(capsys, prepared, tmp_path, "--trials", "1", "--code-version", "c0de", "--reference-rows", "100")
     result = told["result"]
     directory = tmp_path / told["files"]["model"]
@@ -109,10 +110,10 @@ def test_a_trial_that_is_a_job_of_its_own_tells_its_figure_in_the_run_it_was_giv
 @pytest.mark.slow
 def test_the_run_of_a_killed_attempt_is_closed_by_the_next_one(capsys, prepared, tmp_path, tracked, monkeypatch):
     killed = (
-        "import os, signal\n"
+        "import os, signal, sys\n"
         "from credit_default.core.tracking import training_run\n"
-        "with training_run('train-0a1b2c3d-00000000', {}) as run_id:\n"
-        "    print(run_id, flush=True)\n"
+        "with training_run('train-0a1b2c3d-00000000', {}, warn=sys.exit) as run:\n"
+        "    print(run.run_id, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     first = subprocess.run([sys.executable, "-c", killed], check=False, capture_output=True, text=True)
@@ -138,6 +139,42 @@ def test_a_failed_training_is_a_failed_run(prepared, tmp_path, tracked):
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("credit-default")
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("untracked")
+@pytest.mark.parametrize("uri", ["sqlite:///{folder}/text.db", "http://127.0.0.1:9/", "azureml://no-workspace"])
+def test_a_tracking_server_that_cannot_be_used_fails_no_training(capsys, prepared, tmp_path, monkeypatch, uri):
+    (tmp_path / "text.db").write_text("no database")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(folder=tmp_path))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    train.main(["--prepared", str(prepared), "--output", str(tmp_path / "out"), "--trials", "1", "--job-name", "a"])
+    told = capsys.readouterr()
+    assert json.loads(told.out.splitlines()[-1])["result"]["mlflow_run_id"] is None
+    assert (told.out + told.err).count(
+        "This training is not tracked in MLflow from here on, and goes on without ("
+    ) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tracked")
+def test_a_tracking_server_that_is_gone_in_the_middle_leaves_the_run_and_the_model(
+    capsys, prepared, tmp_path, monkeypatch
+):
+    import mlflow
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConnectionError("https://storage/?sig=secret")
+
+    monkeypatch.setattr(mlflow, "log_params", gone)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    train.main(["--prepared", str(prepared), "--output", str(tmp_path / "out"), "--trials", "2"])
+    told = capsys.readouterr()
+    run_id = json.loads(told.out.splitlines()[-1])["result"]["mlflow_run_id"]
+    assert mlflow.MlflowClient().get_run(run_id).info.run_id == run_id
+    assert (told.out + told.err).count("goes on without (ConnectionError; see whether its server answers)") == 1
+    assert "sig=" not in told.out + told.err
+    mlflow.end_run()
 
 
 def test_prepared_data_that_is_not_there_is_named(tmp_path, untracked):

@@ -18,11 +18,6 @@ from credit_default.resources.azure.telemetry import AzureTelemetry
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.settings import CONNECTION_STRING_VARIABLE, MODEL_NAME, Environment, Settings
 
-#: What these deploy has come through the shared registry, as what was verified in the one before did.
-_FROM_REGISTRY = (Environment.STAGING, Environment.PRODUCTION)
-#: What it lacks, staging brings into it. Production may only read it: it takes its models from there.
-_MAY_SHARE = (Environment.STAGING,)
-
 
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the six ports on Azure. Nothing of Azure is imported or asked yet.
@@ -68,10 +63,8 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         workspace=workspace,
         storage=storage,
     )
-    source = {
-        "from_registry": settings.environment in _FROM_REGISTRY,
-        "may_share": settings.environment in _MAY_SHARE,
-    }
+    # What goes live there was trained and tried in another environment.
+    source = {"only_from_registry": settings.environment is Environment.PRODUCTION}
     # An EnvVar shows its name in the UI and not the instrumentation key in its value.
     connection_string = dg.EnvVar(CONNECTION_STRING_VARIABLE)
     return {

@@ -28,11 +28,8 @@ class ManagedEndpoint(Endpoint, ABC):
     """Everything about it is kept in Azure: deployments and default by the endpoint itself, the rest in its tags."""
 
     name: str = Field(description="Name of the endpoint; a region of Azure has each name once.")
-    from_registry: bool = Field(
-        default=False, description="Deploy the shared registry's model instead of the workspace's."
-    )
-    may_share: bool = Field(
-        default=True, description="Share what that registry lacks; otherwise only what came from it is deployed."
+    only_from_registry: bool = Field(
+        default=False, description="Deploy only versions that came into the workspace through the shared registry."
     )
     deploy_limit: float = Field(default=3600.0, description="Seconds that a deployment may take to come up.")
     compute: dg.ResourceDependency[AzureCompute]
@@ -92,7 +89,7 @@ class ManagedEndpoint(Endpoint, ABC):
         SettingsError
             Nothing can be deployed with the present settings.
         """
-        if self.from_registry and not self.may_share and TAKEN_FROM not in model.tags:
+        if self.only_from_registry and TAKEN_FROM not in model.tags:
             raise NotAllowed(
                 f"Version {model.version} was registered in workspace {self.compute.workspace.name} itself; production "
                 f"deploys what came through the shared registry {self.registry.registry} and nothing else. Train in "
@@ -210,13 +207,12 @@ class ManagedEndpoint(Endpoint, ABC):
         return True
 
     def model_asset(self, model: ModelVersion) -> str:
-        """Return the name by which a deployment means a version: the workspace's, or the shared registry's."""
-        if self.from_registry:
-            # What was taken from a registry has another number here, and is not shared a second time under that.
-            asset = model.tags.get(TAKEN_FROM) or self.registry.share(model.version)
-        else:
-            asset = self.registry.asset_id(model.version)
-        return asset if asset.startswith("azureml://") else asset.removeprefix("azureml:")
+        """Return the name by which a deployment means a version: the workspace's own copy, wherever it came from.
+
+        Microsoft's guide to batch deployments deploys models of the workspace only, and a cluster that loads a
+        registry's needs rights on that.
+        """
+        return self.registry.asset_id(model.version).removeprefix("azureml:")
 
     def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
         """Do something that may never end; by default it may take as long as an upload."""

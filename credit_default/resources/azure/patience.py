@@ -60,6 +60,16 @@ class Patience:
             time.sleep(self.pause)
 
 
+def unless_missing(question: Callable[[], _Result], otherwise: _Result) -> _Result:
+    """Return the answer to a question, or something else when Azure has no such thing."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return question()
+    except ResourceNotFoundError:
+        return otherwise
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the same question may well be answered a little later."""
     from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError

@@ -1,20 +1,18 @@
 """The model registry of an Azure ML workspace, and the Azure ML registry by which workspaces share models."""
 
 import logging
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
-from credit_default.core.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, Expectation, ModelFolder, open_folder
-from credit_default.errors import ModelError, NotThere, StorageError
+from credit_default.core.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, open_folder
+from credit_default.errors import HashMismatch, ModelError, NotThere, StorageError
 from credit_default.resources.azure import datastore
 from credit_default.resources.azure.aliases import Aliases
-from credit_default.resources.azure.patience import Patience, within
+from credit_default.resources.azure.patience import Patience, unless_missing
+from credit_default.resources.azure.shared_models import SharedModels
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.model_versions import (
@@ -91,41 +89,39 @@ class AzureModelRegistry(ModelRegistry):
 
     def shared_id(self, version: str) -> str:
         """Return the name by which every workspace means a version that was shared."""
-        return f"azureml://registries/{self.registry}/models/{self.name}/versions/{version}"
+        return self._shared.address(version)
 
     def share(self, version: str) -> str:
-        """Copy a version to the shared registry, under the same number, unless it is there; return its id there.
+        """Upload a version to the shared registry, under the same number, unless it is there; return its id there.
+
+        Nothing is uploaded before every file is the one that was registered.
 
         Raises
         ------
         NotThere
             The workspace has no such version.
+        HashMismatch
+            A file in the lake is not what it was when it was trained.
         ModelError
             The registry holds another model under this number, or did not take this one.
         """
         model = self.get(version)
         if self.is_shared(model):
             return self.shared_id(version)
-        # Meanwhile the SDK turns the client that it is asked with to the registry, with everything that uses it.
-        client = self.workspace.new_client()
-        try:
-            self._bounded(
-                f"sharing version {version}",
-                lambda: client.models.share(
-                    self.name,
-                    version,
-                    share_with_name=self.name,
-                    share_with_version=version,
-                    registry_name=self.registry,
-                ),
-            )
-        except Exception as error:
-            # Somebody else may have shared it meanwhile, or only the answer was lost.
-            if not self.is_shared(model):
-                raise ModelError(
-                    f"Registry {self.registry} did not take version {version} of {self.name} "
-                    f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on it"
-                ) from error
+        with self.storage.on_disk(model.key) as path:
+            folder = open_folder(path, expectation_of(model, self.storage, _LOGGER.warning), where=model.key)
+            try:
+                self._shared.upload(model, folder)
+            except HashMismatch:
+                raise
+            except Exception as error:
+                # Somebody else may have shared it meanwhile, or only the answer was lost.
+                if not self.is_shared(model):
+                    raise ModelError(
+                        f"Registry {self.registry} did not take version {version} of {self.name} "
+                        f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on "
+                        "it, and see that its storage account allows shared access signatures, by which files arrive"
+                    ) from error
         return self.shared_id(version)
 
     def take(self, version: str) -> ModelVersion:
@@ -138,7 +134,7 @@ class AzureModelRegistry(ModelRegistry):
         NotThere
             The registry has no such version.
         HashMismatch
-            A file in the registry is not what it was when it was trained.
+            A file in the registry is not what it was when it was trained, or a tag not what it was when it was shared.
         """
         shared = self.shared(version)
         if shared is None:
@@ -146,26 +142,18 @@ class AzureModelRegistry(ModelRegistry):
                 f"Registry {self.registry} has no version {version} of {self.name}; share it from the workspace that "
                 "trained it"
             )
-        told = dict(shared.tags or {})
-        sha256, where = told.get(SHA256), self.shared_id(version)
-        if not sha256:
-            raise ModelError(
-                f"{where} has no tag {SHA256}, by which its files could be held to what was trained; share the model "
-                "again under a new version"
-            )
         for known in self.versions():
-            if known.sha256 == sha256:
+            if known.sha256 == shared.sha256:
                 return known
-        model = ModelVersion(self.name, version, "", sha256, told)
-        with self._downloaded(version, expectation_of(model, None)) as folder:
-            key = f"models/{sha256[:MODEL_ID_LENGTH]}"
-            staged = f"taken/{self.name}/{version}-{sha256[:MODEL_ID_LENGTH]}"
+        with self._shared.download(shared) as folder:
+            key = f"models/{shared.sha256[:MODEL_ID_LENGTH]}"
+            staged = f"taken/{self.name}/{version}-{shared.sha256[:MODEL_ID_LENGTH]}"
             for name in folder.manifest["files"]:
                 self.storage.write(f"{staged}/{name}", folder.read(name))
             self.storage.write(f"{staged}/{MANIFEST_FILE}", folder.content)
         self.storage.publish(staged, key)
-        tags = {name: value for name, value in told.items() if name not in (*_MARKS, KEY, SHA256)}
-        return self.register(key, sha256=sha256, tags={**tags, TAKEN_FROM: where})
+        tags = {name: value for name, value in shared.tags.items() if name not in (*_MARKS, KEY, SHA256)}
+        return self.register(key, sha256=shared.sha256, tags={**tags, TAKEN_FROM: self.shared_id(version)})
 
     def is_shared(self, model: ModelVersion) -> bool:
         """Whether a version of this workspace is in the shared registry, under the same number.
@@ -178,27 +166,21 @@ class AzureModelRegistry(ModelRegistry):
         shared = self.shared(model.version)
         if shared is None:
             return False
-        sha256 = (shared.tags or {}).get(SHA256)
-        if sha256 is None:
-            with self._downloaded(model.version, expectation_of(model, self.storage)):
-                sha256 = model.sha256
-        if sha256 != model.sha256:
+        if shared.sha256 != model.sha256:
             raise ModelError(
                 f"Registry {self.registry} holds another model as version {model.version} of {self.name} (sha256 "
-                f"{sha256[:12]}..., here {model.sha256[:12]}...); only one workspace may share under a name: archive "
-                "that version or use a registry of your own (AZURE_ML_REGISTRY)"
+                f"{shared.sha256[:12]}..., here {model.sha256[:12]}...); only one workspace may share under a name: "
+                "archive that version or use a registry of your own (AZURE_ML_REGISTRY)"
             )
         return True
 
-    def shared(self, version: str) -> "Model | None":
+    def shared(self, version: str) -> ModelVersion | None:
         """Return a version as the shared registry has it, or None."""
+        return self._shared.find(version)
 
-        def look() -> "Model | None":
-            client = self.workspace.registry_client(self.registry)
-            missing: Model | None = None
-            return _unless_missing(lambda: client.models.get(self.name, version), missing)
-
-        return self._ask(f"looking for version {version} in registry {self.registry}", look)
+    @property
+    def _shared(self) -> SharedModels:
+        return SharedModels(self.workspace, self.registry, self.name, self.time_limit, self.unreachable_limit)
 
     @property
     def _aliases(self) -> Aliases:
@@ -224,7 +206,7 @@ class AzureModelRegistry(ModelRegistry):
         none: list[Model] = []
         return self._ask(
             f"listing versions of {self.name}",
-            lambda: _unless_missing(lambda: list(client.models.list(self.name, list_view_type=view)), none),
+            lambda: unless_missing(lambda: list(client.models.list(self.name, list_view_type=view)), none),
         )
 
     def _numbers(self) -> list[int]:
@@ -283,39 +265,8 @@ class AzureModelRegistry(ModelRegistry):
                 _LOGGER.warning("Tags of %s do not show its aliases for now (%s).", self.name, type(error).__name__)
                 return
 
-    @contextmanager
-    def _downloaded(self, version: str, expectation: Expectation) -> Iterator[ModelFolder]:
-        """Hold a copy of a version of the shared registry on this machine's disk, each file of it as it was trained."""
-        with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
-            client = self.workspace.registry_client(self.registry)
-            self._bounded(
-                f"downloading version {version} from registry {self.registry}",
-                lambda: client.models.download(self.name, version, download_path=folder),
-            )
-            where, manifests = self.shared_id(version), sorted(Path(folder).rglob(MANIFEST_FILE))
-            if not manifests:
-                raise ModelError(f"{where} holds no {MANIFEST_FILE}; it was not shared by this project")
-            yield open_folder(manifests[0].parent, expectation, where=where)
-
-    def _bounded(self, what: str, work: Callable[[], _Result]) -> _Result:
-        """Do something of the SDK that may hang for ever, and repeat it when Azure has an outage."""
-
-        def late() -> ModelError:
-            return ModelError(f"Azure ML was still {what} after {self.time_limit:g} s; try again")
-
-        return self._ask(what, lambda: within(self.time_limit, lambda _: work(), late))
-
     def _ask(self, what: str, question: Callable[[], _Result]) -> _Result:
         return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
-
-
-def _unless_missing(question: Callable[[], _Result], otherwise: _Result) -> _Result:
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return question()
-    except ResourceNotFoundError:
-        return otherwise
 
 
 def _model_version(model: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:

@@ -1,16 +1,20 @@
 """Telemetry in Application Insights, and asked of it again through Azure Monitor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere, PartialAnswer, QueryError
+from credit_default.resources.azure.classic_tables import over_log_analytics
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.telemetry import LocalTelemetry
+
+_Answer = TypeVar("_Answer")
 
 _PAUSE_SECONDS = 2.0
 _BAD_REQUEST = 400
@@ -21,7 +25,8 @@ class AzureTelemetry(LocalTelemetry):
     """Sends as the local telemetry does, and keeps its files; asks Azure Monitor.
 
     Queries go to the Application Insights resource of the workspace, where the tables have the names that the published
-    queries use; in a Log Analytics workspace the same rows are called AppTraces, AppMetrics and AppExceptions.
+    queries use. One that knows only AppTraces, AppMetrics and AppExceptions, as its Log Analytics workspace does, gets
+    the query again with the others defined in terms of these.
     """
 
     workspace: dg.ResourceDependency[AzureWorkspace]
@@ -30,25 +35,37 @@ class AzureTelemetry(LocalTelemetry):
     def query(  # noqa: D102 - see the port
         self, kql: str, *, since: datetime | None = None, until: datetime | None = None
     ) -> list[Mapping[str, Any]]:
-        from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryClient, LogsQueryResult
 
         credential: Any = self.workspace.credential()
-        patience = Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS)
-        component = patience.ask("looking for Application Insights", self._component)
+        component = self._patience.ask("looking for Application Insights", self._component)
         span = (since or _FROM, until or datetime.now(UTC)) if since or until else None
         with LogsQueryClient(credential) as client:
-            try:
-                found = patience.ask(
-                    "asking Azure Monitor", lambda: client.query_resource(component, kql, timespan=span)
-                )
-            except HttpResponseError as error:
-                if error.status_code != _BAD_REQUEST:
-                    raise
-                raise QueryError(f"Azure Monitor does not run this query: {error.message}") from error
+            found = self._asked(kql, lambda text: client.query_resource(component, text, timespan=span))
         if not isinstance(found, LogsQueryResult):
             raise PartialAnswer(f"Azure Monitor ran this query in part only: {found.partial_error}; ask for less")
         return [dict(zip(table.columns, row, strict=True)) for table in found.tables[:1] for row in table.rows]
+
+    def _asked(self, kql: str, question: Callable[[str], _Answer]) -> _Answer:
+        """Ask in the classic names, and when they are refused, in those of Log Analytics."""
+        from azure.core.exceptions import HttpResponseError
+
+        refusals = []
+        for text in (kql, over_log_analytics(kql)):
+            if text is None:
+                continue
+            try:
+                return self._patience.ask("asking Azure Monitor", partial(question, text))
+            except HttpResponseError as error:
+                if error.status_code != _BAD_REQUEST:
+                    raise
+                refusals.append(error)
+        told = "; nor over the tables of Log Analytics: ".join(error.message for error in refusals)
+        raise QueryError(f"Azure Monitor does not run this query: {told}") from refusals[0]
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS)
 
     def _component(self) -> str:
         found = self.workspace.client().workspaces.get(self.workspace.name).application_insights
