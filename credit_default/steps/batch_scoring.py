@@ -2,20 +2,23 @@
 
 It scores whatever files it is given, ours or anybody's: accepted clients as Parquet (`inference_data`), or CSV and
 Parquet in the curated schema, which it holds to the contract first. Each file becomes a file of scores in the output of
-the job; rows that the contract refuses are kept beside it, with their reasons.
+the job; rows that the contract refuses are kept beside it, with their reasons. Of several files for one, which a
+mini-batch that is tried again makes, the newest counts.
 
 Source: https://learn.microsoft.com/azure/machine-learning/how-to-batch-scoring-script
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +27,7 @@ import pyarrow.parquet as pq
 from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.defects import as_unexpected
+from credit_default.core.files import sha256_of
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.plurals import plural
 from credit_default.core.predictions import Origin, write_scores
@@ -77,40 +81,61 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
-    # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
-    target = output / f"{file.stem}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
-    failure = target.with_name(target.name + FAILURE_SUFFIX)
-    failure.unlink(missing_ok=True)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            rejected = 0
-            source = file
-            if not _is_accepted(file):
-                accepted = accept([file], dataset="inference")
-                source = Path(folder) / "accepted.parquet"
-                tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
-                rejected = accepted.rejected.num_rows
-                if rejected:
-                    write_rejected(accepted.rejected, target.with_name(target.name + REJECTED_SUFFIX))
-            origin = Origin(
-                model_name=os.environ[MODEL_NAME],
-                model_version=os.environ[MODEL_VERSION],
-                model_sha256=model.sha256,
-                input_data_version=tables.data_version_of(source),
-                scored_at=datetime.now(UTC),
-            )
-            rows = write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin)
-    except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
-        error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
-        output.mkdir(parents=True, exist_ok=True)
-        described = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
-        failure.write_text(json.dumps(described), "utf-8")
-        # Without what it was caused by, whose text Azure ML would log.
-        raise error from None
     name = printable(file.name)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # Named by what it holds: files of one name may come from several folders, and a mini-batch that is tried
+            # again may see the same file in another place.
+            target = Path(folder, f"{file.stem}-{sha256_of(file)[:8]}")
+            rows, rejected = _write_scores(model, file, target)
+        except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
+            error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
+            failure = Path(folder, file.stem + FAILURE_SUFFIX)
+            described = {"file": name, "error": str(error), "error_type": type(error).__name__}
+            failure.write_text(json.dumps(described), "utf-8")
+            _hand_over(failure, output)
+            # Without what it was caused by, whose text Azure ML would log.
+            raise error from None
+        for suffix in (REJECTED_SUFFIX, SCORES_SUFFIX):
+            if (made := target.with_name(target.name + suffix)).exists():
+                _hand_over(made, output)
     scored = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
     sys.stdout.write(f"{scored}\n")
     return scored
+
+
+def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, int]:
+    """Write the scores of a file, and the rows that the contract refuses; return how many there are of either."""
+    rejected, source = 0, file
+    if not _is_accepted(file):
+        accepted = accept([file], dataset="inference")
+        source = target.with_name("accepted.parquet")
+        tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
+        rejected = accepted.rejected.num_rows
+        if rejected:
+            write_rejected(accepted.rejected, target.with_name(target.name + REJECTED_SUFFIX))
+    origin = Origin(
+        model_name=os.environ[MODEL_NAME],
+        model_version=os.environ[MODEL_VERSION],
+        model_sha256=model.sha256,
+        input_data_version=tables.data_version_of(source),
+        scored_at=datetime.now(UTC),
+    )
+    return write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin), rejected
+
+
+def _hand_over(made: Path, output: Path) -> None:
+    """Copy a file into the output of the job, which is a mount: nothing there can be renamed, removed or written anew.
+
+    What an earlier try of the mini-batch left of it stays, and the file is put beside it under another name: it may be
+    a part only.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for attempt in count(1):
+        target = output / (made.name if attempt == 1 else f"try-{attempt}-{made.name}")
+        with suppress(FileExistsError), target.open("xb") as copy, made.open("rb") as source:
+            shutil.copyfileobj(source, copy)
+            return
 
 
 def _is_accepted(file: Path) -> bool:

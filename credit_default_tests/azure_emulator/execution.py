@@ -119,7 +119,7 @@ class Runner:
         staging = Staging(job, self.state.blobs, folder)
         try:
             staging.bring()
-            environment = self._environment(job, folder)
+            environment = staging.variables | self._environment(job, folder)
             if job.cancel.is_set():
                 raise JobCanceled
             command = substitute(job.properties["command"], staging.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,13 @@ from credit_default_tests.azure_emulator.azure_errors import AzureError
 from credit_default_tests.azure_emulator.blobs import Blobs
 from credit_default_tests.azure_emulator.job import Job, JobError
 from credit_default_tests.azure_emulator.locations import asset, locate
+from credit_default_tests.azure_emulator.node.sitecustomize import VARIABLE
 
 LOG = "user_logs/std_log.txt"
 #: Azure's limit for one block of an append blob, in the older versions of the service.
 _BLOCK = 4 * 2**20
+#: Holds what Python imports at its start on a node.
+_NODE = Path(__file__).parent / "node"
 
 
 @dataclass
@@ -35,6 +39,7 @@ class Staging:
     folder: Path
     values: dict[str, str] = field(default_factory=dict)
     _uploads: dict[str, Path] = field(default_factory=dict)
+    _there: dict[Path, int] = field(default_factory=dict)
     _logged: int = 0
 
     @property
@@ -46,6 +51,12 @@ class Staging:
     def log(self) -> Path:
         """What the program prints."""
         return self.folder / "std_log.txt"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the program's environment holds, so that its outputs behave as mounts do."""
+        mounted = os.pathsep.join(str(path.resolve()) for path in self._uploads.values())
+        return {"PYTHONPATH": str(_NODE), VARIABLE: mounted} if mounted else {}
 
     def bring(self) -> None:
         """Bring code and inputs; raises :class:`JobError` for an input that is not there."""
@@ -91,6 +102,12 @@ class Staging:
         else:
             target.mkdir(parents=True)
         self._uploads[name] = target
+        location = locate(self.job.workspace, address)
+        try:
+            self.blobs.download(location.container, location.path, target)
+        except BlobError as error:
+            raise JobError(f"Output '{name}' cannot be mounted at '{address}': {_told(error)}") from error
+        self._there |= {path: _written(path) for path in (target, *target.rglob("*")) if path.is_file()}
         return str(target)
 
     def keep_log(self) -> None:
@@ -104,13 +121,16 @@ class Staging:
             self.blobs.append(self.job.workspace.artifacts, path, new[start : start + _BLOCK])
 
     def keep_outputs(self) -> None:
-        """Store what the program made; raises :class:`JobError` when that cannot be."""
+        """Store what the program made, beside what was there; raises :class:`JobError` when that cannot be."""
+        changed = [path.name for path, when in self._there.items() if not path.exists() or _written(path) != when]
+        if changed:
+            raise JobError(f"Existing files of a mounted output were changed: {', '.join(sorted(changed))}.")
         for name, path in self._uploads.items():
             if not path.exists():
                 continue
             location = locate(self.job.workspace, self.job.outputs[name])
             try:
-                self.blobs.upload(path, location.container, location.path)
+                self.blobs.upload(path, location.container, location.path, leave_out=self._there)
             except BlobError as error:
                 raise JobError(
                     f"Output '{name}' cannot be written to '{self.job.outputs[name]}': {_told(error)}"
@@ -119,6 +139,10 @@ class Staging:
     def last_words(self, lines: int = 10) -> str:
         """Return the end of what the program printed."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _told(error: Exception) -> str:

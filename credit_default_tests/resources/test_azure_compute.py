@@ -1,6 +1,5 @@
 """Compute on Azure ML when things go wrong, against the real SDK: what is borne, what is said, and what it costs."""
 
-import re
 import shlex
 import subprocess
 import threading
@@ -34,9 +33,8 @@ def test_what_a_value_looks_like_changes_nothing_of_what_the_step_gets():
     values = ["plain", "two words", "$HOME", "${{inputs.a}}", "$[[x]]", "a'b", "`id`", "7"]
     task = Task("program", "step", {}, {}, {f"option-{number}": value for number, value in enumerate(values)})
     line = command_line(task, "job-1").replace("python -m program", "printf '%s\\n'")
-    assert not re.search(r"\$\{\{(?!outputs\.output)", line)
+    assert "${{" not in line
     assert "$[[" not in line
-    line = line.replace("${{outputs.output}}", "out")
     shown = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout.splitlines()
     assert shown[3::2] == values
 

@@ -116,8 +116,19 @@ def test_anybodys_csv_is_held_to_the_contract_and_scored(deployed, tmp_path):
 def test_files_of_one_name_and_a_mini_batch_that_is_tried_again_do_not_mix(deployed, tmp_path):
     files = [as_csv(tmp_path / folder / "clients.csv", raw_rows(number)) for folder, number in (("a", 5), ("b", 7))]
     batch_scoring.run([str(file) for file in files])
+    before = {path: path.read_bytes() for path in made(deployed, ".scores.parquet")}
     batch_scoring.run([str(files[0])])
-    assert sorted(pq.read_metadata(path).num_rows for path in made(deployed, ".scores.parquet")) == [5, 7]
+    after = made(deployed, ".scores.parquet")
+    assert sorted(pq.read_metadata(path).num_rows for path in after) == [5, 5, 7]
+    assert {path: path.read_bytes() for path in before} == before
+    assert pq.read_metadata(max(after, key=lambda path: path.stat().st_mtime_ns)).num_rows == 5
+
+
+def test_a_file_that_moved_between_two_tries_keeps_its_name(deployed, tmp_path):
+    for folder in ("mount-1", "mount-2"):
+        batch_scoring.run([str(as_csv(tmp_path / folder / "clients.csv", raw_rows(5)))])
+    first, again = (path.name for path in made(deployed, ".scores.parquet"))
+    assert again == f"try-2-{first}"
 
 
 def test_a_file_that_cannot_be_scored_fails_its_mini_batch_and_is_told(deployed, tmp_path, accepted):
@@ -174,14 +185,14 @@ def test_what_no_deployment_of_ours_wrote_is_not_completed(tmp_path, accepted):
     assert not (tmp_path / "completed.parquet").exists()
 
 
-def test_a_mini_batch_that_is_tried_again_replaces_what_it_said_of_its_failure(deployed, accepted):
+def test_a_mini_batch_that_is_tried_again_leaves_what_it_said_of_its_failure(deployed, accepted):
     content = accepted.read_bytes()
     accepted.write_bytes(content[: len(content) // 2])
     with pytest.raises(UnreadableFile):
         batch_scoring.run([str(accepted)])
     accepted.write_bytes(content)
     batch_scoring.run([str(accepted)])
-    assert made(deployed, ".failure.json") == []
+    assert len(made(deployed, ".failure.json")) == 1
     assert len(made(deployed, ".scores.parquet")) == 1
 
 

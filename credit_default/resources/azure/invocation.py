@@ -164,13 +164,15 @@ class Invocations:
 
     def _outcome(self, watch: JobWatch, ending: Ending) -> Outcome:
         folder = f"{folder_of(watch.name)}/output"
-        found = watch.patience.ask(f"looking what job {watch.name} made", lambda: self.storage.entries(folder))
-        failures = [entry.name for entry in found if entry.name.endswith(FAILURE_SUFFIX)]
-        scores = [f"{folder}/{entry.name}" for entry in found if entry.name.endswith(SCORES_SUFFIX)]
-        if ending.status == "Completed" and len(scores) == 1:
-            return Outcome(watch.name, ending, scores[0])
+        found = watch.patience.ask(f"looking what job {watch.name} made", lambda: list(self.storage.files(folder)))
+        # A mini-batch that was tried again has several, of which the last is whole.
+        found.sort(key=lambda file: file.modified)
+        failures = [file.key for file in found if file.key.endswith(FAILURE_SUFFIX)]
+        scores = [file.key for file in found if file.key.endswith(SCORES_SUFFIX)]
+        if ending.status == "Completed" and scores:
+            return Outcome(watch.name, ending, scores[-1])
         if failures:
-            key = f"{folder}/{failures[0]}"
+            key = failures[-1]
             failed = read_object(self.storage.read(key), key, "score the day again", error=str, error_type=str)
             return Outcome(watch.name, ending, error=failed["error"], error_type=failed["error_type"])
         told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"

@@ -13,7 +13,6 @@ from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure import datastore, job_environments
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.command import Place, Task, command_job
-from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.sweep import sweep_job
@@ -106,7 +105,6 @@ class Submission:
                 place=place,
                 code=code,
                 environment=environment,
-                output=storage.datastore_uri(f"{folder_of(name)}/output"),
                 variables=variables,
                 time_limit=time_limit,
             )
