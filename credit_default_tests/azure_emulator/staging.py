@@ -17,7 +17,6 @@ from credit_default_tests.azure_emulator.job import Job, JobError
 from credit_default_tests.azure_emulator.locations import asset, locate
 from credit_default_tests.azure_emulator.node.sitecustomize import VARIABLE
 
-LOG = "user_logs/std_log.txt"
 #: Azure's limit for one block of an append blob, in the older versions of the service.
 _BLOCK = 4 * 2**20
 #: Holds what Python imports at its start on a node.
@@ -40,7 +39,7 @@ class Staging:
     values: dict[str, str] = field(default_factory=dict)
     _uploads: dict[str, Path] = field(default_factory=dict)
     _there: dict[Path, int] = field(default_factory=dict)
-    _logged: int = 0
+    _logged: dict[str, int] = field(default_factory=dict)
 
     @property
     def code(self) -> Path:
@@ -49,8 +48,13 @@ class Staging:
 
     @property
     def log(self) -> Path:
-        """What the program prints."""
+        """What the program prints on its standard output."""
         return self.folder / "std_log.txt"
+
+    @property
+    def errors(self) -> Path:
+        """What it prints on its standard error; the same file, unless Azure keeps them apart."""
+        return self.folder / "errors.txt" if len(set(self.job.logs)) > 1 else self.log
 
     @property
     def variables(self) -> dict[str, str]:
@@ -71,6 +75,7 @@ class Staging:
             self.values[f"outputs.{name}"] = self._output(name, wanted)
         self.values |= {f"search_space.{name}": value for name, value in self.job.parameters.items()}
         self.log.touch()
+        self.errors.touch()
         self.keep_log()
 
     def _input(self, name: str, given: Mapping[str, Any]) -> str:
@@ -111,14 +116,15 @@ class Staging:
         return str(target)
 
     def keep_log(self) -> None:
-        """Add what the program printed since the last time to its log in the artifact store."""
-        with self.log.open("rb") as stream:
-            stream.seek(self._logged)
-            new = stream.read()
-        self._logged += len(new)
-        for start in range(0, max(len(new), 1), _BLOCK):
-            path = f"{self.job.artifacts}/{LOG}"
-            self.blobs.append(self.job.workspace.artifacts, path, new[start : start + _BLOCK])
+        """Add what the program printed since the last time to its logs in the artifact store."""
+        for name, file in dict(zip(self.job.logs, (self.log, self.errors), strict=True)).items():
+            with file.open("rb") as stream:
+                stream.seek(self._logged.get(name, 0))
+                new = stream.read()
+            self._logged[name] = self._logged.get(name, 0) + len(new)
+            for start in range(0, max(len(new), 1), _BLOCK):
+                path = f"{self.job.artifacts}/{name}"
+                self.blobs.append(self.job.workspace.artifacts, path, new[start : start + _BLOCK])
 
     def keep_outputs(self) -> None:
         """Store what the program made, beside what was there; raises :class:`JobError` when that cannot be."""
@@ -137,8 +143,8 @@ class Staging:
                 ) from error
 
     def last_words(self, lines: int = 10) -> str:
-        """Return the end of what the program printed."""
-        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+        """Return the end of what the program printed about errors."""
+        return "\n".join(self.errors.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
 def _written(path: Path) -> int:

@@ -287,7 +287,7 @@ def test_a_preempted_job_fails_on_spot_only(client, emulator):
 
     assert [one.status for one in (*spot, dedicated)] == ["Failed", "Failed", "Completed", "Completed"]
     error = details(client, spot[0].name).error.error
-    assert (error.inner_error.code, "preempted" in error.message) == ("Preempted", True)
+    assert (error.code, "lost its compute node" in error.message) == ("ServiceError", True)
 
 
 @pytest.mark.slow

@@ -101,6 +101,29 @@ def test_a_job_outlives_bad_answers(azure, emulator, jobs, fault, path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 404, 409])
+def test_logs_are_read_with_a_token_when_the_account_takes_no_signature(azure, emulator, jobs, capsys, status):
+    emulator.fault("GET", "user_logs", host="blob", signed=True, status=status, times=1000)
+    outcome = Running(azure_compute()).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
+    assert capsys.readouterr().out.count("printed by the step") == 1
+    refused = [entry for entry in emulator.journal() if "user_logs" in entry["path"] and entry["status"] == status]
+    assert len(refused) == 1
+
+
+@pytest.mark.slow
+def test_an_account_that_takes_no_signed_upload_is_told_with_the_way_out(azure, emulator, jobs, tmp_path, monkeypatch):
+    (tmp_path / "code_that_is_new").mkdir()
+    (tmp_path / "code_that_is_new" / "__init__.py").write_text("ONE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    keys_off = {"status": 403, "code": "KeyBasedAuthenticationNotPermitted", "signed": True}
+    emulator.fault("PUT", "", host="blob", times=1000, **keys_off)
+    outcome = Running(azure_compute(sources=["code_that_is_new"], upload_limit=30.0)).run(days=ONE_DAY)
+    assert "allowSharedKeyAccess" in outcome.failure
+    assert jobs() == []
+
+
+@pytest.mark.slow
 def test_a_retry_after_is_obeyed(azure, emulator):
     emulator.fault("GET", "/jobs/", status=429, retry_after=4)
     begun = time.monotonic()

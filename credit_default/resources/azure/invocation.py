@@ -127,6 +127,7 @@ class Invocations:
             name=job,
             log=context.log,
             messages=(),
+            invocation=True,
             limits=self.limits,
             poll_seconds=self.poll_seconds,
         )
