@@ -2,23 +2,27 @@
 
 It scores whatever files it is given, ours or anybody's: accepted clients as Parquet (`inference_data`), or CSV and
 Parquet in the curated schema, which it holds to the contract first. Each file becomes a file of scores in the output of
-the job; rows that the contract refuses are kept beside it, with their reasons. Of several files for one, which a
-mini-batch that is tried again makes, the newest counts.
+the job; rows that the contract refuses are kept beside it, with their reasons.
+
+Azure ML retries a mini-batch, perhaps on another machine, where the files are mounted elsewhere. So what a file becomes
+is named after its content: ``<stem>-<version>.scores.parquet``, where the version is the first `VERSION_DIGITS` of its
+data version or, for a file that is none of ours, of its sha256. In the output, which is mounted too, nothing can be
+renamed, removed or written over: each file is made elsewhere and copied there once. A file that failed and was scored
+by a retry has both; its scores count.
 
 Source: https://learn.microsoft.com/azure/machine-learning/how-to-batch-scoring-script
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,19 +31,21 @@ import pyarrow.parquet as pq
 from credit_default.core import tables
 from credit_default.core.contract import accept, write_rejected
 from credit_default.core.defects import as_unexpected
-from credit_default.core.files import sha256_of
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.plurals import plural
 from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
 from credit_default.core.scoring import scores
+from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model
 
 #: Where Azure ML collects what the script writes.
 _OUTPUT = "AZUREML_BI_OUTPUT_PATH"
 SCORES_SUFFIX, REJECTED_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".rejected.csv", ".failure.json"
+#: Of the hash in a name; 16 hex digits tell apart more files than a job can have.
+VERSION_DIGITS = 16
 
 _model: LoadedModel | None = None
 
@@ -69,6 +75,7 @@ def run(mini_batch: Sequence[str]) -> list[str]:
     """
     assert _model is not None
     output = Path(os.environ[_OUTPUT])
+    output.mkdir(parents=True, exist_ok=True)
     scored, errors = [], []
     for file in mini_batch:
         try:
@@ -81,61 +88,79 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
-    name = printable(file.name)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            # Named by what it holds: files of one name may come from several folders, and a mini-batch that is tried
-            # again may see the same file in another place.
-            target = Path(folder, f"{file.stem}-{sha256_of(file)[:8]}")
+    name, target = printable(file.name), output / file.stem
+    try:
+        target = output / f"{file.stem}-{_version_of(file)[:VERSION_DIGITS]}"
+        if _is_complete(_named(target, SCORES_SUFFIX)):
+            told = f"{name}: scored before"
+        else:
             rows, rejected = _write_scores(model, file, target)
-        except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
-            error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
-            failure = Path(folder, file.stem + FAILURE_SUFFIX)
+            told = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
+    except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
+        error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
+        failure = _named(target, FAILURE_SUFFIX)
+        if not failure.exists():
             described = {"file": name, "error": str(error), "error_type": type(error).__name__}
             failure.write_text(json.dumps(described), "utf-8")
-            _hand_over(failure, output)
-            # Without what it was caused by, whose text Azure ML would log.
-            raise error from None
-        for suffix in (REJECTED_SUFFIX, SCORES_SUFFIX):
-            if (made := target.with_name(target.name + suffix)).exists():
-                _hand_over(made, output)
-    scored = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
-    sys.stdout.write(f"{scored}\n")
-    return scored
+        # Without what it was caused by, whose text Azure ML would log.
+        raise error from None
+    sys.stdout.write(f"{told}\n")
+    return told
 
 
 def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, int]:
-    """Write the scores of a file, and the rows that the contract refuses; return how many there are of either."""
-    rejected, source = 0, file
-    if not _is_accepted(file):
-        accepted = accept([file], dataset="inference")
-        source = target.with_name("accepted.parquet")
-        tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
-        rejected = accepted.rejected.num_rows
-        if rejected:
-            write_rejected(accepted.rejected, target.with_name(target.name + REJECTED_SUFFIX))
-    origin = Origin(
-        model_name=os.environ[MODEL_NAME],
-        model_version=os.environ[MODEL_VERSION],
-        model_sha256=model.sha256,
-        input_data_version=tables.data_version_of(source),
-        scored_at=datetime.now(UTC),
-    )
-    return write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin), rejected
+    """Score a file; returns the number of rows that were scored, and of those that were rejected."""
+    with tempfile.TemporaryDirectory() as folder:
+        rejected, source = 0, file
+        if not _is_accepted(file):
+            accepted = accept([file], dataset="inference")
+            source = Path(folder) / "accepted.parquet"
+            tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
+            rejected = accepted.rejected.num_rows
+            if rejected:
+                refused = Path(folder) / f"rejected{REJECTED_SUFFIX}"
+                write_rejected(accepted.rejected, refused)
+                _copy(refused, _named(target, REJECTED_SUFFIX))
+        origin = Origin(
+            model_name=os.environ[MODEL_NAME],
+            model_version=os.environ[MODEL_VERSION],
+            model_sha256=model.sha256,
+            input_data_version=tables.data_version_of(source),
+            scored_at=datetime.now(UTC),
+        )
+        written = Path(folder) / f"written{SCORES_SUFFIX}"
+        rows = write_scores(scores(model, source), written, origin)
+        # The last: what is beside it is complete once it is there.
+        _copy(written, _named(target, SCORES_SUFFIX))
+    return rows, rejected
 
 
-def _hand_over(made: Path, output: Path) -> None:
-    """Copy a file into the output of the job, which is a mount: nothing there can be renamed, removed or written anew.
+def _named(target: Path, suffix: str) -> Path:
+    return target.with_name(target.name + suffix)
 
-    What an earlier try of the mini-batch left of it stays, and the file is put beside it under another name: it may be
-    a part only.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    for attempt in count(1):
-        target = output / (made.name if attempt == 1 else f"try-{attempt}-{made.name}")
-        with suppress(FileExistsError), target.open("xb") as copy, made.open("rb") as source:
-            shutil.copyfileobj(source, copy)
-            return
+
+def _copy(made: Path, target: Path) -> None:
+    """Copy a file to the output, unless an attempt before this one did."""
+    with explained(target):
+        if not target.exists() or target.stat().st_size != made.stat().st_size:
+            shutil.copyfile(made, target)
+
+
+def _is_complete(scored: Path) -> bool:
+    """Whether an attempt before this one wrote these scores to their end, where Parquet has its footer."""
+    try:
+        pq.read_metadata(scored)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _version_of(file: Path) -> str:
+    """Return what tells a file from one with other rows, wherever the two are mounted."""
+    if _is_accepted(file) and (version := tables.data_version_of(file)).isalnum() and version.isascii():
+        return version
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_accepted(file: Path) -> bool:

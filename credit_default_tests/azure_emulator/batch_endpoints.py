@@ -263,7 +263,7 @@ def _as_command(state: State, workspace: Workspace, settings: dict[str, Any], as
         f"--script {shlex.quote(code['scoringScript'])}",
         '--input "${{inputs.data}}" --output "${{outputs.score}}"',
         f"--mini-batch-size {settings.get('miniBatchSize') or 10}",
-        f"--error-threshold {settings.get('errorThreshold', -1)}",
+        f"--error-threshold {asked.get('errorThreshold', settings.get('errorThreshold', -1))}",
         f"--retries {retries.get('maxRetries', 3)}",
     ]
     if settings.get("outputAction") == "AppendRow":
