@@ -118,7 +118,7 @@ def test_an_account_that_takes_no_signed_upload_is_told_with_the_way_out(azure, 
     monkeypatch.syspath_prepend(tmp_path)
     keys_off = {"status": 403, "code": "KeyBasedAuthenticationNotPermitted", "signed": True}
     emulator.fault("PUT", "", host="blob", times=1000, **keys_off)
-    outcome = Running(azure_compute(sources=["code_that_is_new"], upload_limit=30.0)).run(days=ONE_DAY)
+    outcome = Running(azure_compute(sources=["code_that_is_new"], upload_limit=15.0)).run(days=ONE_DAY)
     assert "allowSharedKeyAccess" in outcome.failure
     assert jobs() == []
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 #: Stands for what is not there: Azure fails a job whose input leads nowhere, and a step says better what is missing.
 _EMPTY = ".empty"
 _ASKING_SECONDS = 30.0
-#: Storage refuses what was signed with a key of an account whose keys are off; the SDK uploads in no other way.
-_KEYS_OFF = "KeyBasedAuthenticationNotPermitted"
-_ALLOW_KEYS = "deploy the infrastructure with the parameter allowSharedKeyAccess set to true"
 _LOG = logging.getLogger(__name__)
 
 
@@ -83,13 +80,9 @@ class Submission:
         except Exception as error:
             # Whatever was refused: the one thing that counts is whether the job is there.
             if self.attempts.find(name) is None:
-                remedy = (
-                    "check the compute's name (CREDIT_DEFAULT_COMPUTE) and the roles of the identity that runs this"
-                )
-                if _KEYS_OFF in str(error):
-                    remedy = f"the storage account of the workspace takes no signed upload: {_ALLOW_KEYS}"
                 raise JobFailed(
-                    f"Azure ML did not take job {name} for compute {place.compute}: {_told(error)}; {remedy}"
+                    f"Azure ML did not take job {name} for compute {place.compute}: {_told(error)}; check the "
+                    "compute's name (CREDIT_DEFAULT_COMPUTE) and the roles of the identity that runs this"
                 ) from error
 
     def _create(
@@ -140,10 +133,12 @@ class Submission:
         with suppress(Exception):  # only the message is poorer without it
             default = within(_ASKING_SECONDS, lambda _: self.client.datastores.get_default(), TimeoutError)
             where = f"container {default.container_name} of storage account {default.account_name}"
+        # The SDK uploads by signed addresses only, and waits for ever when the account refuses them.
         return JobFailed(
             f"What job {name} needs was not uploaded within {self.upload_limit:g} s. The workspace keeps its uploads "
             f"in {where}: check that it exists and that the identity that runs this may write there, or raise "
-            f"CREDIT_DEFAULT_UPLOAD_LIMIT; if the account takes no signed upload, {_ALLOW_KEYS}"
+            "CREDIT_DEFAULT_UPLOAD_LIMIT. If the keys of the account are off and it takes no signed upload, deploy the "
+            "infrastructure with the parameter allowSharedKeyAccess set to true."
         )
 
 
