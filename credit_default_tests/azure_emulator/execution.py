@@ -177,8 +177,9 @@ class Runner:
             _wait_until_shown(job)
             raise Preempted
         raise JobError(
-            "The job lost its compute node.",  # nobody has written down in which words Azure says so
-            code="ServiceError",
+            # As people saw it: github.com/microsoft/MLOpsPython/issues/346, Azure/MachineLearningNotebooks/issues/1242.
+            "AzureMLCompute job failed. PreemptionError: Nodes of this job got pre-empted. Check if the run has failed "
+            "or restarted. Reason: Received pre-emption warning signal.",
         )
 
     def _environment(self, job: Job, folder: Path) -> dict[str, str]:

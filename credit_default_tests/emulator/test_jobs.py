@@ -287,7 +287,7 @@ def test_a_preempted_job_fails_on_spot_only(client, emulator):
 
     assert [one.status for one in (*spot, dedicated)] == ["Failed", "Failed", "Completed", "Completed"]
     error = details(client, spot[0].name).error.error
-    assert (error.code, "lost its compute node" in error.message) == ("ServiceError", True)
+    assert (error.code, "PreemptionError: Nodes of this job got pre-empted" in error.message) == ("UserError", True)
 
 
 @pytest.mark.slow

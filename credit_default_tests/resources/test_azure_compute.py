@@ -10,6 +10,7 @@ import pytest
 
 from credit_default.resources.azure import cancelling, datastore
 from credit_default.resources.azure.command import Task, command_line
+from credit_default.resources.azure.history import is_preemption
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
 from credit_default.resources.azure.targets import Target
@@ -303,6 +304,20 @@ def test_a_datastore_that_is_another_container_is_not_written_to(azure, jobs):
     failure = Running(compute).run(days=ONE_DAY).failure
     assert "SettingsError: The datastore credit_default of the workspace is container another" in failure
     assert jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        ({"code": "UserError", "message": "PreemptionError: Nodes of this job got pre-empted."}, True),
+        ({"code": "UserError", "message": "Failed.", "innerError": {"code": "NodeEvicted"}}, True),
+        ({"code": "ServiceError", "message": "The node cannot be reached."}, True),
+        ({"code": "UserError", "message": "User process '/bin/bash' exited with status code 1."}, False),
+        ({}, False),
+    ],
+)
+def test_a_machine_that_was_lost_is_known_by_azures_words_or_by_whom_it_blames(error, lost):
+    assert is_preemption(error) is lost
 
 
 @pytest.mark.slow

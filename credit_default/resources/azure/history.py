@@ -22,7 +22,8 @@ _STORAGE_HOSTS = ".blob.core.windows.net"
 _OK, _PARTIAL, _NOTHING_NEW = 200, 206, 416
 #: How an account whose keys are off refuses a signed address, depending on who signed it.
 _NOT_BY_SIGNATURE = (403, 404, 409)
-#: Nobody has written down how Azure names it; these are the words that its documentation uses.
+#: Words of Azure's error, a UserError: "PreemptionError: Nodes of this job got pre-empted.", and of its documentation.
+#: Source: https://github.com/microsoft/MLOpsPython/issues/346
 _PREEMPTION = ("preempt", "pre-empt", "evict")
 #: Codes of run history's errors for which no program of a user is to blame.
 _OF_AZURE = ("ServiceError", "TransientError")
@@ -78,7 +79,7 @@ class RunHistory:
             error=str(error.get("message") or error.get("code")) if error else None,
             logs=told.get("logFiles") or {},
             reasons=json.dumps(error),
-            preempted=_is_preemption(error),
+            preempted=is_preemption(error),
         )
 
     def details_of_steps(self, name: str) -> RunDetails:
@@ -103,7 +104,7 @@ class RunHistory:
         while token is not None:
             page = self._ask(f"runs/{name}/children", {"$continuationtoken": token} if token else {})
             found += [
-                Child(str(run["runId"]), str(run.get("status")), _is_preemption(_error(run))) for run in page["value"]
+                Child(str(run["runId"]), str(run.get("status")), is_preemption(_error(run))) for run in page["value"]
             ]
             token = page.get("continuationToken") or None
         return sorted(found, key=lambda child: (len(child.name), child.name))
@@ -186,7 +187,7 @@ def _error(run: Mapping[str, Any]) -> Mapping[str, Any]:
     return error
 
 
-def _is_preemption(error: Mapping[str, Any]) -> bool:
+def is_preemption(error: Mapping[str, Any]) -> bool:
     """Whether a job on a machine that may be taken away lost it: whatever no program is to blame for counts.
 
     At worst the job is tried once more, on a machine that stays.
