@@ -41,6 +41,8 @@ _REQUESTS: dict[str, Any] = {
     "connection_timeout": 10,
     "read_timeout": 30,
 }
+#: A larger blob goes up in blocks of this size, none of which takes longer than a request may.
+_BLOCK_BYTES = 4 * 1024 * 1024
 
 
 class AzureMessageChannel(PipesBlobStoreMessageWriterChannel):
@@ -101,20 +103,35 @@ class AzureMessageWriter(PipesBlobStoreMessageWriter[AzureMessageChannel]):
 
     def make_channel(self, params: PipesParams) -> AzureMessageChannel:
         """Open the container with the identity that the job runs as."""
-        from azure.identity import DefaultAzureCredential
-        from azure.storage.blob import ContainerClient
+        return AzureMessageChannel(open_container(params), incarnation(params), interval=float(params[INTERVAL]))
 
-        # Azure ML names the identity when the compute has one that was made for it; else the compute's own is used.
-        credential = DefaultAzureCredential(managed_identity_client_id=os.environ.get("DEFAULT_IDENTITY_CLIENT_ID"))
-        container = ContainerClient(params[ACCOUNT_URL], params[CONTAINER], credential=credential, **_REQUESTS)
-        return AzureMessageChannel(container, incarnation(params), interval=float(params[INTERVAL]))
+
+def open_container(params: PipesParams, **options: Any) -> ContainerClient:
+    """Open the container that a step reports to, with the identity that the job runs as."""
+    from azure.identity import DefaultAzureCredential
+    from azure.storage.blob import ContainerClient
+
+    # Azure ML names the identity when the compute has one that was made for it; else the compute's own is used.
+    credential = DefaultAzureCredential(managed_identity_client_id=os.environ.get("DEFAULT_IDENTITY_CLIENT_ID"))
+    return ContainerClient(
+        params[ACCOUNT_URL],
+        params[CONTAINER],
+        credential=credential,
+        max_single_put_size=_BLOCK_BYTES,
+        max_block_size=_BLOCK_BYTES,
+        **{**_REQUESTS, **options},
+    )
 
 
 def incarnation(params: PipesParams) -> str:
     """Return a folder that no other start of the job writes to; a later one sorts after an earlier one."""
+    return f"{of_this_process(params[KEY_PREFIX])}/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
+
+
+def of_this_process(prefix: str) -> str:
+    """Return the folder of this trial below the one that all trials of a search share; any other job has one only."""
     trial = os.environ.get(TRIAL_VARIABLE)
-    below = f"{params[KEY_PREFIX]}/trial-{trial}" if trial else params[KEY_PREFIX]
-    return f"{below}/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
+    return f"{prefix}/trial-{trial}" if trial else prefix
 
 
 def wanted(params: Mapping[str, Any]) -> bool:

@@ -36,7 +36,7 @@ _OLDEST_BAND = 60
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = _arguments(arguments)
-    with reporting() as report:
+    with reporting(options.output) as report:
         challenger = model_directory.load(options.challenger, _models.expectation(options, "challenger"))
         champion = model_directory.load(options.champion, _models.expectation(options, "champion"))
         prepared = _trained_on(options.prepared, challenger)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--outcomes", type=Path, required=True, help="daily outcomes; may be absent")
     parser.add_argument("--output", type=Path, required=True, help="folder to write below")
     given = parser.parse_args(arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         labelled, left_out = _labelled_days(given.inference_data, given.outcomes)
         for day, error in left_out.items():
             report.warning(sentence(f"{day} is left out of the training data: {error}"))

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, required=True, help="folder of one version of the prepared data")
     parser.add_argument("--output", type=Path, required=True, help="folder to write below")
     given = parser.parse_args(arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         files = {part: given.prepared / f"{part}.parquet" for part in (DEVELOPMENT, TEST)}
         parts = {part: tables.read(path) for part, path in files.items()}
         html = summary(parts[TEST], parts[DEVELOPMENT], [*FEATURE_NAMES, TARGET])

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="what the registry says of each model: the sha256 of its file and of its manifest, SHA256:SHA256,...",
     )
     given = parser.parse_args(arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         references = References(given.models, given.registered)
 
         def store(day: str) -> None:

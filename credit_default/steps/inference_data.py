@@ -19,7 +19,7 @@ from credit_default.steps.reporting import reporting
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the files that arrived for scoring into one typed table a day.", arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         take_in(report, "inference", given, file_name="inference_data.parquet")
 
 

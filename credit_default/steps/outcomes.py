@@ -24,7 +24,7 @@ from credit_default.steps.reporting import reporting
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the outcomes that arrived into one typed table a day.", arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         take_in(report, "outcomes", given, file_name="outcomes.parquet", figures=_figures)
 
 

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outcomes="daily outcomes",
     )
     given = parser.parse_args(arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
 
         def measure(day: str) -> None:
             result = _measured(day, given.predictions, given.outcomes)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--recent-rows", type=int, default=0, help="rows of the newest days kept out of training; 0: none (default)"
     )
     given = parser.parse_args(arguments)
-    with reporting() as report:
+    with reporting(given.output) as report:
         curated = tables.read(given.curated)
         made = prepare(
             curated, curated_data_version=tables.data_version_of(given.curated), recent_rows=given.recent_rows

@@ -6,9 +6,10 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from dagster_pipes import (
@@ -23,6 +24,7 @@ from dagster_pipes import (
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
 from credit_default.steps import azure_messages
+from credit_default.steps._azure_output import AzureOutput
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ class Reporter(ABC):
 class PipesReporter(Reporter):
     """Reports to the Dagster run that started this step."""
 
-    def __init__(self, context: PipesContext) -> None:
+    def __init__(self, context: PipesContext, store: Callable[[Iterable[str]], None] | None = None) -> None:
         self._context = context
+        self._store = store
 
     def info(self, message: str) -> None:  # noqa: D102 - see Reporter
         self._context.log.info(message)
@@ -113,6 +116,11 @@ class PipesReporter(Reporter):
     def refused(self, partition: str, error: CreditDefaultError) -> None:  # noqa: D102 - see Reporter
         self.error(f"{partition}: {error}")
         super().refused(partition, error)
+
+    def stored(self, *, files: Mapping[str, str], **result: Any) -> None:  # noqa: D102 - see Reporter
+        if self._store is not None:
+            self._store(files.values())
+        super().stored(files=files, **result)
 
     def _send(self, body: Mapping[str, Any]) -> None:
         self._context.report_custom_message(dict(body))
@@ -138,20 +146,25 @@ class TerminalReporter(Reporter):
 
 
 @contextmanager
-def reporting() -> Iterator[Reporter]:
-    """Open the channel to whoever started this step; an error inside is told before the process ends with 1."""
+def reporting(output: Path) -> Iterator[Reporter]:
+    """Open the channel to whoever started this step; an error inside is told before the process ends with 1.
+
+    Parameters
+    ----------
+    output
+        Folder that the step writes below.
+    """
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
-        with open_dagster_pipes(message_writer=_message_writer()) as context, explained():
-            yield PipesReporter(context)
+        params = PipesEnvVarParamsLoader().load_messages_params()  # type: ignore[no-untyped-call] # dagster's omission
+        on_azure = azure_messages.wanted(params)
+        writer: PipesMessageWriter[Any] = (
+            azure_messages.AzureMessageWriter() if on_azure else PipesDefaultMessageWriter()
+        )
+        with open_dagster_pipes(message_writer=writer) as context, explained():
+            yield PipesReporter(context, AzureOutput(params, output).store if on_azure else None)
         return
     try:
         with explained():
             yield TerminalReporter()
     except CreditDefaultError as error:
         sys.exit(f"Error: {error}")
-
-
-def _message_writer() -> PipesMessageWriter[Any]:
-    """Write messages where whoever started the step said it would read them."""
-    params = PipesEnvVarParamsLoader().load_messages_params()  # type: ignore[no-untyped-call] # dagster's own omission
-    return azure_messages.AzureMessageWriter() if azure_messages.wanted(params) else PipesDefaultMessageWriter()

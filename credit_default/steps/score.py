@@ -18,7 +18,7 @@ from credit_default.steps.reporting import reporting
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step: every day by itself; a day that cannot be scored does not stop the others."""
     options = _arguments(arguments)
-    with reporting() as report:
+    with reporting(options.output) as report:
         model = model_directory.load(options.model, _models.expectation(options))
         scored_at = datetime.now(UTC)
 

@@ -15,7 +15,7 @@ from credit_default.steps.reporting import reporting
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step; it fails when the model does not do what it did in training."""
     options = _arguments(arguments)
-    with reporting() as report:
+    with reporting(options.output) as report:
         model = model_directory.load(options.model, _models.expectation(options))
         result = model_directory.smoke_test(model)
         report.info(f"{plural(result['rows'], 'golden row')}, largest difference {result['largest_difference']:.1e}")

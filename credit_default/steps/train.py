@@ -24,7 +24,7 @@ PARTS = ("development", "calibration", "test")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = _arguments(arguments)
-    with reporting() as report:
+    with reporting(options.output) as report:
         parts = {name: tables.read(options.prepared / f"{name}.parquet") for name in PARTS}
         bins = _json(options.prepared / "bins.json")
         data_version = tables.data_version_of(options.prepared / "development.parquet")

@@ -72,7 +72,8 @@ class Application:
 
     async def _response(self, request: Request, host: str) -> Response | None:
         """Answer, or return None when the connection was dropped on purpose."""
-        fault = self._state.faults.take(request.method, host, request.url.path)
+        signed = "sig" in request.query_params
+        fault = self._state.faults.take(request.method, host, request.url.path, signed=signed)
         try:
             if fault and fault.delay:
                 await asyncio.sleep(fault.delay)
@@ -101,7 +102,7 @@ class Application:
                 "ExpiredAuthenticationToken", "Injected: the access token has expired."
             )
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-        code = _CODES.get(fault.status or 0, "InternalServerError")
+        code = fault.code or _CODES.get(fault.status or 0, "InternalServerError")
         return AzureError(fault.status or 500, code, "Injected by a test.", headers)
 
     def _answer(self, request: Request, host: str, raw: bytes) -> Answer:

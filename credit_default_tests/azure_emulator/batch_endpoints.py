@@ -11,7 +11,8 @@ from typing import Any
 
 from credit_default_tests.azure_emulator import batch_driver, models, operations
 from credit_default_tests.azure_emulator.azure_errors import AzureError, bad_request, conflict, not_found
-from credit_default_tests.azure_emulator.job import Job
+from credit_default_tests.azure_emulator.execution import JobCanceled, Runner
+from credit_default_tests.azure_emulator.job import TERMINAL, Job, JobError
 from credit_default_tests.azure_emulator.jobs import compute_of
 from credit_default_tests.azure_emulator.locations import asset, locate
 from credit_default_tests.azure_emulator.names import check_endpoint_name
@@ -156,6 +157,43 @@ class BatchJob(Job):
         return self.workspace.resource(f"jobs/{self.name}", properties, created=self.created)
 
 
+class ScoringStep(Job):
+    """The one step of an invocation: the parallel run, which is what has logs."""
+
+    @property
+    def called(self) -> str:
+        """A test means the invocation; the step's own name is a number of Azure's."""
+        return self.root.name
+
+    @property
+    def logs(self) -> tuple[str, str]:
+        """Where parallel runs keep what their scripts print."""
+        return "logs/user/stdout/10.0.0.4/process000.stdout.txt", "logs/user/error.txt"
+
+    def was_shown(self) -> bool:
+        """Whether somebody was told this state of the invocation."""
+        return self.root.shown == self.status
+
+    def enter(self, status: str) -> None:
+        """Enter a state, and the invocation with it as long as neither has ended."""
+        super().enter(status)
+        if self.parent is not None and status not in TERMINAL:
+            self.parent.enter(status)
+
+
+def _run_invocation(runner: Runner, job: BatchJob) -> None:
+    runner.start_tracking(job)
+    (step,) = job.children
+    runner.conclude(step, runner.run_command)
+    if step.status == "Canceled":
+        raise JobCanceled
+    if step.status == "Failed":
+        raise JobError(
+            "Pipeline has failed child jobs. Failed nodes: /batchscoring. For more details and logs, please go to the "
+            "job detail page and check the child jobs."
+        )
+
+
 def scoring_address(workspace: Workspace, endpoint: str, path: str) -> str:
     """Return where an endpoint is reached.
 
@@ -196,9 +234,13 @@ def _invoke(call: Call) -> Answer:
         job.place_outputs()
         for address in job.outputs.values():
             locate(workspace, address)
-        workspace.tables["jobs"][job_name] = job
+        step = ScoringStep(workspace, str(uuid.uuid4()), "Command", properties, job.compute, parent=job)
+        step.outputs = job.outputs
+        job.children.append(step)
+        workspace.tables["jobs"] |= {job_name: job, step.name: step}
     answer = {**job.resource(), "properties": {**asked, "name": job_name, "status": job.status}}
-    call.state.runner.start(job, call.state.runner.run_command)
+    runner = call.state.runner
+    runner.start(job, lambda invocation: _run_invocation(runner, invocation))
     return Answer(answer, 201)
 
 
@@ -222,7 +264,7 @@ def _as_command(state: State, workspace: Workspace, settings: dict[str, Any], as
         f"--script {shlex.quote(code['scoringScript'])}",
         '--input "${{inputs.data}}" --output "${{outputs.score}}"',
         f"--mini-batch-size {settings.get('miniBatchSize') or 10}",
-        f"--error-threshold {settings.get('errorThreshold', -1)}",
+        f"--error-threshold {asked.get('errorThreshold', settings.get('errorThreshold', -1))}",
         f"--retries {retries.get('maxRetries', 3)}",
     ]
     if settings.get("outputAction") == "AppendRow":

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,14 +105,16 @@ class Blobs:
                     shutil.copytree(temporary, folder)
         shutil.copytree(folder, target, dirs_exist_ok=True)
 
-    def upload(self, source: Path, container: str, path: str) -> None:
+    def upload(self, source: Path, container: str, path: str, *, leave_out: Collection[Path] = ()) -> None:
         """Store a file as the blob `path`, or every file of a folder below it."""
+        if source in leave_out:
+            return
         if source.is_file():
             with source.open("rb") as data:
                 self.write(container, path, data)
             return
         for file in sorted(source.rglob("*")):
-            if file.is_file():
+            if file.is_file() and file not in leave_out:
                 with file.open("rb") as data:
                     self.write(container, f"{path.strip('/')}/{file.relative_to(source).as_posix()}", data)
 

@@ -130,10 +130,14 @@ class Emulator:
         lose: bool = False,
         delay: float | None = None,
         host: str | None = None,
+        code: str | None = None,
+        signed: bool = False,
     ) -> None:
         """Let the next `times` requests that match fail; see `faults.Fault`."""
         asked = {"method": method, "path": path, "status": status, "times": times, "retry_after": retry_after}
-        self._ask("faults", asked | {"drop": drop, "lose": lose, "delay": delay, "host": host})
+        self._ask(
+            "faults", asked | {"drop": drop, "lose": lose, "delay": delay, "host": host, "code": code, "signed": signed}
+        )
 
     def job_fault(
         self,

@@ -15,7 +15,7 @@ from credit_default_tests.azure_emulator.bindings import substitute
 from credit_default_tests.azure_emulator.faults import JobFault
 from credit_default_tests.azure_emulator.job import Job, JobError, seconds_of
 from credit_default_tests.azure_emulator.program import Program
-from credit_default_tests.azure_emulator.staging import LOG, Staging
+from credit_default_tests.azure_emulator.staging import Staging
 from credit_default_tests.azure_emulator.store import State
 
 #: A node is taken away, or a process killed, once the program has had this time to do something.
@@ -106,7 +106,7 @@ class Runner:
         key = (job.workspace.name, job.compute)
         with self.state.lock:
             nodes = self._nodes.setdefault(key, threading.Semaphore(nodes_of(job)))
-        if job.cancel.wait((self.state.faults.of_job(job.name) or _NO_FAULT).queue_seconds):
+        if job.cancel.wait((self.state.faults.of_job(job.called) or _NO_FAULT).queue_seconds):
             raise JobCanceled
         while not nodes.acquire(timeout=_POLL_SECONDS):
             if job.cancel.is_set():
@@ -119,11 +119,13 @@ class Runner:
         staging = Staging(job, self.state.blobs, folder)
         try:
             staging.bring()
-            environment = self._environment(job, folder)
+            environment = staging.variables | self._environment(job, folder)
             if job.cancel.is_set():
                 raise JobCanceled
             command = substitute(job.properties["command"], staging.values)
-            program = Program(command, folder=staging.code, environment=environment, log=staging.log)
+            program = Program(
+                command, folder=staging.code, environment=environment, log=staging.log, errors=staging.errors
+            )
             try:
                 status = self._watch(job, program, staging)
             finally:
@@ -134,7 +136,7 @@ class Runner:
             if status:
                 raise JobError(
                     f"Execution failed. User process '/bin/bash' exited with status code {status}. "
-                    f"Please check log file '{LOG}' for error details. Error: {staging.last_words()}"
+                    f"Please check log file '{job.logs[-1]}' for error details. Error: {staging.last_words()}"
                 )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +147,7 @@ class Runner:
         begin = time.monotonic()
         limit = seconds_of((job.properties.get("limits") or {}).get("timeout"))
         while True:
-            fault = self.state.faults.of_job(job.name) or _NO_FAULT
+            fault = self.state.faults.of_job(job.called) or _NO_FAULT
             job.enter(fault.state or "Running")
             status = program.wait(_POLL_SECONDS)
             staging.keep_log()
@@ -175,9 +177,9 @@ class Runner:
             _wait_until_shown(job)
             raise Preempted
         raise JobError(
-            "The node that the job ran on was preempted: low-priority capacity was taken back.",
-            code="ServiceError",
-            inner="Preempted",
+            # As people saw it: github.com/microsoft/MLOpsPython/issues/346, Azure/MachineLearningNotebooks/issues/1242.
+            "AzureMLCompute job failed. PreemptionError: Nodes of this job got pre-empted. Check if the run has failed "
+            "or restarted. Reason: Received pre-emption warning signal.",
         )
 
     def _environment(self, job: Job, folder: Path) -> dict[str, str]:
@@ -220,7 +222,7 @@ class Runner:
 def _wait_until_shown(job: Job) -> None:
     """Wait until somebody was told the job's state: on Azure it lasts for minutes, and no poll misses it."""
     end = time.monotonic() + SHOWN_SECONDS
-    while job.shown != job.status and time.monotonic() < end:
+    while not job.was_shown() and time.monotonic() < end:
         if job.cancel.wait(_POLL_SECONDS):
             raise JobCanceled
 

@@ -30,6 +30,10 @@ class Fault:
         Seconds to wait first.
     host
         A regular expression that is searched in the host; every host when left out.
+    code
+        Azure's word for the status.
+    signed
+        Only requests with a signature in their address, which an account whose keys are off refuses.
     """
 
     method: str
@@ -41,14 +45,17 @@ class Fault:
     lose: bool = False
     delay: float | None = None
     host: str | None = None
+    code: str | None = None
+    signed: bool = False
 
-    def fits(self, method: str, host: str, path: str) -> bool:
+    def fits(self, method: str, host: str, path: str, *, signed: bool) -> bool:
         """Whether this request gets the fault."""
         return (
             self.times > 0
             and self.method in ("*", method)
             and re.search(self.path, path, re.IGNORECASE) is not None
             and (self.host is None or re.search(self.host, host) is not None)
+            and (signed or not self.signed)
         )
 
 
@@ -101,11 +108,11 @@ class Faults:
         with self.lock:
             self.jobs.append(JobFault(**fault))
 
-    def take(self, method: str, host: str, path: str) -> Fault | None:
+    def take(self, method: str, host: str, path: str, *, signed: bool) -> Fault | None:
         """Return the fault that this request gets, which is then spent once."""
         with self.lock:
             for fault in self.requests:
-                if fault.fits(method, host, path):
+                if fault.fits(method, host, path, signed=signed):
                     fault.times -= 1
                     return fault
         return None

@@ -10,6 +10,9 @@ from credit_default_tests.azure_emulator.jobs import find
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route, ml_route
 from credit_default_tests.azure_emulator.store import REGION, State
 
+#: How many runs are listed at once: few, so that tests see more than one page.
+PAGE = 3
+
 
 class History:
     """Answers what run history and the data service are asked about jobs."""
@@ -35,8 +38,14 @@ class History:
         return Answer(_run(find(call.workspace, call.params["name"])))
 
     def children(self, call: Call) -> Answer:
-        """List the runs directly below one."""
-        return Answer({"value": [_run(child) for child in find(call.workspace, call.params["name"]).children]})
+        """List the runs directly below one, a page at a time."""
+        children = find(call.workspace, call.params["name"]).children
+        start = int(call.query.get("$continuationtoken") or 0)
+        page: dict[str, Any] = {"value": [_run(child) for child in children[start : start + PAGE]]}
+        if start + PAGE < len(children):
+            page["continuationToken"] = str(start + PAGE)
+            page["nextLink"] = f"https://{call.host}{call.path}?$continuationtoken={start + PAGE}"
+        return Answer(page)
 
     def data(self, call: Call) -> Answer:
         """Show a run together with the assets that its outputs are."""
@@ -61,7 +70,11 @@ class History:
 
     def _logs(self, job: Job) -> dict[str, str]:
         container = job.workspace.artifacts
-        names = self._state.blobs.names(container, f"{job.artifacts}/user_logs/")
+        names = [
+            name
+            for folder in ("logs", "user_logs")
+            for name in self._state.blobs.names(container, f"{job.artifacts}/{folder}/")
+        ]
         return {name.removeprefix(f"{job.artifacts}/"): self._state.blobs.signed_url(container, name) for name in names}
 
 

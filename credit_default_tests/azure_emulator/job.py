@@ -12,6 +12,8 @@ from credit_default_tests.azure_emulator.bindings import substitute
 from credit_default_tests.azure_emulator.store import Workspace, now
 
 TERMINAL = ("Completed", "Failed", "Canceled")
+#: Where a job keeps what its program prints.
+LOG = "user_logs/std_log.txt"
 #: Where an output goes that was given no path.
 DEFAULT_STORE = "workspaceblobstore"
 
@@ -140,6 +142,20 @@ class Job:
     def experiment(self) -> str:
         """The experiment that its runs belong to."""
         return self.root.properties.get("experimentName") or "Default"
+
+    @property
+    def called(self) -> str:
+        """The name by which a test means this job."""
+        return self.name
+
+    @property
+    def logs(self) -> tuple[str, str]:
+        """Where its program's standard output goes, and its standard error."""
+        return LOG, LOG
+
+    def was_shown(self) -> bool:
+        """Whether somebody was told the state that it is in."""
+        return self.shown == self.status
 
     @property
     def artifacts(self) -> str:

@@ -11,18 +11,23 @@ from pathlib import Path
 
 
 class Program:
-    """A running command. What it prints, on either stream, goes to one file in the order in which it came."""
+    """A running command. What it prints, on either stream, goes to one file in the order in which it came.
 
-    def __init__(self, command: str, *, folder: Path, environment: Mapping[str, str], log: Path) -> None:
+    Unless ``errors`` is another file, which then gets what it prints on its standard error.
+    """
+
+    def __init__(
+        self, command: str, *, folder: Path, environment: Mapping[str, str], log: Path, errors: Path | None = None
+    ) -> None:
         self.status: int | None = None
-        with log.open("ab") as stream:
+        with log.open("ab") as stream, (errors or log).open("ab") as error_stream:
             self._process = subprocess.Popen(
                 ["/bin/bash", "-c", command],
                 cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
-                stderr=subprocess.STDOUT,
+                stderr=error_stream,
                 start_new_session=True,
             )
 

@@ -109,14 +109,10 @@ class Delivery:
         content = {**files, MODEL_FILE: another_file(files[MODEL_FILE], mark)}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items() if name != MANIFEST_FILE}
         sha256 = hashes[MODEL_FILE]
-        manifest = {
-            **json.loads(files[MANIFEST_FILE]),
-            "model_sha256": sha256,
-            "model_id": sha256[:16],
-            "files": hashes,
-        }
-        content[MANIFEST_FILE] = json.dumps(manifest).encode()
+        told = {"model_sha256": sha256, "model_id": sha256[:16], "files": hashes}
+        content[MANIFEST_FILE] = json.dumps({**json.loads(files[MANIFEST_FILE]), **told}).encode()
+        tags = {"verdict": verdict, "manifest_sha256": hashlib.sha256(content[MANIFEST_FILE]).hexdigest()}
         with self.inside(environment) as place:
             for name, data in content.items():
                 place.storage.write(f"models/{sha256[:16]}/{name}", data)
-            return place.registry.register(f"models/{sha256[:16]}", sha256=sha256, tags={"verdict": verdict})
+            return place.registry.register(f"models/{sha256[:16]}", sha256=sha256, tags=tags)

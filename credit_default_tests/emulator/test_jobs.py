@@ -287,7 +287,7 @@ def test_a_preempted_job_fails_on_spot_only(client, emulator):
 
     assert [one.status for one in (*spot, dedicated)] == ["Failed", "Failed", "Completed", "Completed"]
     error = details(client, spot[0].name).error.error
-    assert (error.inner_error.code, "preempted" in error.message) == ("Preempted", True)
+    assert (error.code, "PreemptionError: Nodes of this job got pre-empted" in error.message) == ("UserError", True)
 
 
 @pytest.mark.slow
@@ -338,3 +338,46 @@ def test_serverless_compute_needs_no_cluster(client, emulator):
 
     assert ended.status == "Completed"
     assert [one["compute"] for one in emulator.jobs(client.workspace_name)] == ["serverless"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'made.replace(out / "final.txt")',
+        "made.unlink()",
+        'made.write_text("again")',
+        'made.open("a").close()',
+        "os.rename(made, os.environ['HOME'] + '/away')",
+        "os.chdir(out); os.remove('made.txt')",
+    ],
+)
+def test_what_is_in_a_mounted_output_is_neither_renamed_nor_removed_nor_written_anew(client, azure, tmp_path, change):
+    from azure.ai.ml import Output
+
+    program = "import os, pathlib, sys\nout = pathlib.Path(sys.argv[1])\nmade = out / 'made.txt'\n"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "change.py").write_text(f"{program}made.write_text('once')\n{change}\n")
+    output = {"made": Output(type="uri_folder", path=folder_on(azure, "mounted"))}
+
+    ended = run(client, job("python change.py ${{outputs.made}}", code=str(tmp_path / "code"), outputs=output))
+
+    assert ended.status == "Failed"
+    assert (
+        "impossible to move, rename, remove or rewrite existing files"
+        in details(client, ended.name)["error"]["error"]["message"]
+    )
+
+
+def test_a_mounted_output_shows_what_is_there_which_stays_as_it_is(client, azure, emulator, tmp_path):
+    from azure.ai.ml import Output
+
+    def output():
+        return {"made": Output(type="uri_folder", path=folder_on(azure, "shared"))}
+
+    first = run(client, job("echo one > ${{outputs.made}}/one", outputs=output()))
+    beside = run(client, job("cat ${{outputs.made}}/one; echo two > ${{outputs.made}}/two", outputs=output()))
+    moved = run(client, job("mv ${{outputs.made}}/one ${{outputs.made}}/three", outputs=output()))
+
+    assert [one.status for one in (first, beside, moved)] == ["Completed", "Completed", "Failed"]
+    assert log(client, beside.name, tmp_path) == "one\n"
+    assert "changed: one" in details(client, moved.name)["error"]["error"]["message"]

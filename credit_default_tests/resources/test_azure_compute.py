@@ -1,6 +1,5 @@
 """Compute on Azure ML when things go wrong, against the real SDK: what is borne, what is said, and what it costs."""
 
-import re
 import shlex
 import subprocess
 import threading
@@ -11,6 +10,7 @@ import pytest
 
 from credit_default.resources.azure import cancelling, datastore
 from credit_default.resources.azure.command import Task, command_line
+from credit_default.resources.azure.history import is_preemption
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.submission import Submission
 from credit_default.resources.azure.targets import Target
@@ -34,9 +34,8 @@ def test_what_a_value_looks_like_changes_nothing_of_what_the_step_gets():
     values = ["plain", "two words", "$HOME", "${{inputs.a}}", "$[[x]]", "a'b", "`id`", "7"]
     task = Task("program", "step", {}, {}, {f"option-{number}": value for number, value in enumerate(values)})
     line = command_line(task, "job-1").replace("python -m program", "printf '%s\\n'")
-    assert not re.search(r"\$\{\{(?!outputs\.output)", line)
+    assert "${{" not in line
     assert "$[[" not in line
-    line = line.replace("${{outputs.output}}", "out")
     shown = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout.splitlines()
     assert shown[3::2] == values
 
@@ -100,6 +99,29 @@ def test_a_job_outlives_bad_answers(azure, emulator, jobs, fault, path):
     outcome = Running(azure_compute()).run(days=ONE_DAY)
     assert outcome.success, outcome.failure
     assert statuses(jobs) == [("1", "Completed")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 404, 409])
+def test_logs_are_read_with_a_token_when_the_account_takes_no_signature(azure, emulator, jobs, capsys, status):
+    emulator.fault("GET", "user_logs", host="blob", signed=True, status=status, times=1000)
+    outcome = Running(azure_compute()).run(days=ONE_DAY)
+    assert outcome.success, outcome.failure
+    assert capsys.readouterr().out.count("printed by the step") == 1
+    refused = [entry for entry in emulator.journal() if "user_logs" in entry["path"] and entry["status"] == status]
+    assert len(refused) == 1
+
+
+@pytest.mark.slow
+def test_an_account_that_takes_no_signed_upload_is_told_with_the_way_out(azure, emulator, jobs, tmp_path, monkeypatch):
+    (tmp_path / "code_that_is_new").mkdir()
+    (tmp_path / "code_that_is_new" / "__init__.py").write_text("ONE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    keys_off = {"status": 403, "code": "KeyBasedAuthenticationNotPermitted", "signed": True}
+    emulator.fault("PUT", "", host="blob", times=1000, **keys_off)
+    outcome = Running(azure_compute(sources=["code_that_is_new"], upload_limit=15.0)).run(days=ONE_DAY)
+    assert "allowSharedKeyAccess" in outcome.failure
+    assert jobs() == []
 
 
 @pytest.mark.slow
@@ -282,6 +304,20 @@ def test_a_datastore_that_is_another_container_is_not_written_to(azure, jobs):
     failure = Running(compute).run(days=ONE_DAY).failure
     assert "SettingsError: The datastore credit_default of the workspace is container another" in failure
     assert jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        ({"code": "UserError", "message": "PreemptionError: Nodes of this job got pre-empted."}, True),
+        ({"code": "UserError", "message": "Failed.", "innerError": {"code": "NodeEvicted"}}, True),
+        ({"code": "ServiceError", "message": "The node cannot be reached."}, True),
+        ({"code": "UserError", "message": "User process '/bin/bash' exited with status code 1."}, False),
+        ({}, False),
+    ],
+)
+def test_a_machine_that_was_lost_is_known_by_azures_words_or_by_whom_it_blames(error, lost):
+    assert is_preemption(error) is lost
 
 
 @pytest.mark.slow

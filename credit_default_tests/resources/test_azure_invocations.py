@@ -1,11 +1,13 @@
 """Days that a batch endpoint on Azure ML scores: one invocation each, found again, made once, and faults."""
 
+import logging
 import os
 import re
 import signal
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +20,9 @@ import requests
 from azure.identity import DefaultAzureCredential
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from credit_default.defs.kills import run_days
 from credit_default.errors import JobKilled
-from credit_default.resources.ports import Stored
+from credit_default.resources.ports import Refused, Stored
 from credit_default_tests.azure_emulator import Workspace
 from credit_default_tests.platforms import azure_endpoint
 from credit_default_tests.resources.served_models import go_live, in_a_run, model_files, put_day, register
@@ -80,18 +83,50 @@ def until(met, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def test_each_day_is_one_invocation_with_a_link_to_the_studio(endpoint, invocations):
+def test_days_are_one_invocation_each_with_its_own_result(endpoint, invocations, capsys):
     stored = score(endpoint, *DAYS)
+    printed = capsys.readouterr().out
+    assert [printed.count(f"{day}.parquet: 20 rows scored, 0 rejected") for day in DAYS] == [1, 1]
     assert [message.partition for message in stored] == list(DAYS)
+    assert [message.result["input_data_version"] for message in stored] == [f"input-{day}" for day in DAYS]
     for message in stored:
         assert message.job_metadata["studio"].value.startswith("https://ml.azure.com/runs/")
-    assert sorted(message.job_name for message in stored) == [job["name"] for job in invocations()]
+        assert "seconds" not in message.result
+    assert {message.job_name for message in stored} == {job["name"] for job in invocations()}
+    assert len(invocations()) == 1
+    # A copy of the clients is of no use to anybody any more.
+    assert not endpoint.compute.storage.holds_anything(f"jobs/{stored[0].job_name}/input")
+
+
+def test_a_day_that_cannot_be_scored_drops_out_of_the_invocation_alone(endpoint, invocations):
+    key = "inference_data/2026-03-09/inference_data.parquet"
+    endpoint.compute.storage.write(key, b"no parquet")
+    found = score(endpoint, DAYS[0], "2026-03-09", DAYS[1])
+    assert [type(message) for message in found] == [Stored, Refused, Stored]
+    assert (found[1].partition, found[1].error_type) == ("2026-03-09", "UnreadableFile")
+    assert [job["status"] for job in invocations()] == ["Completed"]
+
+
+def test_days_whose_invocation_dies_are_told_so_and_each_is_scored_alone_after_that(endpoint, emulator, invocations):
+    emulator.job_fault("^score-", kill=1)
+    log = logging.getLogger(__name__)
+
+    def work(context):
+        def start(days):
+            return endpoint.invoke(context, days, versions=["v"] * len(days))
+
+        return list(run_days(start, DAYS, log=log))
+
+    with patch.dict(os.environ, {"CREDIT_DEFAULT_RETRY_DELAY": "0.1"}):
+        stored = in_a_run(work)
+    assert [message.partition for message in stored] == list(DAYS)
+    assert Counter(job["status"] for job in invocations()) == {"Failed": 1, "Completed": 2}
 
 
 def test_an_invocation_that_dies_is_told_and_the_next_run_makes_another(endpoint, emulator):
     root = str(uuid.uuid4())
     emulator.job_fault("^score-", kill=1)
-    with pytest.raises(JobKilled, match="did not finish"):
+    with pytest.raises(JobKilled, match="did not finish: Execution failed"):
         score(endpoint, DAYS[0], root=root)
     emulator.clear_faults()
     (stored,) = score(endpoint, DAYS[0], root=root)
@@ -102,13 +137,13 @@ def test_an_orchestrator_that_went_away_finds_its_invocation_again(endpoint, inv
     root = str(uuid.uuid4())
 
     def start_and_die(context):
-        for _ in endpoint.invoke(context, [DAYS[0]], versions=["v"]):
+        for _ in endpoint.invoke(context, DAYS, versions=["v"] * len(DAYS)):
             return  # the run ends before it says that it dealt with what it got
 
     in_a_run(start_and_die, root)
-    (stored,) = score(endpoint, DAYS[0], root=root)
-    assert stored.job_name.endswith("-1")
-    assert [job["name"] for job in invocations()] == [stored.job_name]
+    stored = score(endpoint, *DAYS, root=root)
+    assert [message.job_name[-2:] for message in stored] == ["-1", "-1"]
+    assert [job["name"] for job in invocations()] == [stored[0].job_name]
 
 
 @pytest.mark.parametrize("fault", [{"lose": True}, {"status": 500, "times": 3}, {"status": 429, "retry_after": 1}])
@@ -128,7 +163,7 @@ def test_a_deployment_that_is_invoked_by_name_does_not_route_later_calls_of_othe
 def test_more_days_than_may_run_at_once_are_all_scored(endpoint, invocations, emulator):
     days = [f"2026-03-{day:02}" for day in range(1, 6)]
     emulator.job_fault("^score-", queue_seconds=2)
-    two = azure_endpoint(invocations_at_once=2)
+    two = azure_endpoint(invocations_at_once=2, days_per_invocation=1)
     stored = score(two, *days)
     assert [message.partition for message in stored] == days
     starts = sorted(job["puts"][0] for job in invocations())
@@ -139,6 +174,7 @@ def test_more_days_than_may_run_at_once_are_all_scored(endpoint, invocations, em
 
 def test_an_interrupt_cancels_every_invocation_that_is_under_way(endpoint, invocations, emulator):
     emulator.job_fault("^score-", hold=True)
+    apart = azure_endpoint(days_per_invocation=1)
 
     def interrupted(context):
         def interrupt():
@@ -147,7 +183,7 @@ def test_an_interrupt_cancels_every_invocation_that_is_under_way(endpoint, invoc
 
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises((KeyboardInterrupt, DagsterExecutionInterruptedError)):
-            list(endpoint.invoke(context, DAYS, versions=["v"] * len(DAYS)))
+            list(apart.invoke(context, DAYS, versions=["v"] * len(DAYS)))
 
     in_a_run(interrupted)
     assert [job["status"] for job in invocations()] == ["Canceled"] * len(DAYS)

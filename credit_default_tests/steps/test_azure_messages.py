@@ -1,4 +1,4 @@
-"""Messages of a step that is an Azure ML job: every one arrives, in order, whatever happens to the uploads."""
+"""What a step that is an Azure ML job reports and stores: all of it arrives, whatever happens to the uploads."""
 
 import json
 import os
@@ -10,8 +10,10 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
+from credit_default.errors import StorageError
 from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of, listing_of
 from credit_default.resources.messages import StepMessages, open_session
+from credit_default.steps._azure_output import AzureOutput
 from credit_default.steps.azure_messages import TRIAL_VARIABLE, AzureMessageChannel, incarnation
 from credit_default_tests.platforms import azure_storage
 
@@ -121,5 +123,31 @@ def test_a_step_learns_from_its_environment_where_to_report(storage, tmp_path, e
         dg.materialize([made], instance=instance)
     assert [arrived.partition for arrived in reader.arrived] == days.split(",")
     assert reader.closed
+    made = {name: storage.read(f"jobs/job-9/output/{name}/count.txt") for name in days.split(",")}
+    assert made == {name: f"{name}\n".encode() for name in made}
     first = storage.entries("jobs/job-9/messages")[0].name
     assert json.loads(storage.read(f"jobs/job-9/messages/{first}/1.json").splitlines()[0])["method"] == "opened"
+
+
+def test_files_and_folders_are_stored_whole_however_often(storage, tmp_path, emulator, monkeypatch):
+    output = AzureOutput(channel_of("job-2", storage, interval=1), tmp_path)
+    (tmp_path / "model" / "plots").mkdir(parents=True)
+    (tmp_path / "table.parquet").write_bytes(os.urandom(9 * 2**20))  # several blocks
+    (tmp_path / "model" / "plots" / "roc.png").write_bytes(b"first")
+    emulator.fault("PUT", "/output/", status=500, host="blob", times=2)
+    output.store(["table.parquet", "model"])
+    (tmp_path / "model" / "plots" / "roc.png").write_bytes(b"of a job that Azure started again")
+    output.store(["model"])
+    monkeypatch.setenv(TRIAL_VARIABLE, "3")
+    output.store(["model"])
+    assert storage.read("jobs/job-2/output/table.parquet") == (tmp_path / "table.parquet").read_bytes()
+    for folder in ("", "/trial-3"):
+        key = f"jobs/job-2/output{folder}/model/plots/roc.png"
+        assert storage.read(key) == b"of a job that Azure started again"
+
+
+def test_what_cannot_be_stored_is_an_error_that_says_what_to_check(storage, tmp_path, emulator):
+    (tmp_path / "table.parquet").write_bytes(b"rows")
+    emulator.fault("PUT", "/output/", status=403, host="blob", times=9)
+    with pytest.raises(StorageError, match=r"job-3/output/table.parquet could not be stored.*403.*Data Contributor"):
+        AzureOutput(channel_of("job-3", storage, interval=1), tmp_path).store(["table.parquet"])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from azure.ai.ml.entities import Command
 
 EXPERIMENT = "credit-default"
+#: A folder of the machine's own disk, new for each start of the job; the step stores what it made there itself.
+_OUTPUT = "$(mktemp -d)"
 #: Whether a job runs on machines that Azure may take away, for whoever finds it later.
 SPOT_TAG = "spot"
 
@@ -58,16 +60,14 @@ def command_line(task: Task, job: str) -> str:
 
     Every value is quoted, and a value that looks like one of Azure ML's own references stays what it is.
     """
-    output = "${{outputs.output}}"
     parts = [f"python -m {task.program}"]
     before = ""
     if task.trials is not None:
         trial = "${{search_space.trial}}"
-        output = f"{output}/trial-{trial}"
         # The trials share one environment: what tells them apart has to come with the command.
         before = f"{TRIAL_VARIABLE}={trial} CREDIT_DEFAULT_JOB={_trial_job(job, trial)} "
         parts += [f"--trials {task.trials}", f"--only-trial {trial}"]
-    parts.append(f'--output "{output}"')
+    parts.append(f'--output "{_OUTPUT}"')
     parts += [f'--{option} "${{{{inputs.{_identifier(option)}}}}}"' for option in task.inputs]
     parts += [f"--{option} {_quoted(value)}".rstrip() for option, value in task.options.items()]
     if task.days:
@@ -82,23 +82,19 @@ def command_job(
     place: Place,
     code: Path,
     environment: str,
-    output: str,
     variables: Mapping[str, str],
     time_limit: float,
 ) -> Command:
     """Describe the job to the SDK.
 
-    The output is mounted for writing and not uploaded at the end: a job that Azure starts anew, after it took the
-    machine away, then writes over what its first start had left behind, where an upload refuses to.
+    It has no output: what a step made is stored by the step, see `credit_default.steps._azure_output`.
 
     Parameters
     ----------
-    output
-        Address of the folder that the step writes to.
     time_limit
         Seconds after which Azure itself stops the job, so that none runs on when nobody watches.
     """
-    from azure.ai.ml import Input, Output, command
+    from azure.ai.ml import Input, command
     from azure.ai.ml.entities import ManagedIdentityConfiguration
 
     serverless: dict[str, Any] = {}
@@ -117,7 +113,6 @@ def command_job(
             _identifier(option): Input(type=task.types[option], path=address, mode="ro_mount")
             for option, address in task.inputs.items()
         },
-        outputs={"output": Output(type="uri_folder", path=output, mode="rw_mount")},
         compute=place.compute,
         instance_count=1 if task.trials is not None else None,
         identity=ManagedIdentityConfiguration(),

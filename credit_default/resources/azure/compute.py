@@ -18,7 +18,7 @@ from credit_default.resources.azure.cancelling import Cancelling
 from credit_default.resources.azure.command import Place, Task
 from credit_default.resources.azure.history import RunHistory
 from credit_default.resources.azure.job import Ending, JobWatch, Limits, TakenAway, metadata_of
-from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of
+from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of, output_of
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.submission import Submission
@@ -181,7 +181,7 @@ class AzureCompute(Compute):
         folders = [""] if trials is None else [f"/trial-{number}" for number in range(trials)]
         opened, variables = [], {}
         for folder in folders:
-            output = f"{folder_of(name)}/output{folder}"
+            output = f"{output_of(name)}{folder}"
             messages = StepMessages(name, channel, partial(_below, output))
             variables = stack.enter_context(open_session(context, messages))
             opened.append(JobMessages(self.storage, messages, f"{folder_of(name)}/messages{folder}"))

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,15 @@ _SCRIPT = "credit_default/steps/batch_scoring.py"
 
 
 class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
-    """Days are invocations of it, each a job; a deployment costs nothing while nobody invokes it."""
+    """Days are scored by invocations of it, which are jobs; a deployment costs nothing while nobody invokes it."""
 
     mini_batch_size: int = Field(default=1, description="Files that one call of the scoring script gets.")
     max_concurrency: int = Field(default=2, description="Processes of the scoring script on one machine.")
     instance_count: int = Field(default=1, description="Machines that one invocation may use.")
     max_retries: int = Field(default=1, description="How often a mini-batch is tried again.")
     retry_timeout: int = Field(default=3600, description="Seconds that a mini-batch may take.")
-    invocations_at_once: int = Field(default=20, description="Days that are scored, or wait to be, at the same time.")
+    days_per_invocation: int = Field(default=31, description="Days that one invocation scores at most.")
+    invocations_at_once: int = Field(default=20, description="Invocations that run, or wait to, at the same time.")
 
     def invoke(  # noqa: D102 - see the port
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
@@ -47,24 +49,29 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")
         model = self.registry.get(version)
         options = {"model-version": model.version, "model-sha256": model.sha256}
-        asked: dict[str, str] = {}
-        for number, day in enumerate(days):
+        contents = dict(zip(days, versions, strict=False))
+        sources: dict[str, str] = {}
+        for day in days:
             source = f"inference_data/{day}/inference_data.parquet"
-            if not self.compute.storage.exists(source):
+            if self.compute.storage.exists(source):
+                sources[day] = source
+            else:
                 yield Refused(day, f"{source} is not in storage; materialise inference_data first", NotThere.__name__)
-                continue
-            content = versions[number : number + 1]
-            asked[job_name(context, "score", [day], inputs={"day": source}, options=options, versions=content)] = day
-        wanted = [Asked(name, f"inference_data/{day}/inference_data.parquet") for name, day in asked.items()]
+        wanted = []
+        for start in range(0, len(sources), self.days_per_invocation):
+            some = dict(islice(sources.items(), start, start + self.days_per_invocation))
+            content = [contents[day] for day in some if day in contents]
+            name = job_name(context, "score", list(some), inputs=some, options=options, versions=content)
+            wanted.append(Asked(name, some))
         broken: Outcome | None = None
-        for one, outcome in self._invocations.run(context, deployment, wanted):
-            day = asked[one.name]
+        for day, outcome in self._invocations.run(context, deployment, wanted):
             if outcome.scores is not None:
                 yield self._completed(context, day, outcome, outcome.scores)
             elif outcome.error_type is not None:
                 yield Refused(day, outcome.error, outcome.error_type)
             else:
-                context.log.error(f"{day}: {outcome.failure}")
+                if broken is None or broken.job != outcome.job:
+                    context.log.error(f"{day}: {outcome.failure}")
                 # A kill first: days that were killed are tried again.
                 broken = outcome if broken is None or outcome.ending.killed else broken
         if broken is not None:
@@ -172,7 +179,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             golden = golden_rows.read(open_folder(folder, expectation_of(model, storage, context.log.warning)))
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
-        for _, outcome in self._invocations.run(context, deployment, [Asked(name, key)]):
+        for _, outcome in self._invocations.run(context, deployment, [Asked(name, {"golden": key})]):
             if outcome.scores is None:
                 raise failure_of(outcome)
             with storage.on_disk(outcome.scores) as scored:
@@ -190,7 +197,8 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             path = Path(folder) / "predictions.parquet"
             told = complete(scored, path, as_of=date.fromisoformat(day), run_id=context.run.run_id)
             storage.upload(path, staged)
-        seconds = outcome.ending.details.run_seconds if outcome.ending.details else None
+        alone = outcome.ending.details if not outcome.shared else None
+        seconds = alone.run_seconds if alone else None
         speed = {"seconds": seconds, "rows_per_second": round(told["rows"] / seconds)} if seconds else {}
         # Azure shows an invocation as a pipeline, which has no compute of its own.
         cluster = {"compute": self.compute.targets[Kind.SCORE.value].compute}

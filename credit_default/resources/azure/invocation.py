@@ -1,11 +1,16 @@
-"""Invocations of a batch deployment: jobs that are found again after a crash, several side by side."""
+"""Invocations of a batch deployment: jobs that are found again after a crash, several side by side.
+
+One invocation scores one file where it is, or several as a folder: a machine starts once for all of them, and each has
+a result of its own.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from credit_default.core.stored_json import read_object
@@ -35,17 +40,17 @@ class Asked:
     ----------
     name
         Of the job, without the number of the attempt.
-    source
-        Key of the file that is scored.
+    sources
+        Key of each file that is scored, by what its result is asked for by: what no other label begins with.
     """
 
     name: str
-    source: str
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an invocation ended: with the key of its scores, or with an error.
+    """What came of a file: the key of its scores, or an error.
 
     Attributes
     ----------
@@ -53,6 +58,8 @@ class Outcome:
         The script's own words, with `error_type` the class of its error.
     failure
         The error of a job whose script said nothing.
+    shared
+        Whether the job scored other files as well.
     """
 
     job: str
@@ -61,6 +68,7 @@ class Outcome:
     error: str = ""
     error_type: str | None = None
     failure: JobFailed | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,10 +90,11 @@ class Invocations:
 
     def run(
         self, context: dg.AssetExecutionContext, deployment: str, asked: Sequence[Asked]
-    ) -> Iterator[tuple[Asked, Outcome]]:
-        """Start what is not there yet, some at a time, and yield each outcome in the order in which it was asked for.
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Start what is not there yet, some at a time, and yield the outcome of each file, by its label.
 
-        An invocation counts as dealt with once the next outcome, or the end, is asked for.
+        They come in the order in which they were asked for. An invocation counts as dealt with once the first outcome
+        of the next one, or the end, is asked for.
 
         Raises
         ------
@@ -111,12 +120,13 @@ class Invocations:
                 if attempt.there:
                     context.log.info(f"Found job {attempt.name}, started by an earlier run; going on with it.")
                 else:
-                    self._invoke(attempts, deployment, attempt.name, one.source)
+                    self._invoke(attempts, deployment, attempt.name, one.sources)
                     context.log.info(f"Invoked {self.endpoint}/{deployment}: job {attempt.name}.")
             while under_way:
                 ended.append(_oldest(under_way))
         for one, watch, ending in ended:
-            yield one, self._outcome(watch, ending)
+            yield from self._outcomes(watch, ending, one.sources)
+            self._remove_input(patience, watch.name)
             attempts.settle(watch.name)
 
     def _watch(self, context: dg.AssetExecutionContext, job: str, patience: Patience, history: RunHistory) -> JobWatch:
@@ -127,16 +137,25 @@ class Invocations:
             name=job,
             log=context.log,
             messages=(),
+            invocation=True,
             limits=self.limits,
             poll_seconds=self.poll_seconds,
         )
 
-    def _invoke(self, attempts: Attempts, deployment: str, job: str, source: str) -> None:
+    def _invoke(self, attempts: Attempts, deployment: str, job: str, sources: Mapping[str, str]) -> None:
         """Start a job, or find that it is there: when its name is taken, or an answer was lost, it is ours."""
         from azure.ai.ml import Input, Output
 
         client = self.workspace.client()
-        data = Input(type="uri_file", path=self.storage.datastore_uri(source))
+        if len(sources) == 1:
+            (key,) = sources.values()
+            data = Input(type="uri_file", path=self.storage.datastore_uri(key))
+            override: list[dict[str, int]] = []
+        else:
+            attempts.patience.ask(f"collecting what job {job} reads", lambda: self._collect(job, sources))
+            data = Input(type="uri_folder", path=self.storage.datastore_uri(_input_of(job)))
+            # None that cannot be scored ends the job for the others.
+            override = [{"error_threshold": -1}]
         scores = Output(type="uri_folder", path=self.storage.datastore_uri(f"{folder_of(job)}/output"))
 
         def post() -> None:
@@ -147,6 +166,7 @@ class Invocations:
                     inputs={"data": data},
                     outputs={"score": scores},
                     job_name=job,
+                    params_override=override,
                 )
 
         try:
@@ -162,19 +182,43 @@ class Invocations:
                     "deployment in the studio, and check the roles of the identity that runs this"
                 ) from error
 
-    def _outcome(self, watch: JobWatch, ending: Ending) -> Outcome:
+    def _collect(self, job: str, sources: Mapping[str, str]) -> None:
+        """Copy files into one folder, inside the storage account; those that are there stay."""
+        for label, key in sources.items():
+            self.storage.blobs.copy(key, f"{_input_of(job)}/{label}{PurePosixPath(key).suffix}")
+
+    def _remove_input(self, patience: Patience, job: str) -> None:
+        def remove() -> None:
+            for file in list(self.storage.files(_input_of(job))):
+                self.storage.remove(file.key)
+
+        patience.ask(f"removing what job {job} has read", remove)
+
+    def _outcomes(self, watch: JobWatch, ending: Ending, labels: Collection[str]) -> Iterator[tuple[str, Outcome]]:
         folder = f"{folder_of(watch.name)}/output"
-        found = watch.patience.ask(f"looking what job {watch.name} made", lambda: self.storage.entries(folder))
-        failures = [entry.name for entry in found if entry.name.endswith(FAILURE_SUFFIX)]
-        scores = [f"{folder}/{entry.name}" for entry in found if entry.name.endswith(SCORES_SUFFIX)]
-        if ending.status == "Completed" and len(scores) == 1:
-            return Outcome(watch.name, ending, scores[0])
+        found = watch.patience.ask(f"looking what job {watch.name} made", lambda: list(self.storage.files(folder)))
+        # A mini-batch that was tried again has several, of which the last is whole.
+        keys = [file.key for file in sorted(found, key=lambda file: file.modified)]
+        for label in labels:
+            own = [key for key in keys if len(labels) == 1 or PurePosixPath(key).name.startswith(label)]
+            yield label, replace(self._outcome(watch, ending, own), shared=len(labels) > 1)
+
+    def _outcome(self, watch: JobWatch, ending: Ending, keys: Sequence[str]) -> Outcome:
+        failures = [key for key in keys if key.endswith(FAILURE_SUFFIX)]
+        scores = [key for key in keys if key.endswith(SCORES_SUFFIX)]
+        if ending.status == "Completed" and scores:
+            return Outcome(watch.name, ending, scores[-1])
         if failures:
-            key = f"{folder}/{failures[0]}"
+            key = failures[-1]
             failed = read_object(self.storage.read(key), key, "score the day again", error=str, error_type=str)
             return Outcome(watch.name, ending, error=failed["error"], error_type=failed["error_type"])
         told = ending.details.error if ending.details and ending.details.error else f"it is {ending.status}"
         return Outcome(watch.name, ending, failure=ending.failure(watch.name, told, watch.logs.last_words()))
+
+
+def _input_of(job: str) -> str:
+    """Return the folder that an invocation of several files reads."""
+    return f"{folder_of(job)}/input"
 
 
 def _oldest(under_way: dict[str, tuple[Asked, JobWatch]]) -> tuple[Asked, JobWatch, Ending]:

@@ -14,7 +14,7 @@ import dagster as dg
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.resources.azure.command import SPOT_TAG
 from credit_default.resources.azure.history import RunDetails, RunHistory
-from credit_default.resources.azure.logs import TrialLogs, UserLogs
+from credit_default.resources.azure.logs import ChildLogs, UserLogs, invocation_logs, trial_logs
 from credit_default.resources.azure.messages import JobMessages, listing_of
 from credit_default.resources.azure.patience import Patience
 from credit_default.resources.messages import MEMORY_HINT
@@ -110,10 +110,15 @@ class JobWatch:
     poll_seconds: float
     #: How often Azure may start it anew on another machine.
     most_requeued: int | None = None
+    #: Whether it is an invocation of a batch endpoint, whose work is done by a job below it.
+    invocation: bool = False
 
     def __post_init__(self) -> None:
-        is_search = len(self.messages) > 1
-        self.logs = TrialLogs(self.history) if is_search else UserLogs(self.history)
+        self.logs: UserLogs | ChildLogs
+        if self.invocation:
+            self.logs = invocation_logs(self.history)
+        else:
+            self.logs = trial_logs(self.history) if len(self.messages) > 1 else UserLogs(self.history)
         self._warned = False
 
     def until_it_ends(self) -> Ending:
@@ -202,12 +207,12 @@ class JobWatch:
 
     def _ending(self, job: Job, requeued: int) -> Ending:
         spot = (job.tags or {}).get(SPOT_TAG) == "yes"
+        ask = self.history.details_of_steps if self.invocation else self.history.details
         if spot and status_of(job) == "Failed":
             # Whether it is tried again hangs on the answer.
-            why = f"asking why job {self.name} failed"
-            details = self.patience.ask(why, lambda: self.history.details(self.name))
+            details = self.patience.ask(f"asking why job {self.name} failed", lambda: ask(self.name))
         else:
-            details = self._gently(lambda: self.history.details(self.name))
+            details = self._gently(lambda: ask(self.name))
         self._gently(self._read_on)
         self.logs.finish()
         created, started = created_at(job), details.started if details else None

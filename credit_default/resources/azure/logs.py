@@ -5,12 +5,22 @@ from __future__ import annotations
 import codecs
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from credit_default.resources.azure.history import CHUNK_BYTES, RunHistory
 
-#: Azure keeps what the program printed apart from what its own machinery logs.
-_PRINTED = "user_logs/"
+#: Azure keeps what the program printed apart from what its own machinery logs. In the order in which it is read.
+_PRINTED = ("user_logs/",)
+#: The same for the parallel run of a batch deployment: how many files were done, what the scoring script printed, where
+#: it raised, and in the end the errors in short. Source:
+#: https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-batch-endpoints
+_PRINTED_BY_PARALLEL_RUN = (
+    "logs/job_progress_overview",
+    "logs/user/stdout/",
+    "logs/user/stderr/",
+    "logs/user/error/",
+    "logs/user/error.txt",
+)
 _LAST_LINES = 15
 _ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
@@ -18,8 +28,9 @@ _ENDED = frozenset({"Completed", "Failed", "Canceled"})
 class UserLogs:
     """Reads on where it stopped, and writes to this process's own output, which Dagster shows with the run."""
 
-    def __init__(self, history: RunHistory, label: str = "") -> None:
+    def __init__(self, history: RunHistory, label: str = "", printed: Sequence[str] = _PRINTED) -> None:
         self._history = history
+        self._printed = printed
         #: Comes before each line, to tell apart what prints at the same time.
         self._label = label
         self._read_to: dict[str, int] = {}
@@ -42,8 +53,8 @@ class UserLogs:
 
     def _forward(self, logs: Mapping[str, str]) -> bool:
         more = False
-        for name in sorted(logs):
-            if name.startswith(_PRINTED):
+        for folder in self._printed:
+            for name in sorted(name for name in logs if name.startswith(folder)):
                 content = self._history.read(logs[name], self._read_to.get(name, 0))
                 self._read_to[name] = self._read_to.get(name, 0) + len(content)
                 self._write(name, content)
@@ -59,37 +70,49 @@ class UserLogs:
             sys.stdout.write(f"{self._label}{line}\n")
 
 
-class TrialLogs:
-    """The same for a search, whose own logs are empty: its trials are what prints."""
+class ChildLogs:
+    """The same for a job whose own logs are empty: the jobs below it are what prints."""
 
-    def __init__(self, history: RunHistory) -> None:
+    def __init__(self, history: RunHistory, logs_of: Callable[[str], UserLogs]) -> None:
         self._history = history
-        self._trials: dict[str, UserLogs] = {}
+        self._logs_of = logs_of
+        self._children: dict[str, UserLogs] = {}
         self._read: set[str] = set()
         self._failed: str | None = None
 
     def forward(self, job: str) -> bool:
-        """Write what the trials added, each line with the number that Azure gave the trial."""
+        """Write what the children added."""
         more = False
-        for trial in self._history.children(job):
-            if trial.name in self._read:
+        for child in self._history.children(job):
+            if child.name in self._read:
                 continue
-            number = trial.name.rpartition("_")[2]
-            logs = self._trials.setdefault(trial.name, UserLogs(self._history, f"trial {number}: "))
-            if logs.forward(trial.name):
+            if child.name not in self._children:
+                self._children[child.name] = self._logs_of(child.name)
+            logs = self._children[child.name]
+            if logs.forward(child.name):
                 more = True
-            elif trial.status in _ENDED:
-                self._read.add(trial.name)
+            elif child.status in _ENDED:
+                self._read.add(child.name)
                 logs.finish()
-            if trial.status == "Failed" and self._failed is None:
-                self._failed = trial.name
+            if child.status == "Failed" and self._failed is None:
+                self._failed = child.name
         return more
 
     def finish(self) -> None:
         """Write lines that never got an end."""
-        for logs in self._trials.values():
+        for logs in self._children.values():
             logs.finish()
 
     def last_words(self) -> str:
-        """Return the last lines of the first trial that failed."""
-        return self._trials[self._failed].last_words() if self._failed else ""
+        """Return the last lines of the first child that failed."""
+        return self._children[self._failed].last_words() if self._failed else ""
+
+
+def trial_logs(history: RunHistory) -> ChildLogs:
+    """Return the logs of a search: each line with the number that Azure gave the trial."""
+    return ChildLogs(history, lambda trial: UserLogs(history, f"trial {trial.rpartition('_')[2]}: "))
+
+
+def invocation_logs(history: RunHistory) -> ChildLogs:
+    """Return the logs of an invocation of a batch endpoint, which is a pipeline of one step: the parallel run."""
+    return ChildLogs(history, lambda _: UserLogs(history, printed=_PRINTED_BY_PARALLEL_RUN))

@@ -11,6 +11,7 @@ from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.messages import StepMessages
 from credit_default.resources.ports import Message
 from credit_default.steps import azure_messages
+from credit_default.steps._azure_output import OUTPUT_PREFIX
 
 _WRITTEN_EVERY_SECONDS = 5.0
 #: Folder of one process's messages to its starts, to their chunks, to when each was stored.
@@ -22,12 +23,18 @@ def folder_of(job: str) -> str:
     return f"jobs/{job}"
 
 
+def output_of(job: str) -> str:
+    """Return the folder of what a job makes."""
+    return f"{folder_of(job)}/output"
+
+
 def channel_of(job: str, storage: AzureStorage, *, interval: float) -> PipesParams:
-    """Return what the message writer of a job's step is told."""
+    """Return what a job's step is told: where to write its messages and what it makes."""
     return {
         azure_messages.ACCOUNT_URL: storage.blobs.address,
         azure_messages.CONTAINER: storage.container,
         azure_messages.KEY_PREFIX: f"{folder_of(job)}/messages",
+        OUTPUT_PREFIX: output_of(job),
         azure_messages.INTERVAL: str(min(interval, _WRITTEN_EVERY_SECONDS)),
     }
 

@@ -13,7 +13,6 @@ from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure import datastore, job_environments
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.command import Place, Task, command_job
-from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.patience import within
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.sweep import sweep_job
@@ -106,7 +105,6 @@ class Submission:
                 place=place,
                 code=code,
                 environment=environment,
-                output=storage.datastore_uri(f"{folder_of(name)}/output"),
                 variables=variables,
                 time_limit=time_limit,
             )
@@ -135,10 +133,12 @@ class Submission:
         with suppress(Exception):  # only the message is poorer without it
             default = within(_ASKING_SECONDS, lambda _: self.client.datastores.get_default(), TimeoutError)
             where = f"container {default.container_name} of storage account {default.account_name}"
+        # The SDK uploads by signed addresses only, and waits for ever when the account refuses them.
         return JobFailed(
             f"What job {name} needs was not uploaded within {self.upload_limit:g} s. The workspace keeps its uploads "
             f"in {where}: check that it exists and that the identity that runs this may write there, or raise "
-            "CREDIT_DEFAULT_UPLOAD_LIMIT"
+            "CREDIT_DEFAULT_UPLOAD_LIMIT. If the keys of the account are off and it takes no signed upload, deploy the "
+            "infrastructure with the parameter allowSharedKeyAccess set to true."
         )
 
 

@@ -43,7 +43,7 @@ def main():
     if given.started:
         with given.started.open("a") as stream:
             stream.write(f"{os.getpid()}\n")
-    with reporting() as report:
+    with reporting(given.output) as report:
         for day in given.days.split(","):
             time.sleep(600 if day == given.hang else given.seconds)
             die_if_wanted(day, given.kill, given.kills)

@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--die", default="", help="numbers of the trials whose process is killed")
     parser.add_argument("--seconds", type=float, default=0.0)
     given = parser.parse_args()
-    with reporting() as report:
+    with reporting(given.output) as report:
         numbers = range(given.trials) if given.only_trial is None else [given.only_trial]
         time.sleep(given.seconds)
         if {str(number) for number in numbers} & set(given.fail.split(",")):
