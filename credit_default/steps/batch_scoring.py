@@ -4,6 +4,12 @@ It scores whatever files it is given, ours or anybody's: accepted clients as Par
 Parquet in the curated schema, which it holds to the contract first. Each file becomes a file of scores in the output of
 the job; rows that the contract refuses are kept beside it, with their reasons.
 
+Azure ML retries a mini-batch, perhaps on another machine, where the files are mounted elsewhere. So what a file becomes
+is named after its content: ``<stem>-<version>.scores.parquet``, where the version is the first `VERSION_DIGITS` of its
+data version or, for a file that is none of ours, of its sha256. In the output, which is mounted too, nothing can be
+renamed, removed or written over: each file is made elsewhere and copied there once. A file that failed and was scored
+by a retry has both; its scores count.
+
 Source: https://learn.microsoft.com/azure/machine-learning/how-to-batch-scoring-script
 """
 
@@ -12,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,12 +37,15 @@ from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
 from credit_default.core.scoring import scores
+from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model
 
 #: Where Azure ML collects what the script writes.
 _OUTPUT = "AZUREML_BI_OUTPUT_PATH"
 SCORES_SUFFIX, REJECTED_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".rejected.csv", ".failure.json"
+#: Of the hash in a name; 16 hex digits tell apart more files than a job can have.
+VERSION_DIGITS = 16
 
 _model: LoadedModel | None = None
 
@@ -65,6 +75,7 @@ def run(mini_batch: Sequence[str]) -> list[str]:
     """
     assert _model is not None
     output = Path(os.environ[_OUTPUT])
+    output.mkdir(parents=True, exist_ok=True)
     scored, errors = [], []
     for file in mini_batch:
         try:
@@ -77,40 +88,79 @@ def run(mini_batch: Sequence[str]) -> list[str]:
 
 
 def _score(model: LoadedModel, file: Path, output: Path) -> str:
-    # Files of one name may come from several folders; a mini-batch that is tried again replaces what it wrote.
-    target = output / f"{file.stem}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
-    failure = target.with_name(target.name + FAILURE_SUFFIX)
-    failure.unlink(missing_ok=True)
+    name, target = printable(file.name), output / file.stem
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            rejected = 0
-            source = file
-            if not _is_accepted(file):
-                accepted = accept([file], dataset="inference")
-                source = Path(folder) / "accepted.parquet"
-                tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
-                rejected = accepted.rejected.num_rows
-                if rejected:
-                    write_rejected(accepted.rejected, target.with_name(target.name + REJECTED_SUFFIX))
-            origin = Origin(
-                model_name=os.environ[MODEL_NAME],
-                model_version=os.environ[MODEL_VERSION],
-                model_sha256=model.sha256,
-                input_data_version=tables.data_version_of(source),
-                scored_at=datetime.now(UTC),
-            )
-            rows = write_scores(scores(model, source), target.with_name(target.name + SCORES_SUFFIX), origin)
+        target = output / f"{file.stem}-{_version_of(file)[:VERSION_DIGITS]}"
+        if _is_complete(_named(target, SCORES_SUFFIX)):
+            told = f"{name}: scored before"
+        else:
+            rows, rejected = _write_scores(model, file, target)
+            told = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
     except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
         error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
-        output.mkdir(parents=True, exist_ok=True)
-        described = {"file": printable(file.name), "error": str(error), "error_type": type(error).__name__}
-        failure.write_text(json.dumps(described), "utf-8")
+        failure = _named(target, FAILURE_SUFFIX)
+        if not failure.exists():
+            described = {"file": name, "error": str(error), "error_type": type(error).__name__}
+            failure.write_text(json.dumps(described), "utf-8")
         # Without what it was caused by, whose text Azure ML would log.
         raise error from None
-    name = printable(file.name)
-    scored = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
-    sys.stdout.write(f"{scored}\n")
-    return scored
+    sys.stdout.write(f"{told}\n")
+    return told
+
+
+def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, int]:
+    """Score a file; returns the number of rows that were scored, and of those that were rejected."""
+    with tempfile.TemporaryDirectory() as folder:
+        rejected, source = 0, file
+        if not _is_accepted(file):
+            accepted = accept([file], dataset="inference")
+            source = Path(folder) / "accepted.parquet"
+            tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
+            rejected = accepted.rejected.num_rows
+            if rejected:
+                refused = Path(folder) / f"rejected{REJECTED_SUFFIX}"
+                write_rejected(accepted.rejected, refused)
+                _copy(refused, _named(target, REJECTED_SUFFIX))
+        origin = Origin(
+            model_name=os.environ[MODEL_NAME],
+            model_version=os.environ[MODEL_VERSION],
+            model_sha256=model.sha256,
+            input_data_version=tables.data_version_of(source),
+            scored_at=datetime.now(UTC),
+        )
+        written = Path(folder) / f"written{SCORES_SUFFIX}"
+        rows = write_scores(scores(model, source), written, origin)
+        # The last: what is beside it is complete once it is there.
+        _copy(written, _named(target, SCORES_SUFFIX))
+    return rows, rejected
+
+
+def _named(target: Path, suffix: str) -> Path:
+    return target.with_name(target.name + suffix)
+
+
+def _copy(made: Path, target: Path) -> None:
+    """Copy a file to the output, unless an attempt before this one did."""
+    with explained(target):
+        if not target.exists() or target.stat().st_size != made.stat().st_size:
+            shutil.copyfile(made, target)
+
+
+def _is_complete(scored: Path) -> bool:
+    """Whether an attempt before this one wrote these scores to their end, where Parquet has its footer."""
+    try:
+        pq.read_metadata(scored)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _version_of(file: Path) -> str:
+    """Return what tells a file from one with other rows, wherever the two are mounted."""
+    if _is_accepted(file) and (version := tables.data_version_of(file)).isalnum() and version.isascii():
+        return version
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_accepted(file: Path) -> bool:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import re
+import sys
 import traceback
 from datetime import date
 from pathlib import Path
@@ -20,6 +24,21 @@ from credit_default.steps import batch_scoring
 from credit_default_tests import trained
 
 DAY = date(2026, 3, 1)
+
+
+#: Folders below which the file system is as where Azure ML mounts the output of a job.
+MOUNTED: list[str] = []
+
+
+def refuse_what_a_mounted_output_refuses(event, arguments):
+    if not MOUNTED or event not in ("os.rename", "os.remove", "open") or not isinstance(arguments[0], str):
+        return
+    again = event != "open" or (arguments[2] & (os.O_WRONLY | os.O_RDWR) and Path(arguments[0]).exists())
+    if again and arguments[0].startswith(tuple(MOUNTED)):
+        raise OSError(errno.EPERM, f"{event} below a mounted output", arguments[0])
+
+
+sys.addaudithook(refuse_what_a_mounted_output_refuses)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +63,9 @@ def deployed(model, tmp_path, monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
     batch_scoring.init()
-    return output
+    MOUNTED.append(f"{output}{os.sep}")
+    yield output
+    MOUNTED.clear()
 
 
 @pytest.fixture
@@ -113,11 +134,38 @@ def test_anybodys_csv_is_held_to_the_contract_and_scored(deployed, tmp_path):
     assert "age" in rejected.read_text()
 
 
-def test_files_of_one_name_and_a_mini_batch_that_is_tried_again_do_not_mix(deployed, tmp_path):
+def test_files_of_one_name_and_a_mini_batch_that_is_tried_again_elsewhere_do_not_mix(deployed, tmp_path):
     files = [as_csv(tmp_path / folder / "clients.csv", raw_rows(number)) for folder, number in (("a", 5), ("b", 7))]
-    batch_scoring.run([str(file) for file in files])
-    batch_scoring.run([str(files[0])])
+    first = batch_scoring.run([str(file) for file in files])
+    (tmp_path / "a").rename(tmp_path / "mounted-again")
+    again = batch_scoring.run([str(tmp_path / "mounted-again" / "clients.csv")])
+    assert (first[0], again) == ("clients.csv: 5 rows scored, 0 rejected", ["clients.csv: scored before"])
     assert sorted(pq.read_metadata(path).num_rows for path in made(deployed, ".scores.parquet")) == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [
+        ("0123456789abcdef0123456789abcdef", r"inference_data-0123456789abcdef"),
+        ("../../elsewhere", r"inference_data-[0-9a-f]{16}"),
+    ],
+)
+def test_scores_are_named_by_the_version_of_the_data_if_it_is_one_of_ours(deployed, tmp_path, version, named):
+    path = tmp_path / "inference_data.parquet"
+    tables.write(trained.parts()["test"].select(tables.schema().names), path, data_version=version)
+    batch_scoring.run([str(path)])
+    (scored,) = made(deployed, ".scores.parquet")
+    assert re.fullmatch(rf"{named}\.scores\.parquet", scored.name)
+
+
+def test_what_a_killed_attempt_left_half_written_is_written_again(deployed, accepted):
+    batch_scoring.run([str(accepted)])
+    (scored,) = made(deployed, ".scores.parquet")
+    rows = pq.read_metadata(scored).num_rows
+    MOUNTED.clear()  # such a file can only be written over; where that is refused the mini-batch fails
+    scored.write_bytes(scored.read_bytes()[:-100])
+    batch_scoring.run([str(accepted)])
+    assert pq.read_metadata(scored).num_rows == rows
 
 
 def test_a_file_that_cannot_be_scored_fails_its_mini_batch_and_is_told(deployed, tmp_path, accepted):
@@ -174,15 +222,18 @@ def test_what_no_deployment_of_ours_wrote_is_not_completed(tmp_path, accepted):
     assert not (tmp_path / "completed.parquet").exists()
 
 
-def test_a_mini_batch_that_is_tried_again_replaces_what_it_said_of_its_failure(deployed, accepted):
-    content = accepted.read_bytes()
-    accepted.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnreadableFile):
-        batch_scoring.run([str(accepted)])
-    accepted.write_bytes(content)
+def test_a_file_that_failed_and_is_tried_again_is_scored_beside_its_failure(deployed, accepted, monkeypatch):
+    def out_of_memory(model, source):
+        raise MemoryError
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(batch_scoring, "scores", out_of_memory)
+            with pytest.raises(CreditDefaultError, match="MemoryError"):
+                batch_scoring.run([str(accepted)])
     batch_scoring.run([str(accepted)])
-    assert made(deployed, ".failure.json") == []
-    assert len(made(deployed, ".scores.parquet")) == 1
+    (failure,), (scored,) = made(deployed, ".failure.json"), made(deployed, ".scores.parquet")
+    assert failure.name.removesuffix(".failure.json") == scored.name.removesuffix(".scores.parquet")
 
 
 def test_golden_rows_which_are_of_prepared_data_and_name_no_client_score_as_in_training(deployed, tmp_path):
