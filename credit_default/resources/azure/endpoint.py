@@ -155,8 +155,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                         },
                     ),
                 )
-                poller = self._deployments.begin_create_or_update(made, skip_script_validation=True)
-                self.bounded(poller.result)
+                self.put_deployment(made)
 
         self.ask(f"deploying version {model.version}", create)
 
