@@ -44,7 +44,7 @@ dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000; PORT=... t
 
 # What the tests need besides the environment is fetched by twos: each waits for the network or keeps one core busy.
 test: .venv/.project  ## run every test but the soak
-	@$(MAKE) --no-print-directory -j 2 $(STAND_IN) .venv/checkov/.installed chromium servers
+	@$(MAKE) --no-print-directory -j 2 $(STAND_IN) .venv/checkov/.installed .venv/batch/.installed chromium servers
 	$(PYTEST) -m "not soak"
 
 test-all: test  ## run the soak too: ten minutes of arriving files and random kills
@@ -90,6 +90,13 @@ INSTALL = PYTHONUNBUFFERED=1 $(1) -m pip install --no-deps --require-hashes -r $
 	@echo "Setting up the inference server of the tests (once)"
 	rm -rf $(@D)
 	$(call INSTALL,$(BIN)/python,$<,--target $(@D))
+	@touch $@
+
+# What batch deployments score with on Azure ML, for real; see the lock.
+.venv/batch/.installed: credit_default/resources/azure/environments/batch.txt .venv/.requirements
+	@echo "Setting up the environment of batch deployments for the tests (once)"
+	$(BIN)/python -m venv --clear $(@D)
+	$(call INSTALL,$(@D)/bin/python,$<)
 	@touch $@
 
 # An environment of its own, which looks over the Bicep files; see the lock.
@@ -139,14 +146,19 @@ COMPILE := uv pip compile pyproject.toml --extra dev --extra hosting --universal
 # The environments of Azure ML jobs: linux on x86_64, whatever this is.
 JOB_ENVIRONMENTS := credit_default/resources/azure/environments
 JOB_KINDS := train drift score
-COMPILE_JOB := uv pip compile -c requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+COMPILE_WITH = uv pip compile -c $(1) --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-annotate --no-emit-index-url --no-header
+COMPILE_JOB := $(call COMPILE_WITH,requirements.lock)
 # The image that Dagster is hosted in: the project as it runs, without what only its tests need.
 HOSTING := credit_default/deploy/hosting/requirements
 # Of online deployments. Azure ML's inference server pins these to versions of long ago, and was seen to work with the
 # lock's: the tests run it with them. Everything there has the lock's version, and is installed without asking it.
 ONLINE := $(JOB_ENVIRONMENTS)/online
 OVERRIDDEN := ^(opentelemetry-api|opentelemetry-sdk|opentelemetry-semantic-conventions|pydantic|wrapt)==
+# Of batch deployments. Azure ML's own packages want these older than the lock has them: nothing resolves with the whole
+# lock, so these are free, and everything else there has the lock's version. Models score the same: a test installs it.
+BATCH := $(JOB_ENVIRONMENTS)/batch
+UNLOCKED := ^(azure-mgmt-.*|cloudpickle|cryptography|joblib|numpy|packaging|pathspec|pyarrow|setuptools)==
 
 lock:  ## resolve pyproject.toml into requirements.lock again
 	@command -v uv >/dev/null || { echo "uv is missing, which resolves the lock: pip install uv" >&2; exit 1; }
@@ -175,3 +187,9 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 		echo "# inference server wants others (OVERRIDDEN in the Makefile). Made with:      make lock"; \
 		cat $(ONLINE).new; } > $(ONLINE).txt
 	rm $(ONLINE).overrides $(ONLINE).new
+	grep -oE '^[a-zA-Z0-9._-]+==[^\\]*' requirements.lock | grep -vE '$(UNLOCKED)' > $(BATCH).constraints
+	$(call COMPILE_WITH,$(BATCH).constraints) -q -o $(BATCH).new $(BATCH).in
+	{ echo "# What a batch deployment needs, with hashes: the versions of requirements.lock, but for those that Azure ML's"; \
+		echo "# own packages want older (UNLOCKED in the Makefile). Made with:      make lock"; \
+		cat $(BATCH).new; } > $(BATCH).txt
+	rm $(BATCH).constraints $(BATCH).new

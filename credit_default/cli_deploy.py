@@ -74,7 +74,7 @@ def deploy(context: click.Context, files: tuple[Path, ...]) -> None:
 @_reports
 @click.pass_obj
 def environments(files: tuple[Path, ...], *, in_registry: bool, dry_run: bool, as_json: bool) -> None:
-    """Register the environments of jobs and of online deployments, as the project's lock has them.
+    """Register the environments of jobs and of deployments, as the project's lock has them.
 
     The version of an environment is a hash of what its image is built from, so it is made once for each content.
     """

@@ -126,14 +126,16 @@ def test_make_knows_its_targets_and_sets_up_the_environment_by_itself(target, tm
     # Not in the checkout itself, where the environment is there already.
     (tmp_path / "credit_default_tests").mkdir()
     server, checkov = "credit_default_tests/inference_server.txt", "credit_default_tests/checkov.txt"
+    batch = "credit_default/resources/azure/environments/batch.txt"
+    (tmp_path / batch).parent.mkdir(parents=True)
     packages = ("package.json", "package-lock.json", ".npmrc")
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", server, checkov, *packages):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", server, checkov, batch, *packages):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     done = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ("--require-hashes -r requirements.lock" in done.stdout) == (target != "clean")
     assert ("npm ci" in done.stdout) == target.startswith("test")
     assert (f"-r {server}" in done.stdout) == target.startswith("test")
-    assert (f"-r {checkov}" in done.stdout) == (target == "test")
+    assert [f"-r {lock}" in done.stdout for lock in (checkov, batch)] == 2 * [target == "test"]
     assert ".credit_default" not in done.stdout
 
 

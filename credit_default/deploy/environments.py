@@ -12,14 +12,14 @@ from credit_default.deploy.changes import Change, Report
 from credit_default.deploy.place import Place, told_by_azure
 from credit_default.deploy.plan_assets import plan
 from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.job_environments import ONLINE
+from credit_default.resources.azure.job_environments import BATCH, ONLINE
 from credit_default.resources.azure.targets import Kind
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
-#: Those of jobs, and that of online deployments.
-KINDS = (*(kind.value for kind in Kind), ONLINE)
+#: Those of jobs, and those of deployments.
+KINDS = (*(kind.value for kind in Kind), BATCH, ONLINE)
 
 
 def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:

@@ -16,7 +16,7 @@ Facts = dict[str, Any]
 
 _SHORT = 8
 _VERSIONS = 5
-_KINDS = ("train", "score", "drift", "online")
+_KINDS = ("train", "score", "drift", "batch", "online")
 _STYLES = {"current": "green", "outdated": "yellow", "missing": "red"}
 
 

@@ -2,7 +2,9 @@
 
 A program of its own, started in the folder of the deployment's code. It knows the documented part of the contract:
 ``init()`` once, ``run(mini_batch)`` with a list of paths, mini-batches that are tried again, files that count as failed
-when their mini-batch failed or returned too few results, and the error threshold.
+when their mini-batch failed or returned too few results, and the error threshold. Microsoft's samples import what lies
+beside their script, so that folder is on the path; nothing says that any other is, nor that anything of the project is
+installed.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any
-
-from credit_default.core.plurals import plural
 
 
 def main() -> None:
@@ -29,37 +29,53 @@ def main() -> None:
     parser.add_argument("--rows-to", help="name of the file that gets the results, if they are kept")
     options = parser.parse_args()
 
-    sys.path.insert(0, str(Path.cwd()))
+    _leave_only(options.script.resolve().parent)
     spec = importlib.util.spec_from_file_location("scoring_script", options.script)
     assert spec is not None
     assert spec.loader is not None
     script: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.init()
-    files = [options.input] if options.input.is_file() else sorted(p for p in options.input.rglob("*") if p.is_file())
+    mount = options.input.parent if options.input.is_file() else options.input
+    found = [options.input] if options.input.is_file() else sorted(p for p in mount.rglob("*") if p.is_file())
+    files = [file.relative_to(mount) for file in found]
     size = options.mini_batch_size
     failed, results = 0, []
     for start in range(0, len(files), size):
-        batch = [str(file) for file in files[start : start + size]]
-        done = _tried(script, batch, options.retries)
+        batch = files[start : start + size]
+        done = _tried(script, mount, batch, options.retries)
         failed += len(batch) - len(done)
         results += done
     if options.rows_to:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / options.rows_to).write_text("".join(f"{result}\n" for result in results))
     if 0 <= options.error_threshold < failed:
-        sys.exit(
-            f"The run has {plural(failed, 'failed file')}, more than the error threshold of {options.error_threshold}."
-        )
+        sys.exit(f"Failed files: {failed}; the error threshold is {options.error_threshold}.")
 
 
-def _tried(script: Any, batch: list[str], retries: int) -> list[Any]:
-    for _ in range(retries + 1):
+def _leave_only(folder: Path) -> None:
+    """Put the script's folder on the path, and take away the checkout, which this interpreter has as a package."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+    others = [entry for entry in sys.path if not Path(entry, "credit_default").exists()]
+    sys.path[:] = [str(folder), *others]
+
+
+def _tried(script: Any, mount: Path, batch: list[Path], retries: int) -> list[Any]:
+    for attempt in range(retries + 1):
+        folder = _mounted_again(mount, attempt) if attempt else mount
         try:
-            return list(script.run(batch))
+            return list(script.run([str(folder / file) for file in batch]))
         except Exception:  # noqa: BLE001 - whatever the script raises fails its mini-batch
             traceback.print_exc()
     return []
+
+
+def _mounted_again(mount: Path, attempt: int) -> Path:
+    """Return the same files below another path: a mini-batch may be tried again on another node."""
+    again = mount.with_name(f"{mount.name}-{attempt}")
+    if not again.exists():
+        again.symlink_to(mount)
+    return again
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from credit_default_tests.azure_emulator.store import REGION, State, Workspace
 SCORING_HOST = f"*.{REGION}.inference.ml.azure.com"
 # The SDK asks for endpoints and deployments with the one or the other, by which client of its own is in use.
 _VERSIONS = ("2023-10-01", "2024-01-01-preview")
+#: A line of a requirements file, or of the packages of a conda file.
+_AZUREML = re.compile(r"^[\s-]*azureml-core\b", re.MULTILINE)
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 
@@ -105,7 +107,7 @@ def _deploy(call: Call) -> Answer:
     asked = call.body["properties"]
     models.must_be_of_workspace(asked["model"]["assetId"])
     models.location(call.state, workspace, asked["model"]["assetId"])
-    asset(workspace, asked["environmentId"], "environments")
+    _must_hold_azureml(call.state, workspace, asset(workspace, asked["environmentId"], "environments"))
     asset(workspace, asked["codeConfiguration"]["codeId"], "codes")
     compute_of(workspace, {"computeId": asked["compute"]})
     properties = {"properties": {}, "environmentVariables": {}, "provisioningState": "Succeeded"} | asked
@@ -114,6 +116,24 @@ def _deploy(call: Call) -> Answer:
     with call.state.lock:
         workspace.tables["batchDeployments"][endpoint, name] = stored
     return operations.accepted(call, stored)
+
+
+def _must_hold_azureml(state: State, workspace: Workspace, environment: dict[str, Any]) -> None:
+    """Refuse an environment that names no `azureml-core`: what Azure ML runs the script with imports it there.
+
+    Azure takes the deployment, and every job of it fails with these words.
+    """
+    properties = environment["properties"]
+    texts = [properties.get("condaFile") or ""]
+    if build := properties.get("build"):
+        context = locate(workspace, build["contextUri"])
+        names = state.blobs.names(context.container, context.path)
+        texts += [state.blobs.read(context.container, name).decode() for name in names]
+    if not any(_AZUREML.search(text) for text in texts):
+        raise bad_request(
+            "No module named 'azureml'. The azureml-core package appears to be missing in the installation of "
+            f"environment '{environment['id'].rpartition('/environments/')[2]}'."
+        )
 
 
 def _remove(call: Call) -> Answer:
@@ -260,7 +280,7 @@ def _as_command(state: State, workspace: Workspace, settings: dict[str, Any], as
     code = settings["codeConfiguration"]
     retries = settings.get("retrySettings") or {}
     parts = [
-        f"python {shlex.quote(str(Path(batch_driver.__file__)))}",
+        f"python -P {shlex.quote(str(Path(batch_driver.__file__)))}",
         f"--script {shlex.quote(code['scoringScript'])}",
         '--input "${{inputs.data}}" --output "${{outputs.score}}"',
         f"--mini-batch-size {settings.get('miniBatchSize') or 10}",

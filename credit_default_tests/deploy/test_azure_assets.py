@@ -14,7 +14,7 @@ from credit_default_tests.resources.served_models import put_day
 pytestmark = pytest.mark.slow
 
 NEXT_DAY = "2026-02-01"
-KINDS = ["train", "score", "drift", "online"]
+KINDS = ["train", "score", "drift", "batch", "online"]
 
 
 def names(report, *actions: str) -> list[str]:

@@ -60,15 +60,21 @@ def endpoint(client):
 @pytest.fixture
 def deploy(client, endpoint, tmp_path):
     """Put a deployment with a model of one word beside the others."""
-    from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, Model, ModelBatchDeployment
+    from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, Environment, Model, ModelBatchDeployment
     from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
-    def make(name: str, word: str = "model", **settings):
+    conda = tmp_path / "conda.yml"
+    conda.write_text("dependencies:\n  - pip:\n    - azureml-core\n")
+    client.environments.create_or_update(
+        Environment(name="batch", version="1", image="ubuntu:22.04", conda_file=str(conda))
+    )
+
+    def make(name, word="model", *, script="score.py", content=SCRIPT, environment="batch:1", **settings):
         folder = tmp_path / word
         folder.mkdir(exist_ok=True)
         (folder / "word").write_text(word)
-        (tmp_path / "code").mkdir(exist_ok=True)
-        (tmp_path / "code" / "score.py").write_text(SCRIPT)
+        (tmp_path / "code" / script).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "code" / script).write_text(content)
         model = client.models.create_or_update(Model(name=f"m-{word}", version="1", path=folder))
         usual = {
             "mini_batch_size": 2,
@@ -81,8 +87,8 @@ def deploy(client, endpoint, tmp_path):
             name=name,
             endpoint_name=endpoint.name,
             model=f"{model.name}:{model.version}",
-            environment="plain:1",
-            code_configuration=CodeConfiguration(code=str(tmp_path / "code"), scoring_script="score.py"),
+            environment=environment,
+            code_configuration=CodeConfiguration(code=str(tmp_path / "code"), scoring_script=script),
             compute="cpu-cluster",
             settings=Settings(**{**usual, **settings}),
         )
@@ -180,3 +186,36 @@ def test_a_deployment_takes_no_model_of_a_registry(client, deploy):
     other.name, other.model = "second", "azureml://registries/shared/models/m/versions/1"
     with pytest.raises(HttpResponseError, match="is not registered in this workspace; register the model there"):
         client.batch_deployments.begin_create_or_update(other, skip_script_validation=True).result()
+
+
+def test_an_environment_without_the_package_that_batch_jobs_run_with_is_refused(client, deploy, tmp_path):
+    from azure.ai.ml.entities import BuildContext, Environment
+
+    with pytest.raises(HttpResponseError, match=r"No module named 'azureml'.*azureml-core.*'plain/versions/1'"):
+        deploy("plain", environment="plain:1")
+    for version, pinned in (("1", "azureml-mlflow==1.0"), ("2", "azureml-core==1.0")):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "Dockerfile").write_text("# azureml-core is said to be needed.\nFROM ubuntu:22.04\n")
+        (folder / "requirements.txt").write_text(f"{pinned}\n")
+        client.environments.create_or_update(Environment(name="b", version=version, build=BuildContext(path=folder)))
+    with pytest.raises(HttpResponseError, match="No module named 'azureml'"):
+        deploy("built", environment="b:1")
+    assert deploy("built", environment="b:2").name == "built"
+
+
+def test_a_script_finds_what_lies_beside_it_and_neither_the_root_of_the_code_nor_the_project(
+    client, lake, deploy, tmp_path
+):
+    (tmp_path / "code" / "deep").mkdir(parents=True)
+    (tmp_path / "code" / "deep" / "beside.py").touch()
+    (tmp_path / "code" / "at_the_root.py").touch()
+    imports = """
+import importlib.util
+found = [name for name in ("beside", "at_the_root", "credit_default") if importlib.util.find_spec(name)]
+assert found == ["beside"], found
+"""
+    deploy("deep", script="deep/score.py", content=imports + SCRIPT)
+    make_default(client, "deep")
+    invoke(client, lake, "a", job_name="deep", outputs=output("out"))
+    assert wait(client, "deep").status == "Completed", log(client, "deep", tmp_path)

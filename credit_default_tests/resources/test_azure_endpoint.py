@@ -76,6 +76,16 @@ def test_a_deployment_whose_threshold_was_changed_scores_no_day_and_a_restored_o
     assert isinstance(stored, Stored)
 
 
+def test_a_deployment_may_take_longer_to_come_up_than_an_upload(endpoint, register, emulator):
+    deploy(endpoint, register(1))
+    hurried = azure_endpoint(compute=azure_compute(sources=["credit_default"], upload_limit=8.0))
+    emulator.fault("GET", "/mfeOperationsStatus/", delay=10)
+    deploy(hurried, register(2))
+    emulator.fault("GET", "/mfeOperationsStatus/", delay=10)
+    with pytest.raises(ModelError, match=r"Azure ML did not finish with endpoint .* within 5 s"):
+        deploy(azure_endpoint(deploy_limit=5.0), register(3))
+
+
 def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refused(endpoint, register, emulator):
     model = register()
     go_live(endpoint, model)

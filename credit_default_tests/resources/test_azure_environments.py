@@ -8,15 +8,19 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from credit_default import steps as steps_package
 from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.job_environments import ONLINE
+from credit_default.resources.azure.job_environments import BATCH, ONLINE
 from credit_default.resources.azure.targets import Kind, kind_of
 from credit_default_tests.platforms import azure_workspace
 
 PROJECT = Path(__file__).parents[2]
+#: What a batch deployment has in another version than the lock, as the Makefile says.
+UNLOCKED = re.compile(re.search(r"^UNLOCKED := (.*)$", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE)[1])
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+BASE = re.compile(r"mcr\.microsoft\.com/(azureml|mirror/docker/library)/[a-z0-9.:-]+@sha256:[0-9a-f]{64}")
 STEPS = sorted(
     path.stem
     for path in Path(steps_package.__file__).parent.glob("*.py")
@@ -24,12 +28,14 @@ STEPS = sorted(
 )
 
 
-ENVIRONMENTS = [*Kind, ONLINE]
+ENVIRONMENTS = [*Kind, BATCH, ONLINE]
+#: What scoring needs for a model to give the probabilities that it gave in training.
+OF_MODELS = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "skops", "threadpoolctl")
 
 
 def environment_of(step: str) -> str:
-    """What a step runs in; the scoring script of online deployments is none that a job runs."""
-    return ONLINE if step == "online_scoring" else kind_of(step)
+    """What a step runs in; the scoring scripts of deployments are none that a job runs."""
+    return {"online_scoring": ONLINE, "batch_scoring": BATCH}.get(step) or kind_of(step)
 
 
 def pins(text: str) -> dict[str, set[str]]:
@@ -53,19 +59,40 @@ def test_every_version_is_the_locks_and_has_a_hash(kind):
     locked, wanted = pins((PROJECT / "requirements.lock").read_text()), pins(requirements(kind))
     assert len(wanted) > 20
     others = {name for name, versions in wanted.items() if not versions <= locked.get(name, set())}
-    # The inference server and what only it needs are in no lock.
-    assert others & locked.keys() == set()
-    assert kind == ONLINE or others == set()
+    # The inference server, and what else of Azure ML a deployment needs, are in no lock.
+    assert {name for name in others & locked.keys() if not (kind == BATCH and UNLOCKED.match(f"{name}=="))} == set()
+    assert kind in (BATCH, ONLINE) or others == set()
     for block in re.split(r"\n(?=[A-Za-z0-9])", requirements(kind)):
         assert not PIN.match(block) or "--hash=sha256:" in block
 
 
-def test_an_online_deployment_scores_with_the_packages_that_models_are_trained_with():
-    trains, scores = pins(requirements(Kind.TRAIN)), pins(requirements(ONLINE))
-    of_models = ("numpy", "scipy", "scikit-learn", "skops", "pandas", "pyarrow", "mlflow-skinny", "threadpoolctl")
-    compared = {name: (trains[name], scores[name]) for name in of_models if name in trains and name in scores}
-    assert {"numpy", "scipy", "scikit-learn", "skops", "pyarrow"} <= compared.keys()
-    assert {name: both for name, both in compared.items() if both[0] != both[1]} == {}
+@pytest.mark.parametrize(("kind", "others"), [(Kind.SCORE, set()), (ONLINE, set()), (BATCH, {"numpy", "pyarrow"})])
+def test_what_scores_has_the_packages_that_models_are_trained_with(kind, others):
+    """numpy and pyarrow differ where Azure ML's own packages want them older; a test scores golden rows there."""
+    trains, has = pins(requirements(Kind.TRAIN)), pins(requirements(kind))
+    assert {name for name in OF_MODELS if trains[name] != has[name]} == others
+
+
+def test_a_batch_deployment_has_what_azure_runs_it_with_in_versions_of_these_years():
+    """A resolver that finds no way with the present ones goes back to an `azureml-core` of 2020, without a word."""
+    has = {name: next(iter(versions)) for name, versions in pins(requirements(BATCH)).items()}
+    assert Version(has["azureml-core"]) >= Version("1.61.0.post4")
+    assert Version(has["azureml-dataset-runtime"]) >= Version("1.62")
+    assert "fusepy" in has
+    assert Version(has["setuptools"]) < Version("81")  # azureml.dataprep imports pkg_resources
+
+
+@pytest.mark.parametrize("kind", ENVIRONMENTS)
+def test_images_start_from_microsofts_registry_by_digest_and_have_no_findings(kind, tmp_path):
+    path = tmp_path / "Dockerfile"
+    path.write_bytes(job_environments.build_files(kind)["Dockerfile"])
+    bases = re.findall(r"^FROM (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    assert [base for base in bases if not BASE.fullmatch(base)] == []
+    assert len(bases) == 1
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), "--no-color", path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_image_of_an_online_deployment_starts_the_server_over_the_script_that_azure_names(tmp_path):
@@ -84,7 +111,9 @@ def test_the_image_of_an_online_deployment_starts_the_server_over_the_script_tha
 
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_an_image_holds_nothing_of_dagster_but_pipes_and_names_no_address(kind):
-    assert {name for name in pins(requirements(kind)) if name.startswith("dagster")} == {"dagster-pipes"}
+    # A batch deployment reports to nobody: Azure ML starts it.
+    expected = set() if kind == BATCH else {"dagster-pipes"}
+    assert {name for name in pins(requirements(kind)) if name.startswith("dagster")} == expected
     for content in job_environments.build_files(kind).values():
         assert b"://" not in content
 
@@ -116,6 +145,7 @@ for module in modules:
 LATER = {
     Kind.TRAIN: ["mlflow.sklearn", "mlflow.models", "mlflow.types", "filelock", "matplotlib.figure", "azureml.mlflow"],
     Kind.SCORE: [],
+    BATCH: [],
     Kind.DRIFT: ["evidently", "evidently.presets", "pandas"],
     ONLINE: [
         *("opencensus.ext.azure.log_exporter", "azure.monitor.opentelemetry.exporter"),
@@ -133,7 +163,8 @@ def test_the_environment_holds_all_that_a_step_imports(step):
     allowed = {module for module, names in by_module.items() if {_normal(name) for name in names} & have}
     # Of what is left, what is ours and what the interpreter itself brings may be imported.
     others = {module for module in by_module if module not in allowed} - {"credit_default", "credit_default_tests"}
-    modules = [f"credit_default.steps.{step}", "azure.identity", "azure.storage.blob", *LATER[kind]]
+    reports = [] if kind == BATCH else ["azure.identity", "azure.storage.blob"]
+    modules = [f"credit_default.steps.{step}", *reports, *LATER[kind]]
     command = [sys.executable, "-c", ONLY, ",".join(allowed), ",".join(modules), ",".join(others)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 0, done.stderr[-1500:]

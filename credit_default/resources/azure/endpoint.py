@@ -16,7 +16,7 @@ from credit_default.resources.azure.invocation import Asked, Invocations, Outcom
 from credit_default.resources.azure.job import Limits, metadata_of
 from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.messages import folder_of
-from credit_default.resources.azure.snapshot import snapshot
+from credit_default.resources.azure.snapshot import SCORING_SCRIPT, snapshot
 from credit_default.resources.azure.targets import SERVERLESS, Kind
 from credit_default.resources.messages import job_name
 from credit_default.resources.model_versions import expectation_of, variables_of
@@ -24,8 +24,6 @@ from credit_default.resources.ports import BatchEndpoint, Message, ModelVersion,
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import BatchEndpoint as Endpoint
-
-_SCRIPT = "credit_default/steps/batch_scoring.py"
 
 
 class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
@@ -86,7 +84,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
     @property
     def environment(self) -> str:  # noqa: D102 - see ManagedEndpoint
-        return Kind.SCORE.value
+        return job_environments.BATCH
 
     @property
     def _invocations(self) -> Invocations:
@@ -103,7 +101,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
     @property
     def _code(self) -> str:
-        return deployments.code_of(job_environments.reference(Kind.SCORE))
+        return deployments.code_of(job_environments.reference(self.environment))
 
     @property
     def _endpoints(self) -> Any:
@@ -135,7 +133,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
         target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
         asset, variables = self.model_asset(model), variables_of(model, self.compute.storage)
-        environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, Kind.SCORE))
+        environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, self.environment))
 
         def create() -> None:
             with snapshot(self.compute.sources) as code:
@@ -146,7 +144,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                     tags=dict(tags),
                     model=asset,
                     environment=environment,
-                    code_configuration=CodeConfiguration(code=str(code), scoring_script=_SCRIPT),
+                    code_configuration=CodeConfiguration(code=str(code), scoring_script=SCORING_SCRIPT),
                     compute=target.compute,
                     settings=Settings(
                         mini_batch_size=self.mini_batch_size,
@@ -162,8 +160,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
                         },
                     ),
                 )
-                poller = self._deployments.begin_create_or_update(made, skip_script_validation=True)
-                self.bounded(poller.result)
+                self.put_deployment(made)
 
         self.ask(f"deploying version {model.version}", create)
 

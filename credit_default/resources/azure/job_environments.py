@@ -1,8 +1,9 @@
-"""The environments that jobs and online deployments run in: made from the project's own lock, and made once.
+"""The environments that jobs and deployments run in: made from the project's own lock, and made once.
 
-There is one for each kind of step, and one for online deployments. ``environments/`` beside this module holds their
-Dockerfiles, and for each the packages that it needs (``.in``) and everything that those need, with hashes (``.txt``),
-in the versions of ``requirements.lock``; see ``make lock``.
+There is one for each kind of step, one for batch and one for online deployments. ``environments/`` beside this module
+holds their Dockerfiles, and for each the packages that it needs (``.in``) and everything that those need, with hashes
+(``.txt``), in the versions of ``requirements.lock``, but for what a batch deployment cannot have of it; see
+``make lock``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
-#: The environment of online deployments, which are no steps.
-ONLINE = "online"
+#: The environments of deployments, which are no steps.
+BATCH, ONLINE = "batch", "online"
+#: What the description of an environment calls those that run in it.
+_USERS = {BATCH: "batch deployments", ONLINE: "online deployments"}
 _PORT = 5001
 #: Where Azure ML asks an image that is not one of its own whether it lives, and for scores.
 _ROUTES = {
@@ -31,7 +34,7 @@ def build_files(kind: str) -> dict[str, bytes]:
     """Return what an image is built from: file name to content."""
     folder = files("credit_default.resources.azure") / "environments"
     return {
-        "Dockerfile": (folder / ("online.Dockerfile" if kind == ONLINE else "Dockerfile")).read_bytes(),
+        "Dockerfile": (folder / (f"{kind}.Dockerfile" if kind in _USERS else "Dockerfile")).read_bytes(),
         "requirements.txt": (folder / f"{kind}.txt").read_bytes(),
     }
 
@@ -70,11 +73,11 @@ def ensure(client: MLClient, kind: str) -> str:
         with tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
             for file, content in build_files(kind).items():
                 Path(folder, file).write_bytes(content)
-            who = "online deployments" if kind == ONLINE else f"steps of the kind {kind}"
+            users = _USERS.get(kind, f"steps of the kind {kind}")
             environment = Environment(
                 name=name,
                 version=version,
-                description=f"What {who} need, from the project's lock.",
+                description=f"What {users} need, from the project's lock.",
                 build=BuildContext(path=folder),
                 inference_config=_ROUTES if kind == ONLINE else None,
             )

@@ -214,9 +214,17 @@ class ManagedEndpoint(Endpoint, ABC):
         """
         return self.registry.asset_id(model.version).removeprefix("azureml:")
 
+    def put_deployment(self, deployment: Any) -> None:
+        """Have a deployment made: its code is uploaded within the limit of uploads, and it comes up within its own."""
+        poller = self.bounded(
+            lambda: self._deployments.begin_create_or_update(deployment, skip_script_validation=True),
+            self.compute.upload_limit,
+        )
+        self.bounded(poller.result)
+
     def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
-        """Do something that may never end; by default it may take as long as an upload."""
-        seconds = self.compute.upload_limit if limit is None else limit
+        """Do something that may never end; by default it may take as long as a deployment."""
+        seconds = self.deploy_limit if limit is None else limit
 
         def late() -> ModelError:
             return ModelError(f"Azure ML did not finish with endpoint {self.name} within {seconds:g} s; try again")

@@ -121,8 +121,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
                     # scoring script sends it there by itself, sealed, and does not start with it.
                     app_insights_enabled=False,
                 )
-                poller = self._deployments.begin_create_or_update(made, skip_script_validation=True)
-                self.bounded(poller.result, self.deploy_limit)
+                self.put_deployment(made)
 
         try:
             self.ask(f"deploying version {model.version}", create)
