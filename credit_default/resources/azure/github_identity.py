@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 #: Whom the identity token is made out to: Azure's side of it, by Microsoft's documentation of federated credentials.
 AUDIENCE = "api://AzureADTokenExchange"
 _NEEDED = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+#: What Entra says it was shown, and what GitHub says of a job in an environment; with numbers for newer repositories.
+_SUBJECT = re.compile(r"presented assertion subject '([^']+)'")
+_JOB = re.compile(
+    r"repo:(?P<owner>[^/@:]+)(?:@(?P<owner_id>\d+)/(?P<name>[^/@:]+)@(?P<id>\d+)|/(?P<old_name>[^/@:]+))"
+    r":environment:(?P<environment>.+)"
+)
 _OK = 200
 #: Statuses that pass by themselves.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -119,8 +125,36 @@ def _refusals_told() -> Iterator[None]:
         if status is None or status in _PASSING:
             raise
         code = re.search(r"AADSTS\d+", error.message)
-        raise SettingsError(
-            f"Microsoft Entra ID refused the identity of this GitHub job ({code[0] if code else f'status {status}'}); "
-            "expected AZURE_CLIENT_ID and AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the "
-            "federated credential of that identity to name this repository and this job's GitHub environment"
-        ) from error
+        raise SettingsError(_refusal(error.message, code[0] if code else f"status {status}")) from error
+
+
+def _refusal(message: str, code: str) -> str:
+    """Return what Entra refused and what to do about it: most often the job's subject is not the one it trusts."""
+    presented = _SUBJECT.search(message)
+    if presented is None:
+        return (
+            f"Microsoft Entra ID refused the identity of this GitHub job ({code}); expected AZURE_CLIENT_ID and "
+            "AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the federated credential of that "
+            "identity to trust this repository and this job's GitHub environment"
+        )
+    subject = presented[1]
+    told = (
+        f"Microsoft Entra ID trusts no GitHub job with the subject {subject} ({code}); expected the federated "
+        "credential of the identity AZURE_CLIENT_ID to have exactly this subject"
+    )
+    job = _JOB.fullmatch(subject)
+    if job is None:
+        return (
+            f"{told}, in a form that infrastructure/main.bicep makes: repo:OWNER/NAME:environment:ENVIRONMENT, or "
+            "repo:OWNER@ID/NAME@ID:environment:ENVIRONMENT. Give the job an `environment:`, and the repository "
+            "GitHub's default subject (`gh api repos/OWNER/NAME/actions/oidc/customization/sub` shows what it has)"
+        )
+    values = f"GITHUB_REPOSITORY={job['owner']}/{job['name'] or job['old_name']}"
+    if job["owner_id"]:
+        values += f" GITHUB_OWNER_ID={job['owner_id']} GITHUB_REPOSITORY_ID={job['id']}"
+    else:
+        values += " and without GITHUB_OWNER_ID and GITHUB_REPOSITORY_ID"
+    return (
+        f"{told}. Set AZURE_CLIENT_ID of the GitHub environment {job['environment']} to the output `ci` of "
+        f"infrastructure/main.bicep for this environment; if it is that, deploy the file again with {values}"
+    )

@@ -8,6 +8,9 @@ param logAnalyticsId string
 @description('Whether to bring back the vault of this name that was removed within the last 90 days.')
 param recover bool
 
+@description('disabled: nobody but trusted services of Azure, which Azure ML is one of. enabled: anybody with a role, from anywhere.')
+param networkAccess string
+
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
   location: location
@@ -23,11 +26,10 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     enablePurgeProtection: true
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
-    // Nobody but Azure ML, which is one of the services that the bypass is for.
-    publicNetworkAccess: 'disabled'
+    publicNetworkAccess: networkAccess
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: 'Deny'
+      defaultAction: networkAccess == 'enabled' ? 'Allow' : 'Deny'
     }
   }
 }
