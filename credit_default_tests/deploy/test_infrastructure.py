@@ -129,7 +129,7 @@ def test_nothing_is_reached_by_a_key_but_for_the_one_that_only_adds_telemetry(na
     assert properties(name, VAULT)["enableRbacAuthorization"] is True
     assert "accessPolicies" not in properties(name, VAULT)
     assert properties(name, "Microsoft.OperationalInsights/workspaces")["features"]["disableLocalAuth"] is True
-    assert properties(name, WORKSPACE)["systemDatastoresAuthMode"] == "identity"
+    assert properties(name, WORKSPACE)["systemDatastoresAuthMode"] == "Identity"
     for cluster in environment(name).of(CLUSTERS):
         assert cluster.config["properties"]["disableLocalAuth"] is True
         assert cluster.config["properties"]["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
@@ -208,7 +208,7 @@ def test_three_environments_in_one_region_fit_the_quota_of_a_new_subscription():
 
 def test_where_azure_ml_asks_for_a_key_the_account_can_be_opened_by_one():
     assert properties("staging", STORAGE, allowSharedKeyAccess=True)["allowSharedKeyAccess"] is True
-    assert properties("staging", WORKSPACE, allowSharedKeyAccess=True)["systemDatastoresAuthMode"] == "accesskey"
+    assert properties("staging", WORKSPACE, allowSharedKeyAccess=True)["systemDatastoresAuthMode"] == "AccessKey"
 
 
 def test_the_vault_can_be_opened_to_the_public_network():

@@ -63,7 +63,7 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
     applicationInsights: insightsId
     imageBuildCompute: empty(imageBuildCompute) ? null : imageBuildCompute
     // By identity: no key of the account in any datastore, and who reads or writes does it as themselves.
-    systemDatastoresAuthMode: allowSharedKeyAccess ? 'accesskey' : 'identity'
+    systemDatastoresAuthMode: allowSharedKeyAccess ? 'AccessKey' : 'Identity'
     publicNetworkAccess: 'Enabled'
     v1LegacyMode: false
   }
