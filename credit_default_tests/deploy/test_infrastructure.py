@@ -313,25 +313,3 @@ def test_the_registry_has_a_name_that_azure_ml_takes(name, taken):
             deploy_file(file, {"registryName": name}, "rg")
         with pytest.raises(SettingsError, match="AZURE_ML_REGISTRY is"):
             azure_settings.read({**AZURE_SETTINGS, "AZURE_ML_REGISTRY": name})
-
-
-def test_the_readme_sets_every_variable_that_parameters_read():
-    text = (INFRASTRUCTURE / "README.md").read_text("utf-8")
-    files = (INFRASTRUCTURE / "parameters").glob("*.bicepparam")
-    read = {name for file in files for name in re.findall(r"readEnvironmentVariable\('(\w+)'", file.read_text("utf-8"))}
-    exported = {name for line in re.findall(r"export (.+)", text) for name in re.findall(r"(\w+)=", line)}
-    assert exported == read
-
-
-def test_the_readme_names_no_parameter_that_is_not_there():
-    text = (INFRASTRUCTURE / "README.md").read_text("utf-8") + (INFRASTRUCTURE.parent / "README.md").read_text("utf-8")
-    declared, _ = symbols(INFRASTRUCTURE / "main.bicep")
-    given = set(re.findall(r"--parameters (\w+)=", text))
-    assert given
-    assert given <= declared
-
-
-def test_the_readme_tells_of_every_module():
-    table = (INFRASTRUCTURE / "README.md").read_text("utf-8").partition("| module |")[2].partition("\n\n")[0]
-    modules = {path.stem for path in (INFRASTRUCTURE / "modules").glob("*.bicep")}
-    assert {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])} == modules

@@ -127,7 +127,7 @@ def test_a_subject_of_the_other_form_is_refused_with_what_to_deploy_with(
             monkeypatch.setenv(name, value)
         told = refusal()
     assert f"with the subject {subject_of('staging', immutable=immutable)} (AADSTS700213); expected" in told
-    assert told.endswith(f"deploy the file again with {remedy}")
+    assert told.endswith(f"deploy the file again with {remedy}.")
 
 
 @pytest.mark.parametrize("subject", [f"repo:{REPOSITORY}:ref:refs/heads/main", "repository_owner:bank:environment:a"])

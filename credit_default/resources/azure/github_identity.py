@@ -135,19 +135,19 @@ def _refusal(message: str, code: str) -> str:
         return (
             f"Microsoft Entra ID refused the identity of this GitHub job ({code}); expected AZURE_CLIENT_ID and "
             "AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the federated credential of that "
-            "identity to trust this repository and this job's GitHub environment"
+            "identity to trust this repository and this job's GitHub environment."
         )
     subject = presented[1]
-    told = (
+    refused = (
         f"Microsoft Entra ID trusts no GitHub job with the subject {subject} ({code}); expected the federated "
         "credential of the identity AZURE_CLIENT_ID to have exactly this subject"
     )
     job = _JOB.fullmatch(subject)
     if job is None:
         return (
-            f"{told}, in a form that infrastructure/main.bicep makes: repo:OWNER/NAME:environment:ENVIRONMENT, or "
+            f"{refused}, in a form that infrastructure/main.bicep makes: repo:OWNER/NAME:environment:ENVIRONMENT, or "
             "repo:OWNER@ID/NAME@ID:environment:ENVIRONMENT. Give the job an `environment:`, and the repository "
-            "GitHub's default subject (`gh api repos/OWNER/NAME/actions/oidc/customization/sub` shows what it has)"
+            "GitHub's default subject (`gh api repos/OWNER/NAME/actions/oidc/customization/sub` shows what it has)."
         )
     values = f"GITHUB_REPOSITORY={job['owner']}/{job['name'] or job['old_name']}"
     if job["owner_id"]:
@@ -155,6 +155,6 @@ def _refusal(message: str, code: str) -> str:
     else:
         values += " and without GITHUB_OWNER_ID and GITHUB_REPOSITORY_ID"
     return (
-        f"{told}. Set AZURE_CLIENT_ID of the GitHub environment {job['environment']} to the output `ci` of "
-        f"infrastructure/main.bicep for this environment; if it is that, deploy the file again with {values}"
+        f"{refused}. Set AZURE_CLIENT_ID of the GitHub environment {job['environment']} to the output `ci` of "
+        f"infrastructure/main.bicep for this environment; if it is that, deploy the file again with {values}."
     )

@@ -50,7 +50,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         if endpoint is not None and self.identity.casefold() not in _identities_of(endpoint):
             raise SettingsError(
                 f"Endpoint {self.name} acts as another identity than CREDIT_DEFAULT_ONLINE_IDENTITY says, and Azure "
-                "changes that of no endpoint. Remove the endpoint (`az ml online-endpoint delete`), and run this again"
+                "changes that of no endpoint. Remove the endpoint (`az ml online-endpoint delete`), and run this again."
             )
         super().ensure()
 
@@ -59,7 +59,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
             raise SettingsError(
                 "CREDIT_DEFAULT_ONLINE_IDENTITY is not set; expected the resource id of the identity that the online "
                 "endpoint acts as, which is in the output `settings` of infrastructure/main.bicep. One that Azure made "
-                "for the endpoint may read the workspace's default datastore and not the lake, where models are"
+                "for the endpoint may read the workspace's default datastore and not the lake, where models are."
             )
         self._public_key()
 

@@ -35,7 +35,7 @@ resource storageRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [fo
     principalId: groupId
     principalType: 'Group'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles[role])
-    description: 'The studio reads blobs and the file share of notebooks as whoever opened it.'
+    description: 'The studio reads blobs and the file share of notebooks as the person who opened it.'
   }
 }]
 
