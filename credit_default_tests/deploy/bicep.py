@@ -262,7 +262,6 @@ class _Scope:
             "concat": lambda *lists: [item for some in lists for item in some],
             "contains": lambda items, item: item in items,
             "empty": lambda value: not value,
-            "fail": self._fail,
             "guid": lambda *seeds: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join(seeds))),
             "last": lambda items: items[-1],
             "loadJsonContent": lambda file: json.loads((self._path.parent / file).read_text("utf-8")),
@@ -280,9 +279,6 @@ class _Scope:
         if name not in functions:
             raise BicepError(f"{self._path.name}: the function {name} is not supported here")
         return functions[name](*arguments)
-
-    def _fail(self, message: str) -> None:
-        raise BicepError(f"{self._path.name}: {message}")
 
     def _variable(self, name: str, *default: str) -> str:
         if name not in self._environ and not default:

@@ -14,7 +14,9 @@ param githubRepositoryId string
 @description('Whether to trust the form without numbers beside the one with them, while a repository moves to it.')
 param githubTrustsNames bool
 
-var numbered = empty(githubOwnerId) == empty(githubRepositoryId) ? !empty(githubOwnerId) : fail('Got one of githubOwnerId and githubRepositoryId; expected both or none: gh api repos/OWNER/NAME --jq .owner.id,.id')
+// One number without the other makes a subject that no job has: then nobody is trusted, and the refused job says what to give.
+var trusted = !empty(githubRepository) && empty(githubOwnerId) == empty(githubRepositoryId)
+var numbered = !empty(githubOwnerId)
 var owner = split(githubRepository, '/')[0]
 var repository = last(split(githubRepository, '/'))
 var byNames = 'repo:${githubRepository}:environment:${environmentName}'
@@ -59,7 +61,7 @@ resource online 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = 
 // GitHub signs for each job where it runs; Entra takes that in the place of a password. The subject has to be the job's to
 // the letter, and GitHub has two forms of it: repositories made, renamed or transferred since 2026-06-18 have numbers in it,
 // by which nobody who takes over a name is trusted; older ones have names only, until they are switched over.
-resource github 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = if (!empty(githubRepository)) {
+resource github 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = if (trusted) {
   parent: ci
   name: 'github-${environmentName}'
   properties: {
@@ -71,7 +73,7 @@ resource github 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdent
   }
 }
 
-resource githubNames 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = if (!empty(githubRepository) && numbered && githubTrustsNames) {
+resource githubNames 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = if (trusted && numbered && githubTrustsNames) {
   parent: ci
   name: 'github-names-${environmentName}'
   // Azure takes one credential of an identity at a time.
