@@ -130,6 +130,25 @@ def test_a_subject_of_the_other_form_is_refused_with_what_to_deploy_with(
     assert told.endswith(f"deploy the file again with {remedy}.")
 
 
+@pytest.mark.parametrize("given", [{}, {"GITHUB_OWNER_ID": OWNER_ID}])
+def test_where_no_repository_or_half_of_its_numbers_was_given_a_job_is_told_what_to_deploy_with(
+    azure, emulator, monkeypatch, given
+):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    assert trusted_subjects("staging", **{"GITHUB_REPOSITORY": REPOSITORY if given else "", **given}) == []
+    with id_token_server() as server:
+        for name, value in server.job("staging").items():
+            monkeypatch.setenv(name, value)
+        told = refusal()
+    assert f"with the subject {subject_of('staging')} (AADSTS700211); expected" in told
+    assert told.endswith(f"GITHUB_OWNER_ID={OWNER_ID} GITHUB_REPOSITORY_ID={REPOSITORY_ID}.")
+
+
+def test_a_token_that_is_none_is_refused_by_azure_and_not_by_its_reading(github):
+    github.answer = (200, b'{"value": "nonsense"}')
+    assert refusal().startswith("Microsoft Entra ID refused the identity of this GitHub job (AADSTS700211); expected")
+
+
 @pytest.mark.parametrize("subject", [f"repo:{REPOSITORY}:ref:refs/heads/main", "repository_owner:bank:environment:a"])
 def test_a_subject_that_no_environment_of_ours_has_is_told_with_the_forms_that_are_expected(github, subject):
     github.subject = subject
