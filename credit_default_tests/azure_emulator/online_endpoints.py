@@ -144,11 +144,14 @@ def _identity(call: Call) -> dict[str, Any]:
         return {"type": "SystemAssigned", "principalId": str(uuid.uuid4()), "tenantId": tenant}
     if asked["type"] != "UserAssigned":
         raise not_in_emulator(f"The emulator knows no identity of the type '{asked['type']}'.")
-    for given in asked.get("userAssignedIdentities") or {}:
+    own = asked.get("userAssignedIdentities") or {}
+    if not own:
+        raise bad_request("An endpoint with a user-assigned identity has to name it.")
+    for given in own:
         if given.casefold() != call.workspace.online_identity.casefold():
             raise AzureError(400, "FailedIdentityOperation", f"Resource '{given}' was not found.")
     known = {"principalId": str(uuid.uuid4()), "clientId": str(uuid.uuid4())}
-    return {"type": "UserAssigned", "userAssignedIdentities": dict.fromkeys(asked["userAssignedIdentities"], known)}
+    return {"type": "UserAssigned", "userAssignedIdentities": dict.fromkeys(own, known)}
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, ...]:
