@@ -16,11 +16,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 REPOSITORY = "bank/credit-default"
+#: What GitHub numbers its owner and itself by.
+OWNER_ID, REPOSITORY_ID = "5544123", "821093847"
 
 
-def subject_of(environment: str) -> str:
-    """What a token says of a job in a GitHub environment."""
-    return f"repo:{REPOSITORY}:environment:{environment}"
+def subject_of(environment: str, *, immutable: bool = True) -> str:
+    """What a token says of a job in a GitHub environment: of a repository made since 2026-06-18, or of an older one."""
+    owner, _, name = REPOSITORY.partition("/")
+    repository = f"{owner}@{OWNER_ID}/{name}@{REPOSITORY_ID}" if immutable else REPOSITORY
+    return f"repo:{repository}:environment:{environment}"
 
 
 class IdTokenServer:
@@ -28,6 +32,10 @@ class IdTokenServer:
 
     Attributes
     ----------
+    immutable
+        Whether the repository's subjects have numbers in them, as those of new repositories do.
+    subject
+        What to say of every job instead of its own subject.
     lifetime
         Seconds that a token lives; GitHub's live some minutes.
     answer
@@ -38,6 +46,8 @@ class IdTokenServer:
 
     def __init__(self, port: int) -> None:
         self.issuer = f"http://127.0.0.1:{port}"
+        self.immutable = True
+        self.subject: str | None = None
         self.lifetime = 300
         self.answer: tuple[int, bytes] | None = None
         self.given: list[str] = []
@@ -60,7 +70,7 @@ class IdTokenServer:
     def job(self, environment: str) -> dict[str, str]:
         """Return the environment variables of a new job that may ask who it is."""
         proof = secrets.token_urlsafe(24)
-        self._jobs[proof] = subject_of(environment)
+        self._jobs[proof] = environment
         return {
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.issuer}/token?api-version=2.0",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": proof,
@@ -70,9 +80,10 @@ class IdTokenServer:
         """Return status and body for a request."""
         if self.answer is not None:
             return self.answer
-        subject = self._jobs.get(authorization.removeprefix("Bearer "))
-        if subject is None:
+        environment = self._jobs.get(authorization.removeprefix("Bearer "))
+        if environment is None:
             return 401, b'{"message": "no job of ours"}'
+        subject = self.subject or subject_of(environment, immutable=self.immutable)
         moment = int(time.time())
         claims = {"iss": self.issuer, "sub": subject, "aud": audience, "iat": moment, "nbf": moment}
         claims |= {"exp": moment + self.lifetime, "jti": secrets.token_hex(8)}

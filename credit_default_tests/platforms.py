@@ -99,6 +99,7 @@ def azure_online_endpoint(**changed: object) -> AzureOnlineEndpoint:
     """An online endpoint of the workspace that the environment names, with one process for each deployment."""
     usual = {
         "workers": 1,
+        "identity": os.environ["CREDIT_DEFAULT_ONLINE_IDENTITY"],
         "connection_string": os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"],
         "compute": azure_compute(sources=["credit_default"]),
         "registry": azure_registry("credit-card-default"),

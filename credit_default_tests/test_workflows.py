@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from credit_default_tests.deploy.deployed import GIVEN, INFRASTRUCTURE
 
 CHECKOUT = Path(__file__).parents[1]
 GITHUB = CHECKOUT / ".github"
@@ -61,3 +66,57 @@ def test_the_linter_finds_what_is_wrong(tmp_path):
     wrong = (GITHUB / "workflows" / "deploy-model.yml").read_text().replace("needs: build", "needs: built")
     (tmp_path / "wrong.yml").write_text(wrong)
     assert "built" in run("node", "-e", _LINT, tmp_path / "wrong.yml").stdout
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Run the workflow's step over the Bicep files, with a compiler that says the given and ends with a status."""
+    job = yaml.safe_load((GITHUB / "workflows" / "code-quality.yml").read_text())["jobs"]["bicep"]
+    (step,) = [one for one in job["steps"] if "run" in one]
+    folder = shutil.copytree(INFRASTRUCTURE, tmp_path / "infrastructure")
+
+    def run_step(said: str = "", status: int = 0) -> tuple[int, list[str]]:
+        program = tmp_path / "bicep"
+        program.write_text(
+            f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ $1 = --version ] && exit 0\n'
+            f"case $2 in *workspace.bicep) echo '{said}' >&2; exit {status};; esac\n"
+        )
+        program.chmod(0o755)
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-e", "-c", step["run"]],
+            cwd=folder,
+            env={"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said in done.stdout
+        return done.returncode, (tmp_path / "asked").read_text().splitlines()
+
+    return run_step
+
+
+def test_every_bicep_file_is_compiled_with_every_variable_that_it_reads(compiled):
+    status, asked = compiled()
+    assert status == 0
+    wanted = {
+        f"{'build-params' if path.suffix == '.bicepparam' else 'build'} {path.relative_to(INFRASTRUCTURE)} --stdout"
+        for path in INFRASTRUCTURE.rglob("*.bicep*")
+    }
+    assert set(asked) == {"--version", *wanted}
+    job = yaml.safe_load((GITHUB / "workflows" / "code-quality.yml").read_text())["jobs"]["bicep"]
+    assert set(GIVEN) < set(job["steps"][-1]["env"])
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "fails"),
+    [
+        ("workspace.bicep(57,3) : Warning BCP037: The property imageBuildComputer is not allowed.", 0, True),
+        ("workspace.bicep(57,3) : Error BCP057: The name locatoin does not exist.", 1, True),
+        ("workspace.bicep(57,3) : Warning simplify-interpolation: Remove unnecessary string interpolation.", 0, False),
+    ],
+)
+def test_what_the_compiler_does_not_know_blocks_and_a_matter_of_style_does_not(compiled, said, status, fails):
+    ended, _ = compiled(said, status)
+    assert (ended != 0) is fails

@@ -75,4 +75,5 @@ def shown(workspace: Workspace) -> dict[str, str]:
         "artifacts": workspace.artifacts,
         "instrumentation_key": workspace.instrumentation_key,
         "log_analytics": workspace.log_analytics,
+        "online_identity": workspace.online_identity,
     }

@@ -28,6 +28,7 @@ class Workspace:
     artifacts: str
     instrumentation_key: str
     log_analytics: str
+    online_identity: str
 
     @property
     def settings(self) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Workspace:
                 "IngestionEndpoint=https://westeurope-0.in.applicationinsights.azure.com/"
             ),
             "CREDIT_DEFAULT_COMPUTE": "cpu-cluster",
+            "CREDIT_DEFAULT_ONLINE_IDENTITY": self.online_identity,
         }
 
 

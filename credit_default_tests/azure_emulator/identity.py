@@ -14,12 +14,18 @@ import jwt
 
 from credit_default_tests.azure_emulator.azure_errors import AzureError
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route
-from credit_default_tests.azure_emulator.store import State
+from credit_default_tests.azure_emulator.store import State, now
 
 LOGIN_HOST = "login.microsoftonline.com"
 TOKEN_SECONDS = 3600
 #: What a token must be made out to so that an identity trusts whoever shows it.
 EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
+# In Entra's words, as people report them: github.com/Azure/login, issues 482, 515 and 617.
+_CHECK = (
+    "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. "
+    "https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+)
+_CASE = "The subject matches with case-insensitive comparison, but not with case-sensitive comparison."
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Asks for a token that is newer than some moment, as Azure does once it no longer accepts one before its time.
 _CLAIMS_CHALLENGE = base64.b64encode(b'{"access_token":{"nbf":{"essential":true,"value":"0"}}}').decode()
@@ -83,16 +89,19 @@ class Identity:
             told = jwt.decode(assertion, options={"verify_signature": False})
         known = [one for one in self.trusts if one.issuer == told.get("iss")]
         if not known:
-            return f"AADSTS700211: No matching federated identity record found for issuer '{told.get('iss')}'."
-        found = next((one for one in known if one.subject == told.get("sub")), None)
+            return f"AADSTS700211: {_unmatched('issuer', told.get('iss'))} {_CHECK}"
+        subject = str(told.get("sub"))
+        found = next((one for one in known if one.subject == subject), None)
         if found is None:
-            return f"AADSTS700213: No matching federated identity record found for subject '{told.get('sub')}'."
+            but_for_case = any(one.subject.casefold() == subject.casefold() for one in known)
+            code, more = ("AADSTS7002138", f"{_CASE} {_CHECK}") if but_for_case else ("AADSTS700213", _CHECK)
+            return f"{code}: {_unmatched('subject', subject)} {more}"
         try:
             jwt.decode(assertion, found.key, algorithms=["RS256"], audience=EXCHANGE_AUDIENCE)
         except jwt.ExpiredSignatureError:
             return "AADSTS700024: Client assertion is not within its valid time range."
         except jwt.InvalidAudienceError:
-            return f"AADSTS700212: No matching federated identity record found for audience '{told.get('aud')}'."
+            return f"AADSTS700212: {_unmatched('audience', told.get('aud'))} {_CHECK}"
         except jwt.InvalidTokenError:
             return "AADSTS700027: Client assertion failed signature validation."
         return None
@@ -208,6 +217,10 @@ def _token(call: Call) -> Answer:
     return Answer({"token_type": "Bearer", "access_token": token, **lasts})
 
 
+def _unmatched(what: str, value: object) -> str:
+    return f"No matching federated identity record found for presented assertion {what} '{value}'."
+
+
 def _known_tenant(call: Call) -> str:
     tenant = call.params["tenant"]
     if tenant != call.state.identity.tenant:
@@ -217,7 +230,8 @@ def _known_tenant(call: Call) -> str:
 
 def _refused(error: str, description: str) -> Answer:
     status = 401 if error == "invalid_client" else 400
-    return Answer({"error": error, "error_description": description, "error_codes": []}, status)
+    traced = f"{description} Trace ID: {uuid.uuid4()} Correlation ID: {uuid.uuid4()} Timestamp: {now()}"
+    return Answer({"error": error, "error_description": traced, "error_codes": []}, status)
 
 
 def managed_identity(identity: Identity, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:

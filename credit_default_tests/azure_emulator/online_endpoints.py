@@ -20,7 +20,7 @@ from credit_default_tests.azure_emulator.azure_errors import (
     not_in_emulator,
 )
 from credit_default_tests.azure_emulator.batch_endpoints import scoring_address
-from credit_default_tests.azure_emulator.locations import asset, locate
+from credit_default_tests.azure_emulator.locations import Location, asset, locate
 from credit_default_tests.azure_emulator.names import check_endpoint_name
 from credit_default_tests.azure_emulator.online_server import NotReady, OnlineServer
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route
@@ -112,7 +112,7 @@ def _put(call: Call) -> Answer:
         raise not_in_emulator("The emulator mirrors no traffic.")
     if sum(traffic.values()) not in (0, 100):
         raise bad_request(f"The traffic adds up to {sum(traffic.values())} %; it must be 0 or 100.")
-    identity = {"principalId": str(uuid.uuid4()), "tenantId": call.state.identity.tenant, "type": "SystemAssigned"}
+    identity = _identity(call)
     with call.state.lock:
         for deployment in traffic:
             deployment_of(workspace, name, deployment)
@@ -130,8 +130,38 @@ def _put(call: Call) -> Answer:
         stored = workspace.resource(f"onlineEndpoints/{name}", properties)
         stored |= {"location": REGION, "kind": "Managed", "tags": call.body.get("tags") or {}, "identity": identity}
         endpoint = workspace.tables["onlineEndpoints"].setdefault(name, Endpoint(workspace, name, stored))
+        if _who(endpoint.resource["identity"]) != _who(identity):
+            raise bad_request(f"The identity of endpoint '{name}' cannot be changed after it was created.")
         endpoint.resource = {**stored, "identity": endpoint.resource["identity"]}
     return operations.accepted(call, endpoint.resource)
+
+
+def _identity(call: Call) -> dict[str, Any]:
+    """Return the identity that an endpoint acts as: one that Azure makes for it, or one that is there."""
+    asked = call.body.get("identity") or {"type": "SystemAssigned"}
+    tenant = call.state.identity.tenant
+    if asked["type"] == "SystemAssigned":
+        return {"type": "SystemAssigned", "principalId": str(uuid.uuid4()), "tenantId": tenant}
+    if asked["type"] != "UserAssigned":
+        raise not_in_emulator(f"The emulator knows no identity of the type '{asked['type']}'.")
+    own = asked.get("userAssignedIdentities") or {}
+    if not own:
+        raise bad_request("An endpoint with a user-assigned identity has to name it.")
+    for given in own:
+        if given.casefold() != call.workspace.online_identity.casefold():
+            raise AzureError(400, "FailedIdentityOperation", f"Resource '{given}' was not found.")
+    known = {"principalId": str(uuid.uuid4()), "clientId": str(uuid.uuid4())}
+    return {"type": "UserAssigned", "userAssignedIdentities": dict.fromkeys(own, known)}
+
+
+def _who(identity: dict[str, Any]) -> tuple[str, ...]:
+    """Return what may not change of an identity."""
+    return (identity["type"], *sorted(given.casefold() for given in identity.get("userAssignedIdentities") or {}))
+
+
+def _may_read(endpoint: Endpoint, model: Location) -> bool:
+    """Whether an endpoint's identity may read a model; one that Azure makes reads the default datastore alone."""
+    return endpoint.resource["identity"]["type"] != "SystemAssigned" or model.container == endpoint.workspace.artifacts
 
 
 def _remove(call: Call) -> Answer:
@@ -173,8 +203,8 @@ def _deployment(call: Call) -> Answer:
 def _deploy(call: Call) -> Answer:
     """Make or change a deployment: what it names has to be there, and its server has to answer."""
     state, workspace = call.state, call.workspace
-    endpoint = endpoint_of(workspace, call.params["endpoint"]).name
-    name = check_endpoint_name(call.params["name"])
+    owner = endpoint_of(workspace, call.params["endpoint"])
+    endpoint, name = owner.name, check_endpoint_name(call.params["name"])
     asked = call.body["properties"]
     if asked.get("endpointComputeType") != "Managed":
         raise not_in_emulator(f"The emulator knows no deployment on '{asked.get('endpointComputeType')}'.")
@@ -200,9 +230,18 @@ def _deploy(call: Call) -> Answer:
         deployment.resource, deployment.newest = stored, server
     operation = operations.Operation()
     start = partial(server.start, state.blobs, code, model, _mounted(asked["model"]))
+    if not _may_read(owner, model):
+        start = _unauthorized
     work = (deployment, stored["properties"], server, start, operation)
     threading.Thread(target=_start, args=work, name=f"{endpoint}/{name}", daemon=True).start()
     return operations.accepted(call, stored, operation)
+
+
+def _unauthorized() -> None:
+    raise NotReady(
+        "startup task failed due to authorization error: the identity of the endpoint may not read the model; it needs "
+        "Storage Blob Data Reader where the model is stored"
+    )
 
 
 def _mounted(model: str) -> str:

@@ -68,6 +68,12 @@ class Workspace:
         return f"{self.name}-models"
 
     @property
+    def online_identity(self) -> str:
+        """The identity made for its online endpoint, which may read its images, its lake and its registry."""
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
+        return f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-{self.name}-online"
+
+    @property
     def arm_id(self) -> str:
         """The workspace's id in Azure Resource Manager."""
         return (

@@ -1,7 +1,8 @@
-"""Which properties a resource of Azure has, by the models of Microsoft's own libraries.
+"""Which properties a resource of Azure has, and of which values, by the models of Microsoft's own libraries.
 
-They come in two generations, of which neither refuses an unknown property by itself. Versions of the API differ from
-ours in places: what is compared is names, which Azure keeps from one version to the next.
+They come in two generations, of which neither refuses an unknown property or a wrong value by itself. Versions of the
+API differ from ours in places: what is compared is names, kinds of values, enumerations (which only the newer
+generation has) and limits (which only the older has); Azure keeps them from one version to the next.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 #: Type of a resource to the library and the model by which it is made.
@@ -41,32 +44,98 @@ MODELS = {
 _OF_ALL = {"name", "location", "tags", "kind"}
 
 
+#: Limits of the older generation: whether a value keeps them.
+_LIMITS = {
+    "pattern": lambda value, limit: re.search(limit, value) is not None,
+    "max_length": lambda value, limit: len(value) <= limit,
+    "min_length": lambda value, limit: len(value) >= limit,
+    "maximum": lambda value, limit: value <= limit,
+    "minimum": lambda value, limit: value >= limit,
+}
+#: Words of either generation for kinds of values.
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": (int, float), "str": str, "duration": str}
+
+
+@dataclass(frozen=True)
+class Property:
+    """What a property takes.
+
+    Attributes
+    ----------
+    made_by
+        The model of its value, a dictionary of properties, or None for anything.
+    kind
+        Its type as the library writes it: ``typing.Optional[bool]``, ``[str]``.
+    limits
+        ``required``, ``readonly``, ``pattern``, ``max_length``, ``minimum`` and so on.
+    """
+
+    made_by: Any = None
+    kind: str = ""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
 def unknown(kind: str, config: Mapping[str, Any]) -> list[str]:
     """Return the paths of properties that a resource of this type does not have."""
+    return [path for path, known, _, _ in _visited(kind, config) if known is None]
+
+
+def wrong(kind: str, config: Mapping[str, Any]) -> list[str]:
+    """Return the values that a resource of this type does not take: what was got, and what was expected."""
+    return [
+        f"{path} is {value!r}; expected {expected}"
+        for path, known, value, models in _visited(kind, config)
+        if known is not None and value is not None and (expected := _expected(known, value, models))
+    ]
+
+
+def _visited(kind: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Property | None, Any, Any]]:
     library, model = MODELS[kind]
     models = importlib.import_module(f"{library}.models")
     sent = {name: value for name, value in config.items() if name not in _OF_ALL}
-    return list(_unknown(getattr(models, model), sent, models, ""))
+    for path, known, value in _walk(getattr(models, model), sent, models, ""):
+        yield path, known, value, models
 
 
-def _unknown(model: Any, value: Any, models: Any, where: str) -> Iterator[str]:
+def _walk(model: Any, value: Any, models: Any, where: str) -> Iterator[tuple[str, Property | None, Any]]:
+    """Yield each property with its path: what it takes, or None where there is no such property, and its value."""
     if isinstance(value, list):
         for item in value:
-            yield from _unknown(model, item, models, f"{where}[]")
+            yield from _walk(model, item, models, f"{where}[]")
     elif isinstance(value, Mapping) and (known := _properties(model, value, models)) is not None:
         for name, inner in value.items():
             path = f"{where}.{name}".lstrip(".")
-            if name not in known:
-                yield path
-            else:
-                yield from _unknown(known[name], inner, models, path)
+            yield path, known.get(name), inner
+            if name in known:
+                yield from _walk(known[name].made_by, inner, models, path)
 
 
-def _properties(model: Any, value: Mapping[str, Any], models: Any) -> dict[str, Any] | None:
-    """Return what each property of a model is made by: a model, a dictionary of such, or None for anything.
+def _expected(known: Property, value: Any, models: Any) -> str:
+    """Return what a property takes when it does not take this value; nothing when it does."""
+    if known.limits.get("readonly"):
+        return "nothing: it is for reading only"
+    for limit, holds in _LIMITS.items():
+        if limit in known.limits and isinstance(value, str | int) and not holds(value, known.limits[limit]):
+            return f"{limit} {known.limits[limit]}"
+    enumeration = _named(known.kind, models)
+    if isinstance(enumeration, type) and issubclass(enumeration, Enum):
+        values = sorted(str(one.value) for one in enumeration)
+        return "" if all(one in values for one in _items(value)) else f"one of {', '.join(values)}"
+    if re.match(r"\[|.*(?:list|List)\[", known.kind):
+        return "" if isinstance(value, list) else "a list"
+    for word, types in _KINDS.items():
+        if re.search(rf"\b{word}\b", known.kind) and not re.search(r"[{]|[dD]ict|Any", known.kind):
+            fits = isinstance(value, types) and (isinstance(value, bool) == (types is bool))
+            return "" if fits else word
+    return ""
 
-    None instead of all of them when any name will do.
-    """
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _properties(model: Any, value: Mapping[str, Any], models: Any) -> dict[str, Property] | None:
+    """Return what each property of a model takes; None instead of all of them when any name will do."""
     if isinstance(model, dict):
         return model
     if hasattr(model, "_attribute_map"):
@@ -80,22 +149,32 @@ def _properties(model: Any, value: Mapping[str, Any], models: Any) -> dict[str, 
     hints = {
         name: hint for base in reversed(model.__mro__) for name, hint in getattr(base, "__annotations__", {}).items()
     }
-    return {field._rest_name: _named(str(hints[name]), models) for name, field in model._attr_to_rest_field.items()}
+    return {
+        field._rest_name: Property(_model_of(str(hints[name]), models), str(hints[name]))
+        for name, field in model._attr_to_rest_field.items()
+    }
 
 
-def _of_first_generation(model: Any, models: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for entry in model._attribute_map.values():
+def _of_first_generation(model: Any, models: Any) -> dict[str, Property]:
+    found: dict[str, Property] = {}
+    for attribute, entry in model._attribute_map.items():
         # The name of a property may hold a full stop; one that parts two levels has no backslash before it.
         *above, last = re.split(r"(?<!\\)\.", entry["key"])
         level = found
         for name in above:
-            level = level.setdefault(name, {})
-        level[last] = None if entry["type"].startswith("{") else getattr(models, entry["type"].strip("[]"), None)
+            level = level.setdefault(name, Property({})).made_by
+        kind = entry["type"]
+        made_by = None if kind.startswith("{") else getattr(models, kind.strip("[]"), None)
+        level[last] = Property(made_by, kind, getattr(model, "_validation", {}).get(attribute, {}))
     return found
 
 
+def _model_of(hint: str, models: Any) -> Any:
+    """Return the model that a type names, unless it is one of names to such, or an enumeration."""
+    named = None if "dict[" in hint.lower() else _named(hint, models)
+    return None if isinstance(named, type) and issubclass(named, Enum) else named
+
+
 def _named(hint: str, models: Any) -> Any:
-    """Return the model that a type names, unless it is one of names to such."""
     named = re.search(r"_models\.(\w+)", hint)
-    return getattr(models, named[1], None) if named and "dict[" not in hint.lower() else None
+    return getattr(models, named[1], None) if named else None

@@ -59,15 +59,15 @@ class Deployment:
         return [one for one in self.resources if one.type == kind]
 
 
-def deploy(parameter_file: Path, environ: Mapping[str, str], group: str) -> Deployment:
-    """Work out what ``az deployment group create --parameters <file>`` asks for in a resource group."""
+def deploy(parameter_file: Path, environ: Mapping[str, str], group: str, **changed: Any) -> Deployment:
+    """Work out what ``az deployment group create --parameters <file> name=value`` asks for in a resource group."""
     # The grammar knows parameters that are declared, and takes those that are given for a mistake.
     written = re.sub(r"^param (\w+) =", r"var \1 =", parameter_file.read_text("utf-8"), flags=re.MULTILINE)
     root = _parsed(written, parameter_file)
     scope = _Scope(parameter_file, group, environ=environ)
     given = {name: scope.value(node) for name, node in _declared(root, "variable_declaration").items()}
     (using,) = (node for node in root.named_children if node.type == "using_statement")
-    return deploy_file(parameter_file.parent / scope.value(using.named_children[0]), given, group)
+    return deploy_file(parameter_file.parent / scope.value(using.named_children[0]), {**given, **changed}, group)
 
 
 def deploy_file(path: Path, parameters: Mapping[str, Any], group: str) -> Deployment:
@@ -188,7 +188,7 @@ class _Scope:
         rule, argument = parts(parts(decorator)[0])
         limit = self.value(parts(argument)[0])
         holds = {
-            "allowed": lambda: value in limit,
+            "allowed": lambda: set(value) <= set(limit) if isinstance(value, list) else value in limit,
             "description": lambda: True,
             "minLength": lambda: len(value) >= limit,
             "maxLength": lambda: len(value) <= limit,
@@ -260,12 +260,15 @@ class _Scope:
     def call(self, name: str, arguments: list[Any]) -> Any:
         functions: dict[str, Callable[..., Any]] = {
             "concat": lambda *lists: [item for some in lists for item in some],
+            "contains": lambda items, item: item in items,
             "empty": lambda value: not value,
             "guid": lambda *seeds: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join(seeds))),
+            "last": lambda items: items[-1],
             "loadJsonContent": lambda file: json.loads((self._path.parent / file).read_text("utf-8")),
             "loadTextContent": lambda file: (self._path.parent / file).read_text("utf-8"),
             "readEnvironmentVariable": self._variable,
             "resourceGroup": self._resource_group,
+            "split": lambda whole, by: whole.split(by),
             "string": lambda value: value if isinstance(value, str) else json.dumps(value, separators=(",", ":")),
             "subscription": lambda: SUBSCRIPTION,
             "subscriptionResourceId": lambda kind, item: f"{SUBSCRIPTION['id']}/providers/{kind}/{item}",

@@ -91,13 +91,18 @@ class Evaluator:
         return self.value(consequence if self.value(condition, local) else alternative, local)
 
     def _binary_expression(self, sides, local, node):
-        left, right = (self.value(side, local) for side in sides)
+        operator = text(node.children[1])
+        left = self.value(sides[0], local)
+        if operator == "&&" and not left:
+            return False
+        right = self.value(sides[1], local)
         operators: dict[str, Callable[[], Any]] = {
+            "&&": lambda: right,
             "==": lambda: left == right,
             "!=": lambda: left != right,
             ">": lambda: left > right,
         }
-        return operators[text(node.children[1])]()
+        return operators[operator]()
 
     def _for_statement(self, clause, local, _):
         name, items, body = clause
@@ -109,6 +114,8 @@ class Evaluator:
 
 
 def _item(container: Any, key: Any) -> Any:
+    if isinstance(container, list) and isinstance(key, int) and 0 <= key < len(container):
+        return container[key]
     if not isinstance(container, Mapping) or key not in container:
         raise BicepError(f"there is no {key} in {container!r}")
     return container[key]

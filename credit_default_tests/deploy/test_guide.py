@@ -72,6 +72,18 @@ def test_a_model_is_live_in_production_at_the_end(followed):
     assert {one["action"] for one in told["changes"]} == {"unchanged"}
 
 
+def test_the_guide_lets_main_into_a_github_environment_however_that_branch_is_protected():
+    told = [line for line in lines() if line.startswith("gh api -X") and "/environments/" in line]
+    put, policy = (shlex.split(line) for line in told)
+    # A policy of protected branches lets none in that rulesets protect.
+    assert {one.partition("[")[2] for one in put if "[" in one} == {
+        "protected_branches]=false",
+        "custom_branch_policies]=true",
+    }
+    assert policy[4] == f"{put[4]}/deployment-branch-policies"
+    assert "name=main" in policy
+
+
 @pytest.mark.parametrize(
     "document", ["README.md", "credit_default/deploy/README.md", "credit_default/deploy/hosting/README.md"]
 )

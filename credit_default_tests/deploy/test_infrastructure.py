@@ -13,15 +13,33 @@ from credit_default.resources.azure import settings as azure_settings
 from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.targets import Kind
 from credit_default_tests.deploy.bicep import BicepError, deploy, deploy_file, symbols
-from credit_default_tests.deploy.deployed import ENVIRONMENTS, FILES, GIVEN, INFRASTRUCTURE, environment, registry
+from credit_default_tests.deploy.deployed import (
+    ENVIRONMENTS,
+    FEDERATED,
+    FILES,
+    INFRASTRUCTURE,
+    deployed,
+    environment,
+    registry,
+    trusted_subjects,
+)
+from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
+#: What GitHub says of a repository: `gh api repos/OWNER/NAME --jq .owner.id,.id`.
+NUMBERS = {"GITHUB_OWNER_ID": "1001", "GITHUB_REPOSITORY_ID": "2002"}
+#: Cores of a family of machines that a new subscription has in a region, dedicated and low-priority each.
+DEFAULT_CORES = 24
 STORAGE = "Microsoft.Storage/storageAccounts"
 CLUSTERS = "Microsoft.MachineLearningServices/workspaces/computes"
 
 
-def properties(name: str, kind: str) -> dict:
-    """The properties of the one resource of a type."""
-    (found,) = environment(name).of(kind)
+VAULT = "Microsoft.KeyVault/vaults"
+WORKSPACE = "Microsoft.MachineLearningServices/workspaces"
+
+
+def properties(name: str, kind: str, **changed: object) -> dict:
+    """The properties of the one resource of a type, with other parameters than usual if there are any."""
+    (found,) = (deployed(name, **changed) if changed else environment(name)).of(kind)
     return found.config["properties"]
 
 
@@ -44,7 +62,7 @@ def test_the_outputs_are_the_variables_that_the_platform_reads(name):
     assert len(required) > 5
     optional = {
         *("CREDIT_DEFAULT_ENV", "CREDIT_DEFAULT_SPOT_COMPUTE"),
-        *("CREDIT_DEFAULT_BATCH_ENDPOINT", "CREDIT_DEFAULT_ONLINE_ENDPOINT"),
+        *("CREDIT_DEFAULT_BATCH_ENDPOINT", "CREDIT_DEFAULT_ONLINE_ENDPOINT", "CREDIT_DEFAULT_ONLINE_IDENTITY"),
         *(f"CREDIT_DEFAULT_KEEP_{what}_DAYS" for what in ("JOBS", "REPORTS", "SUPERSEDED")),
         "AZURE_CLIENT_ID",  # read by azure-identity: which identity of the machine is meant
     }
@@ -57,7 +75,8 @@ def test_what_the_outputs_name_is_what_was_made(name):
     told = environment(name).outputs["settings"]
     assert (STORAGE, told["AZURE_STORAGE_ACCOUNT"]) in made
     assert (f"{STORAGE}/blobServices/containers", told["AZURE_STORAGE_CONTAINER"]) in made
-    assert ("Microsoft.MachineLearningServices/workspaces", told["AZURE_ML_WORKSPACE"]) in made
+    assert (WORKSPACE, told["AZURE_ML_WORKSPACE"]) in made
+    assert told["CREDIT_DEFAULT_ONLINE_IDENTITY"] in {one.id for one in environment(name).resources}
     clusters = {told["CREDIT_DEFAULT_COMPUTE"], told["CREDIT_DEFAULT_SPOT_COMPUTE"]} - {""}
     assert {one.name for one in environment(name).of(CLUSTERS)} == clusters
     (shared,) = registry().resources
@@ -80,7 +99,7 @@ def test_no_two_environments_share_a_name_that_azure_has_only_once():
     told = [environment(name).outputs["settings"] for name in ENVIRONMENTS]
     for variable in ("AZURE_STORAGE_ACCOUNT", "CREDIT_DEFAULT_BATCH_ENDPOINT", "CREDIT_DEFAULT_ONLINE_ENDPOINT"):
         assert len({one[variable] for one in told}) == len(ENVIRONMENTS), variable
-    for kind in ("Microsoft.KeyVault/vaults", "Microsoft.ContainerRegistry/registries"):
+    for kind in (VAULT, "Microsoft.ContainerRegistry/registries"):
         assert len({environment(name).of(kind)[0].name for name in ENVIRONMENTS}) == len(ENVIRONMENTS)
 
 
@@ -88,9 +107,9 @@ def test_no_two_environments_share_a_name_that_azure_has_only_once():
     ("kind", "pattern"),
     [
         (STORAGE, "[a-z0-9]{3,24}"),
-        ("Microsoft.KeyVault/vaults", r"(?=.{3,24}\Z)[a-z](-?[a-z0-9])*"),
+        (VAULT, r"(?=.{3,24}\Z)[a-z](-?[a-z0-9])*"),
         ("Microsoft.ContainerRegistry/registries", "[a-zA-Z0-9]{5,50}"),
-        ("Microsoft.MachineLearningServices/workspaces", "[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"),
+        (WORKSPACE, "[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"),
         (CLUSTERS, r"(?=.{2,16}\Z)[a-z]([a-z0-9-]*[a-z0-9])"),
         ("Microsoft.ManagedIdentity/userAssignedIdentities", "[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}"),
     ],
@@ -107,10 +126,10 @@ def test_nothing_is_reached_by_a_key_but_for_the_one_that_only_adds_telemetry(na
     account = properties(name, STORAGE)
     assert (account["allowSharedKeyAccess"], account["defaultToOAuthAuthentication"]) == (False, True)
     assert properties(name, "Microsoft.ContainerRegistry/registries")["adminUserEnabled"] is False
-    assert properties(name, "Microsoft.KeyVault/vaults")["enableRbacAuthorization"] is True
-    assert "accessPolicies" not in properties(name, "Microsoft.KeyVault/vaults")
+    assert properties(name, VAULT)["enableRbacAuthorization"] is True
+    assert "accessPolicies" not in properties(name, VAULT)
     assert properties(name, "Microsoft.OperationalInsights/workspaces")["features"]["disableLocalAuth"] is True
-    assert properties(name, "Microsoft.MachineLearningServices/workspaces")["systemDatastoresAuthMode"] == "identity"
+    assert properties(name, WORKSPACE)["systemDatastoresAuthMode"] == "Identity"
     for cluster in environment(name).of(CLUSTERS):
         assert cluster.config["properties"]["disableLocalAuth"] is True
         assert cluster.config["properties"]["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
@@ -142,7 +161,7 @@ def test_the_lake_is_private_and_encrypted_on_the_way_and_what_is_deleted_can_be
     blobs = properties(name, f"{STORAGE}/blobServices")
     for kept in ("deleteRetentionPolicy", "containerDeleteRetentionPolicy"):
         assert blobs[kept] == {"enabled": True, "days": 14}
-    vault = properties(name, "Microsoft.KeyVault/vaults")
+    vault = properties(name, VAULT)
     assert (vault["enablePurgeProtection"], vault["publicNetworkAccess"]) == (True, "disabled")
 
 
@@ -175,11 +194,44 @@ def test_clusters_cost_nothing_while_there_is_nothing_to_do(name):
         assert machines["vmPriority"] == ("LowPriority" if spot else "Dedicated")
 
 
+def test_three_environments_in_one_region_fit_the_quota_of_a_new_subscription():
+    clusters = [cluster for name in ENVIRONMENTS for cluster in environment(name).of(CLUSTERS)]
+    machines = [cluster.config["properties"]["properties"] for cluster in clusters]
+    for priority in ("Dedicated", "LowPriority"):
+        cores = [
+            one["scaleSettings"]["maxNodeCount"] * int(re.fullmatch(r"Standard_D(\d+)s_v3", one["vmSize"])[1])
+            for one in machines
+            if one["vmPriority"] == priority
+        ]
+        assert 0 < sum(cores) <= DEFAULT_CORES, priority
+
+
+def test_where_azure_ml_asks_for_a_key_the_account_can_be_opened_by_one():
+    assert properties("staging", STORAGE, allowSharedKeyAccess=True)["allowSharedKeyAccess"] is True
+    assert properties("staging", WORKSPACE, allowSharedKeyAccess=True)["systemDatastoresAuthMode"] == "AccessKey"
+
+
+def test_the_vault_can_be_opened_to_the_public_network():
+    assert properties("staging", VAULT)["networkAcls"] == {"bypass": "AzureServices", "defaultAction": "Deny"}
+    opened = properties("staging", VAULT, vaultNetworkAccess="enabled")
+    assert (opened["publicNetworkAccess"], opened["networkAcls"]["defaultAction"]) == ("enabled", "Allow")
+    with pytest.raises(BicepError, match="vaultNetworkAccess is 'open'; expected allowed"):
+        deployed("staging", vaultNetworkAccess="open")
+
+
+def test_where_there_are_no_acr_tasks_the_cluster_that_is_always_there_builds_images():
+    assert properties("staging", WORKSPACE)["imageBuildCompute"] is None
+    built = deployed("staging", buildImagesOnCluster=True)
+    (workspace,) = built.of(WORKSPACE)
+    builder = workspace.config["properties"]["imageBuildCompute"]
+    assert {one.name: one.config["properties"]["properties"]["vmPriority"] for one in built.of(CLUSTERS)}[
+        builder
+    ] == "Dedicated"
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_workflows_log_in_as_the_ci_identity_of_their_own_environment_only(name):
-    (credential,) = environment(name).of(
-        "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
-    )
+    (credential,) = environment(name).of(FEDERATED)
     assert f"-{name}-ci/" in credential.id
     assert credential.config["properties"] == {
         "issuer": "https://token.actions.githubusercontent.com",
@@ -191,10 +243,32 @@ def test_workflows_log_in_as_the_ci_identity_of_their_own_environment_only(name)
     assert told["ci"]["AZURE_CLIENT_ID"] != told["settings"]["AZURE_CLIENT_ID"]
 
 
-def test_without_a_repository_nobody_logs_in_from_github():
-    given = {name: value for name, value in GIVEN.items() if name != "GITHUB_REPOSITORY"}
-    made = deploy(INFRASTRUCTURE / "parameters" / "development.bicepparam", given, "rg")
-    assert made.of("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials") == []
+def test_of_a_repository_with_immutable_subjects_the_numbers_are_trusted_and_the_names_alone_are_not():
+    assert trusted_subjects("staging", **NUMBERS) == ["repo:example@1001/credit-default@2002:environment:staging"]
+    # The same credential, so that a deployment with numbers leaves none behind that trusts the names.
+    assert [one.name for one in deployed("staging", NUMBERS).of(FEDERATED)] == [
+        one.name for one in environment("staging").of(FEDERATED)
+    ]
+
+
+def test_while_a_repository_moves_to_immutable_subjects_both_forms_are_trusted_one_after_the_other():
+    moving = deployed("staging", NUMBERS, githubTrustsNames=True).of(FEDERATED)
+    assert [one.config["properties"]["subject"] for one in moving] == [
+        "repo:example@1001/credit-default@2002:environment:staging",
+        "repo:example/credit-default:environment:staging",
+    ]
+    text = (INFRASTRUCTURE / "modules" / "identities.bicep").read_text("utf-8")
+    assert "dependsOn: [\n    github\n  ]" in text.partition("resource githubNames ")[2].partition("\n}\n")[0]
+
+
+@pytest.mark.parametrize("missing", NUMBERS)
+def test_with_one_number_and_not_the_other_nobody_is_trusted(missing):
+    assert trusted_subjects("staging", **{**NUMBERS, missing: ""}) == []
+
+
+@pytest.mark.parametrize("numbers", [{}, NUMBERS])
+def test_without_a_repository_nobody_logs_in_from_github(numbers):
+    assert trusted_subjects("development", GITHUB_REPOSITORY="", **numbers) == []
 
 
 def test_an_environment_of_another_name_and_an_alert_for_nobody_are_refused():
@@ -227,7 +301,14 @@ def test_a_slip_of_the_pen_in_a_file_is_found(tmp_path, change):
         deploy_file(file, {"name": "st"}, "rg")
 
 
-def test_the_readme_tells_of_every_module():
-    table = (INFRASTRUCTURE / "README.md").read_text("utf-8").partition("| module |")[2].partition("\n\n")[0]
-    modules = {path.stem for path in (INFRASTRUCTURE / "modules").glob("*.bicep")}
-    assert {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])} == modules
+@pytest.mark.parametrize(("name", "taken"), [("m", False), ("ml", True), ("m" * 32, True), ("m" * 33, False)])
+def test_the_registry_has_a_name_that_azure_ml_takes(name, taken):
+    file = INFRASTRUCTURE / "registry.bicep"
+    if taken:
+        assert deploy_file(file, {"registryName": name}, "rg").resources[0].name == name
+        assert azure_settings.read({**AZURE_SETTINGS, "AZURE_ML_REGISTRY": name}).registry == name
+    else:
+        with pytest.raises(BicepError, match="registryName is"):
+            deploy_file(file, {"registryName": name}, "rg")
+        with pytest.raises(SettingsError, match="AZURE_ML_REGISTRY is"):
+            azure_settings.read({**AZURE_SETTINGS, "AZURE_ML_REGISTRY": name})

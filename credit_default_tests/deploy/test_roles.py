@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from credit_default_tests.deploy.deployed import ENVIRONMENTS, INFRASTRUCTURE, environment, registry
+from credit_default_tests.deploy.deployed import ENVIRONMENTS, INFRASTRUCTURE, deployed, environment, registry
 
 ROLES = {guid: name for name, guid in json.loads((INFRASTRUCTURE / "roles.json").read_text("utf-8")).items()}
 #: Roles by which one could give oneself any other, or do everything.
@@ -30,6 +30,12 @@ EVERYWHERE = {
     ("compute", "storageQueueDataContributor", "storageAccounts"),
     ("compute", "storageTableDataContributor", "storageAccounts"),
     ("compute", "acrPull", "Microsoft.ContainerRegistry/registries"),
+    # Containers of online deployments: their image, their code and their model.
+    ("online", "acrPull", "Microsoft.ContainerRegistry/registries"),
+    ("online", "storageBlobDataReader", "storageAccounts"),
+    # Whoever makes the online endpoint hands it that identity.
+    ("orchestrator", "managedIdentityOperator", "userAssignedIdentities"),
+    ("ci", "managedIdentityOperator", "userAssignedIdentities"),
     # As the README says of whoever runs Dagster.
     ("orchestrator", "azureMlDataScientist", "workspaces"),
     ("orchestrator", "storageBlobDataContributor", "storageAccounts"),
@@ -45,15 +51,33 @@ ON_THE_REGISTRY = {
     # The one environment whose models become everybody's.
     "staging": {
         ("compute", "reader", SHARED),
+        ("online", "reader", SHARED),
         ("orchestrator", "azureMlRegistryUser", SHARED),
         ("ci", "azureMlRegistryUser", SHARED),
     },
-    "production": {("compute", "reader", SHARED), ("orchestrator", "reader", SHARED), ("ci", "reader", SHARED)},
+    "production": {(identity, "reader", SHARED) for identity in ("compute", "online", "orchestrator", "ci")},
+}
+
+
+ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
+GROUP = "00000000-0000-0000-0000-00000000000d"
+#: Role, type of the resource: what Microsoft asks for people where storage takes no keys, and to open the workspace.
+OF_PEOPLE = {
+    "read": {
+        ("storageBlobDataReader", "storageAccounts"),
+        ("storageFileDataPrivilegedReader", "storageAccounts"),
+        ("reader", "workspaces"),
+    },
+    "write": {
+        ("storageBlobDataContributor", "storageAccounts"),
+        ("storageFileDataPrivilegedContributor", "storageAccounts"),
+        ("azureMlDataScientist", "workspaces"),
+    },
 }
 
 
 def assignments(name: str):
-    return environment(name).of("Microsoft.Authorization/roleAssignments")
+    return environment(name).of(ASSIGNMENTS)
 
 
 def told(assignment) -> tuple[str, str, str]:
@@ -69,6 +93,28 @@ def test_each_identity_has_these_roles_and_no_other(name):
     given = [told(assignment) for assignment in assignments(name)]
     assert len(given) == len(set(given))
     assert set(given) == EVERYWHERE | ON_THE_REGISTRY[name]
+
+
+def test_identities_hand_on_the_online_one_and_no_other():
+    for assignment in assignments("production"):
+        if told(assignment)[1] == "managedIdentityOperator":
+            assert assignment.scope.endswith("/id-credit-default-production-online")
+
+
+def test_clusters_push_images_where_they_build_them_and_nowhere_else():
+    usual = {told(one) for one in assignments("staging")}
+    builds = {told(one) for one in deployed("staging", buildImagesOnCluster=True).of(ASSIGNMENTS)}
+    assert builds - usual == {("compute", "acrPush", "Microsoft.ContainerRegistry/registries")}
+    assert usual - builds == set()
+
+
+@pytest.mark.parametrize(("name", "access"), [("development", "write"), ("staging", "write"), ("production", "read")])
+def test_a_group_of_people_gets_what_the_studio_needs_and_in_production_changes_nothing(name, access):
+    made = deployed(name, {"STUDIO_GROUP_ID": GROUP})
+    of_people = [one for one in made.of(ASSIGNMENTS) if one.config["properties"]["principalType"] == "Group"]
+    assert {one.config["properties"]["principalId"] for one in of_people} == {GROUP}
+    assert {told(one)[1:] for one in of_people} == OF_PEOPLE[access]
+    assert {one.scope for one in of_people} <= {one.id for one in made.resources}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

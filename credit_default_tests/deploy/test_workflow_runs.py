@@ -11,18 +11,25 @@ import pytest
 from credit_default.resources import ledger as ledgers
 from credit_default.settings import CONNECTION_STRING_VARIABLE
 from credit_default_tests.deploy.delivery import Delivery
+from credit_default_tests.deploy.deployed import trusted_subjects
 from credit_default_tests.deploy.journal import announced as journal_keys
 from credit_default_tests.deploy.journal import not_announced, requests_that_write, written
 from credit_default_tests.deploy.workflow_runner import Repository, StepFailed
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import ago, new_clients
-from credit_default_tests.id_token_server import id_token_server, subject_of
+from credit_default_tests.id_token_server import OWNER_ID, REPOSITORY, REPOSITORY_ID, id_token_server
 from credit_default_tests.resources.served_models import model_files, other_golden_rows, put_day
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DAY = ago(1)
+#: Made since 2026-06-18, so that its jobs' subjects have numbers in them.
+NEW_REPOSITORY = {
+    "GITHUB_REPOSITORY": REPOSITORY,
+    "GITHUB_OWNER_ID": OWNER_ID,
+    "GITHUB_REPOSITORY_ID": REPOSITORY_ID,
+}
 INPUTS = {"day": DAY, "trials": "1"}
 
 
@@ -35,7 +42,7 @@ def without_home(settings: str) -> str:
 def repository(delivery: Delivery, tmp_path_factory) -> Iterator[Repository]:
     """A repository whose GitHub environments have what the infrastructure's outputs say, and data in both lakes.
 
-    Its runners have no identity of their own, and no secret: Azure trusts the GitHub environments, by their names.
+    Its runners have no identity of their own, and no secret: Azure trusts the subjects that the Bicep files name.
     """
     folder = tmp_path_factory.mktemp("runners")
     who_we_are = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")
@@ -59,7 +66,8 @@ def repository(delivery: Delivery, tmp_path_factory) -> Iterator[Repository]:
     with id_token_server() as id_tokens:
         id_tokens.lifetime = 5  # none outlives the step that it was asked for in
         for name in delivery.files:
-            delivery.emulator.trust(id_tokens.issuer, subject_of(name), id_tokens.public_key)
+            for subject in trusted_subjects(name, **NEW_REPOSITORY):
+                delivery.emulator.trust(id_tokens.issuer, subject, id_tokens.public_key)
         yield Repository(folder, variables, secrets, dict.fromkeys(delivery.files, runner), id_tokens)
 
 

@@ -73,6 +73,7 @@ def put_deployment(client, folder, name: str, word: str, **settings):
     (folder / "code" / "score.py").write_text(SCRIPT)
     model = client.models.create_or_update(Model(name=f"m-{word}", version="1", path=folder / word))
     usual = {
+        "model": f"{model.name}:{model.version}",
         "environment": "plain:1",
         "instance_type": "Standard_DS3_v2",
         "instance_count": 1,
@@ -81,7 +82,6 @@ def put_deployment(client, folder, name: str, word: str, **settings):
     deployment = ManagedOnlineDeployment(
         name=name,
         endpoint_name="scoring",
-        model=f"{model.name}:{model.version}",
         code_configuration=CodeConfiguration(code=str(folder / "code"), scoring_script="score.py"),
         **{**usual, **settings},
     )

@@ -13,7 +13,8 @@ from credit_default.errors import SettingsError
 from credit_default.resources.azure import github_identity
 from credit_default.resources.azure.patience import Patience, is_transient
 from credit_default.resources.azure.workspace import REQUEST_OPTIONS, Credential
-from credit_default_tests.id_token_server import id_token_server, subject_of
+from credit_default_tests.deploy.deployed import trusted_subjects
+from credit_default_tests.id_token_server import OWNER_ID, REPOSITORY, REPOSITORY_ID, id_token_server, subject_of
 from credit_default_tests.platforms import azure_storage
 
 ARM = "https://management.azure.com/.default"
@@ -22,12 +23,19 @@ STORAGE = "https://storage.azure.com/.default"
 A_WHILE = 20.0
 
 
+def repository(server) -> dict[str, str]:
+    """What infrastructure/README.md has people say of their repository to the Bicep files."""
+    numbers = {"GITHUB_OWNER_ID": OWNER_ID, "GITHUB_REPOSITORY_ID": REPOSITORY_ID} if server.immutable else {}
+    return {"GITHUB_REPOSITORY": REPOSITORY, **numbers}
+
+
 @pytest.fixture
 def github(azure, emulator, monkeypatch):
     """This process is a job in the GitHub environment staging, which the orchestrator trusts; no secret is there."""
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     with id_token_server() as server:
-        emulator.trust(server.issuer, subject_of("staging"), server.public_key)
+        for subject in trusted_subjects("staging", **repository(server)):
+            emulator.trust(server.issuer, subject, server.public_key)
         for name, value in server.job("staging").items():
             monkeypatch.setenv(name, value)
         yield server
@@ -75,8 +83,78 @@ def test_an_id_token_that_entra_refuses_is_told_at_once_however_often_one_was_ac
 def test_a_job_of_an_environment_that_azure_does_not_trust_is_told_so(github, monkeypatch):
     for name, value in github.job("somewhere").items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=r"AADSTS700213.* to name this repository and this job's GitHub environm"):
+    with pytest.raises(SettingsError, match=r"AADSTS700213.* AZURE_CLIENT_ID of the GitHub environment somewhere to"):
         azure_storage().read("landing/x")
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as caught:
+        Credential().get_token(ARM)
+    return str(caught.value)
+
+
+def test_an_older_repository_is_trusted_by_its_names(azure, emulator, monkeypatch):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    with id_token_server() as server:
+        server.immutable = False
+        (subject,) = trusted_subjects("staging", **repository(server))
+        emulator.trust(server.issuer, subject, server.public_key)
+        for name, value in server.job("staging").items():
+            monkeypatch.setenv(name, value)
+        assert Credential().get_token(ARM).token
+        # Its name is in the subject, in the letters that GitHub writes.
+        server.subject = subject_of("staging", immutable=False).upper().replace("REPO:", "repo:")
+        assert "(AADSTS7002138)" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("immutable", "remedy"),
+    [
+        (True, f"GITHUB_REPOSITORY={REPOSITORY} GITHUB_OWNER_ID={OWNER_ID} GITHUB_REPOSITORY_ID={REPOSITORY_ID}"),
+        (False, f"GITHUB_REPOSITORY={REPOSITORY} and without GITHUB_OWNER_ID and GITHUB_REPOSITORY_ID"),
+    ],
+)
+def test_a_subject_of_the_other_form_is_refused_with_what_to_deploy_with(
+    azure, emulator, monkeypatch, immutable, remedy
+):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    with id_token_server() as server:
+        server.immutable = not immutable
+        for subject in trusted_subjects("staging", **repository(server)):
+            emulator.trust(server.issuer, subject, server.public_key)
+        server.immutable = immutable
+        for name, value in server.job("staging").items():
+            monkeypatch.setenv(name, value)
+        told = refusal()
+    assert f"with the subject {subject_of('staging', immutable=immutable)} (AADSTS700213); expected" in told
+    assert told.endswith(f"deploy the file again with {remedy}.")
+
+
+@pytest.mark.parametrize("given", [{}, {"GITHUB_OWNER_ID": OWNER_ID}])
+def test_where_no_repository_or_half_of_its_numbers_was_given_a_job_is_told_what_to_deploy_with(
+    azure, emulator, monkeypatch, given
+):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    assert trusted_subjects("staging", **{"GITHUB_REPOSITORY": REPOSITORY if given else "", **given}) == []
+    with id_token_server() as server:
+        for name, value in server.job("staging").items():
+            monkeypatch.setenv(name, value)
+        told = refusal()
+    assert f"with the subject {subject_of('staging')} (AADSTS700211); expected" in told
+    assert told.endswith(f"GITHUB_OWNER_ID={OWNER_ID} GITHUB_REPOSITORY_ID={REPOSITORY_ID}.")
+
+
+def test_a_token_that_is_none_is_refused_by_azure_and_not_by_its_reading(github):
+    github.answer = (200, b'{"value": "nonsense"}')
+    assert refusal().startswith("Microsoft Entra ID refused the identity of this GitHub job (AADSTS700211); expected")
+
+
+@pytest.mark.parametrize("subject", [f"repo:{REPOSITORY}:ref:refs/heads/main", "repository_owner:bank:environment:a"])
+def test_a_subject_that_no_environment_of_ours_has_is_told_with_the_forms_that_are_expected(github, subject):
+    github.subject = subject
+    told = refusal()
+    assert f"with the subject {subject} (AADSTS700213); expected" in told
+    assert "Give the job an `environment:`" in told
 
 
 @pytest.mark.parametrize(

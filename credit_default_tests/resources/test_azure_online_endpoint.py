@@ -158,6 +158,17 @@ def test_without_a_key_nothing_is_deployed_and_the_state_can_be_read(live, model
         deploy(live, model)
 
 
+def test_without_an_identity_nothing_is_deployed_and_an_endpoint_of_another_is_left_as_it_is(live, model, workspace):
+    (own,) = live._found().identity.user_assigned_identities
+    assert own.resource_id == workspace.online_identity
+    with pytest.raises(SettingsError, match="CREDIT_DEFAULT_ONLINE_IDENTITY is not set; expected the resource id"):
+        deploy(azure_online_endpoint(name="without", identity=""), model)
+    other = azure_online_endpoint(name="online", identity=f"{workspace.online_identity}-2")
+    with pytest.raises(SettingsError, match="online acts as another identity than CREDIT_DEFAULT_ONLINE_IDENTITY says"):
+        other.ensure()
+    assert live.state().default == model.version
+
+
 def test_a_client_is_scored_as_in_training(post):
     rows = clients(5)
     told = post(rows).json()

@@ -20,6 +20,25 @@ param alertEmail string
 @description('Repository, as OWNER/NAME, whose workflows may deploy here; none when empty.')
 param githubRepository string = ''
 
+@description('Number of its owner, where GitHub puts numbers into the subject of jobs; empty where it does not. See README.md.')
+param githubOwnerId string = ''
+
+@description('Number of the repository; given or empty as that of its owner.')
+param githubRepositoryId string = ''
+
+@description('Whether to trust subjects without numbers beside those with them: only while a repository moves to the latter.')
+param githubTrustsNames bool = false
+
+@description('Object id of a group of Entra whose members open the studio; none when empty.')
+param studioGroupId string = ''
+
+@description('What they may do there: read (look), or write (submit jobs and change data, too).')
+@allowed([
+  'read'
+  'write'
+])
+param studioAccess string = 'read'
+
 @description('Name of the shared Azure ML registry.')
 param registryName string
 
@@ -34,11 +53,11 @@ param registryResourceGroup string
 ])
 param registryAccess string
 
-@description('Size of the machines of clusters.')
+@description('Size of the machines of clusters. Their cores count against the quota of its family in this region.')
 param nodeSize string = 'Standard_D4s_v3'
 
 @minValue(1)
-param mostNodes int = 2
+param mostNodes int = 1
 
 @description('Most low-priority machines, which are tried first; 0 for none.')
 @minValue(0)
@@ -59,6 +78,31 @@ param storageRedundancy string = 'Standard_ZRS'
   'Premium'
 ])
 param imagesSku string = 'Standard'
+
+@description('Whether the cluster builds images, where a subscription has no ACR Tasks, as free and credit ones have none.')
+param buildImagesOnCluster bool = false
+
+@description('Whether the keys of the storage account open it: the way out where something of Azure ML asks for a key.')
+param allowSharedKeyAccess bool = false
+
+@description('Who reaches the vault: only trusted services of Azure (disabled), or anybody with a role (enabled).')
+@allowed([
+  'disabled'
+  'enabled'
+])
+param vaultNetworkAccess string = 'disabled'
+
+@description('Alerts that are silent here.')
+@allowed([
+  'failed-scoring'
+  'feature-drift'
+  'low-acceptance'
+  'overall-violation'
+  'retraining-due'
+  'stale-predictions'
+  'unjoined-outcomes'
+])
+param mutedAlerts array = []
 
 @description('Days for which what jobs left behind is kept. Longer than a run may be interrupted and resumed.')
 @minValue(7)
@@ -91,6 +135,7 @@ var tags = {
 }
 // Names that all of Azure has once.
 var unique = uniqueString(resourceGroup().id)
+var clusterName = 'cpu-cluster'
 var short = '${take(environmentName, 4)}${unique}'
 
 module identities 'modules/identities.bicep' = {
@@ -100,6 +145,9 @@ module identities 'modules/identities.bicep' = {
     location: location
     tags: tags
     githubRepository: githubRepository
+    githubOwnerId: githubOwnerId
+    githubRepositoryId: githubRepositoryId
+    githubTrustsNames: githubTrustsNames
   }
 }
 
@@ -124,6 +172,7 @@ module storage 'modules/storage.bicep' = {
     redundancy: storageRedundancy
     jobDays: jobDays
     softDeleteDays: softDeleteDays
+    allowSharedKeyAccess: allowSharedKeyAccess
     logAnalyticsId: monitoring.outputs.logAnalyticsId
   }
 }
@@ -136,6 +185,7 @@ module vault 'modules/vault.bicep' = {
     tags: tags
     logAnalyticsId: monitoring.outputs.logAnalyticsId
     recover: recoverVault
+    networkAccess: vaultNetworkAccess
   }
 }
 
@@ -157,6 +207,8 @@ module resourceRoles 'modules/resource-roles.bicep' = {
     vaultName: vault.outputs.name
     imagesName: images.outputs.name
     insightsName: monitoring.outputs.insightsName
+    onlineIdentityName: identities.outputs.onlineName
+    buildImagesOnCluster: buildImagesOnCluster
   }
 }
 
@@ -187,6 +239,18 @@ module workspace 'modules/workspace.bicep' = {
     vaultId: vault.outputs.id
     imagesId: images.outputs.id
     insightsId: monitoring.outputs.insightsId
+    imageBuildCompute: buildImagesOnCluster ? clusterName : ''
+    allowSharedKeyAccess: allowSharedKeyAccess
+  }
+}
+
+module peopleRoles 'modules/people-roles.bicep' = if (!empty(studioGroupId)) {
+  name: 'people-roles'
+  params: {
+    groupId: studioGroupId
+    storageName: storage.outputs.name
+    workspaceName: workspace.outputs.name
+    access: studioAccess
   }
 }
 
@@ -194,6 +258,7 @@ module clusters 'modules/clusters.bicep' = {
   name: 'clusters'
   params: {
     workspaceName: workspace.outputs.name
+    name: clusterName
     location: location
     tags: tags
     identityId: identities.outputs.computeId
@@ -212,6 +277,7 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     insightsId: monitoring.outputs.insightsId
     email: alertEmail
+    muted: mutedAlerts
   }
 }
 
@@ -245,6 +311,7 @@ output settings object = {
   // A region of Azure has each name of an endpoint once.
   CREDIT_DEFAULT_BATCH_ENDPOINT: 'credit-card-default-be-${take(unique, 8)}'
   CREDIT_DEFAULT_ONLINE_ENDPOINT: 'credit-card-default-oe-${take(unique, 8)}'
+  CREDIT_DEFAULT_ONLINE_IDENTITY: identities.outputs.onlineId
 }
 
 @description('What differs for workflows: the login of the GitHub environment. The other variables are those above.')

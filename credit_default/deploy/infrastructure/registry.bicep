@@ -4,8 +4,8 @@
 targetScope = 'resourceGroup'
 
 @description('Name of the registry: AZURE_ML_REGISTRY. A tenant has each name once, and it cannot be changed.')
-@minLength(3)
-@maxLength(33)
+@minLength(2)
+@maxLength(32)
 param registryName string
 
 param location string = resourceGroup().location

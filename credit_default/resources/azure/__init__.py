@@ -80,6 +80,7 @@ def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ)
         "online_endpoint": AzureOnlineEndpoint(
             name=found.online_endpoint,
             **source,
+            identity=found.online_identity,
             instance_type=found.online_instance_type,
             instance_count=found.online_instance_count,
             connection_string=connection_string,

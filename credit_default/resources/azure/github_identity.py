@@ -7,6 +7,7 @@ in got at the beginning would be refused by then (AADSTS700024).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 #: Whom the identity token is made out to: Azure's side of it, by Microsoft's documentation of federated credentials.
 AUDIENCE = "api://AzureADTokenExchange"
 _NEEDED = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+#: Entra has no federated credential of this issuer, or none of this subject, or one that differs in capitals.
+_NOT_TRUSTED = re.compile(r"AADSTS70021(|1|3|38)")
+#: What GitHub says of a job in an environment; with numbers for newer repositories.
+_JOB = re.compile(
+    r"repo:(?P<owner>[^/@:]+)(?:@(?P<owner_id>\d+)/(?P<name>[^/@:]+)@(?P<id>\d+)|/(?P<old_name>[^/@:]+))"
+    r":environment:(?P<environment>.+)"
+)
 _OK = 200
 #: Statuses that pass by themselves.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -95,32 +103,77 @@ class GitHubCredential:
 
         from credit_default.resources.azure.workspace import REQUEST_OPTIONS
 
-        self._source = ClientAssertionCredential(tenant, client, id_tokens.fresh, **REQUEST_OPTIONS)
+        self._id_tokens = id_tokens
+        self._subject: str | None = None
+        self._source = ClientAssertionCredential(tenant, client, self._prove, **REQUEST_OPTIONS)
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """Return a token, as azure-core asks for it."""
-        with _refusals_told():
+        with self._refusals_explained():
             return self._source.get_token(*scopes, **options)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return a token, as newer versions of azure-core ask for it."""
-        with _refusals_told():
+        with self._refusals_explained():
             return self._source.get_token_info(*scopes, options=options)
 
+    def _prove(self) -> str:
+        token = self._id_tokens.fresh()
+        self._subject = _subject_of(token)
+        return token
 
-@contextmanager
-def _refusals_told() -> Iterator[None]:
-    from azure.core.exceptions import ClientAuthenticationError
+    @contextmanager
+    def _refusals_explained(self) -> Iterator[None]:
+        from azure.core.exceptions import ClientAuthenticationError
 
+        try:
+            yield
+        except ClientAuthenticationError as error:
+            status = error.status_code
+            if status is None or status in _PASSING:
+                raise
+            code = re.search(r"AADSTS\d+", error.message)
+            raise SettingsError(_refusal(code[0] if code else f"status {status}", self._subject)) from error
+
+
+def _subject_of(token: str) -> str | None:
+    """Return what GitHub says of a job, of which Azure trusts one; None when that cannot be read, as Azure will say."""
+    from jwcrypto.common import JWException
+    from jwcrypto.jws import JWS
+
+    signed = JWS()
     try:
-        yield
-    except ClientAuthenticationError as error:
-        status = error.status_code
-        if status is None or status in _PASSING:
-            raise
-        code = re.search(r"AADSTS\d+", error.message)
-        raise SettingsError(
-            f"Microsoft Entra ID refused the identity of this GitHub job ({code[0] if code else f'status {status}'}); "
-            "expected AZURE_CLIENT_ID and AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the "
-            "federated credential of that identity to name this repository and this job's GitHub environment"
-        ) from error
+        signed.deserialize(token)
+        return str(json.loads(signed.objects["payload"])["sub"])
+    except (JWException, ValueError, KeyError, TypeError):
+        return None
+
+
+def _refusal(code: str, subject: str | None) -> str:
+    """Return what Entra refused and what to do about it: most often the job's subject is not the one it trusts."""
+    if subject is None or not _NOT_TRUSTED.fullmatch(code):
+        return (
+            f"Microsoft Entra ID refused the identity of this GitHub job ({code}); expected AZURE_CLIENT_ID and "
+            "AZURE_TENANT_ID to be the output `ci` of infrastructure/main.bicep, and the federated credential of that "
+            "identity to trust this repository and this job's GitHub environment."
+        )
+    refused = (
+        f"Microsoft Entra ID trusts no GitHub job with the subject {subject} ({code}); expected the federated "
+        "credential of the identity AZURE_CLIENT_ID to have exactly this subject"
+    )
+    job = _JOB.fullmatch(subject)
+    if job is None:
+        return (
+            f"{refused}, in a form that infrastructure/main.bicep makes: repo:OWNER/NAME:environment:ENVIRONMENT, or "
+            "repo:OWNER@ID/NAME@ID:environment:ENVIRONMENT. Give the job an `environment:`, and the repository "
+            "GitHub's default subject (`gh api repos/OWNER/NAME/actions/oidc/customization/sub` shows what it has)."
+        )
+    values = f"GITHUB_REPOSITORY={job['owner']}/{job['name'] or job['old_name']}"
+    if job["owner_id"]:
+        values += f" GITHUB_OWNER_ID={job['owner_id']} GITHUB_REPOSITORY_ID={job['id']}"
+    else:
+        values += " and without GITHUB_OWNER_ID and GITHUB_REPOSITORY_ID"
+    return (
+        f"{refused}. Set AZURE_CLIENT_ID of the GitHub environment {job['environment']} to the output `ci` of "
+        f"infrastructure/main.bicep for this environment; if it is that, deploy the file again with {values}."
+    )

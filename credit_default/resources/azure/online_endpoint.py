@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default import collection_key, resources, settings
-from credit_default.errors import JobFailed, SmokeTestFailed
+from credit_default.errors import JobFailed, SettingsError, SmokeTestFailed
 from credit_default.resources.azure import deployments, job_environments, scoring_requests
 from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.snapshot import snapshot
@@ -28,6 +28,9 @@ _LOG_LINES, _LAST_LINES = 300, 40
 class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
     """Deployments cost money while they stand: only what has the traffic and what had it before are kept."""
 
+    identity: str = Field(
+        default="", description="Resource id of the identity that it acts as: it reads image, code and model."
+    )
     instance_type: str = Field(default="Standard_DS3_v2", description="Size of the machines.")
     instance_count: int = Field(default=1, description="Number of the machines.")
     workers: int = Field(default=2, description="Processes of the scoring script on one machine.")
@@ -42,7 +45,22 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         endpoint = self._found()
         return None if endpoint is None else str(endpoint.scoring_uri)
 
+    def ensure(self) -> None:  # noqa: D102 - see ManagedEndpoint
+        endpoint = self._found()
+        if endpoint is not None and self.identity.casefold() not in _identities_of(endpoint):
+            raise SettingsError(
+                f"Endpoint {self.name} acts as another identity than CREDIT_DEFAULT_ONLINE_IDENTITY says, and Azure "
+                "changes that of no endpoint. Remove the endpoint (`az ml online-endpoint delete`), and run this again."
+            )
+        super().ensure()
+
     def _must_be_set_up(self) -> None:
+        if not self.identity:
+            raise SettingsError(
+                "CREDIT_DEFAULT_ONLINE_IDENTITY is not set; expected the resource id of the identity that the online "
+                "endpoint acts as, which is in the output `settings` of infrastructure/main.bicep. One that Azure made "
+                "for the endpoint may read the workspace's default datastore and not the lake, where models are."
+            )
         self._public_key()
 
     @property
@@ -69,10 +87,15 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         return self.compute.workspace.client().online_deployments
 
     def _new_endpoint(self) -> "ManagedOnlineEndpoint":
-        from azure.ai.ml.entities import ManagedOnlineEndpoint
+        from azure.ai.ml.entities import IdentityConfiguration, ManagedIdentityConfiguration, ManagedOnlineEndpoint
 
-        described = "Probability of default of card clients."
-        return ManagedOnlineEndpoint(name=self.name, description=described, auth_mode="aad_token")
+        own = [ManagedIdentityConfiguration(resource_id=self.identity)]
+        return ManagedOnlineEndpoint(
+            name=self.name,
+            description="Probability of default of card clients.",
+            auth_mode="aad_token",
+            identity=IdentityConfiguration(type="user_assigned", user_assigned_identities=own),
+        )
 
     def _default_of(self, endpoint: "ManagedOnlineEndpoint") -> str | None:
         traffic: Mapping[str, int] = endpoint.traffic or {}
@@ -189,6 +212,12 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         # After the error, the server lists the files of the model.
         words, _, _ = log.partition("Model Directory Contents")
         return "\n".join(words.splitlines()[-_LAST_LINES:])
+
+
+def _identities_of(endpoint: "ManagedOnlineEndpoint") -> set[str]:
+    """Return the resource ids of what an endpoint acts as; none when Azure made it an identity of its own."""
+    own = endpoint.identity.user_assigned_identities if endpoint.identity else None
+    return {str(one.resource_id).casefold() for one in own or []}
 
 
 @cache

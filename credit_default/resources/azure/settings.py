@@ -20,12 +20,14 @@ from credit_default.resources.azure.targets import Kind, Target, read_targets
 from credit_default.settings import CONNECTION_STRING_VARIABLE, ENDPOINT_NAME, ONLINE_ENDPOINT_NAME, all_problems
 
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-#: Of Azure ML's workspaces and registries.
+#: Of Azure ML's workspaces, and of its registries.
 _WORKSPACE = r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}"
+_REGISTRY = r"[a-zA-Z0-9][a-zA-Z0-9_-]{1,31}"
 #: Of endpoints, batch and online.
 _ENDPOINT = r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]"
 _ENDPOINT_IN_WORDS = "3 to 32 letters, digits and hyphens, a letter first and no hyphen last"
 _WORKSPACE_IN_WORDS = "3 to 33 letters, digits, hyphens and underscores, a letter or digit first"
+_REGISTRY_IN_WORDS = "2 to 32 letters, digits, hyphens and underscores, a letter or digit first"
 _LONGEST_SECONDS = 7 * 86_400
 _MOST_SPOT_ATTEMPTS = 20
 _MOST_ONLINE_INSTANCES = 50
@@ -45,6 +47,8 @@ class AzureSettings:
         Storage account and blob container of the lake.
     batch_endpoint, online_endpoint
         Their names.
+    online_identity
+        The resource id of the identity that the online endpoint acts as; empty where there is no such endpoint.
     online_instance_type, online_instance_count
         Size and number of the machines of an online deployment.
     targets
@@ -69,6 +73,7 @@ class AzureSettings:
     container: str
     batch_endpoint: str
     online_endpoint: str
+    online_identity: str
     online_instance_type: str
     online_instance_count: int
     targets: Mapping[Kind, Target]
@@ -106,8 +111,8 @@ _TEXTS = {
     "workspace": _Text("AZURE_ML_WORKSPACE", _WORKSPACE, _WORKSPACE_IN_WORDS, "the Azure ML workspace that runs jobs"),
     "registry": _Text(
         "AZURE_ML_REGISTRY",
-        _WORKSPACE,
-        _WORKSPACE_IN_WORDS,
+        _REGISTRY,
+        _REGISTRY_IN_WORDS,
         "the Azure ML registry that environments share models through",
     ),
     "account": _Text(
@@ -135,6 +140,13 @@ _TEXTS = {
         _ENDPOINT_IN_WORDS,
         "the online endpoint; a region of Azure has each name once",
         ONLINE_ENDPOINT_NAME,
+    ),
+    "online_identity": _Text(
+        "CREDIT_DEFAULT_ONLINE_IDENTITY",
+        rf"(?i)(/subscriptions/{_GUID}/resourceGroups/[^/]+/providers/"
+        r"Microsoft\.ManagedIdentity/userAssignedIdentities/[\w-]{3,128})?",
+        "/subscriptions/.../providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>",
+        "the identity that the online endpoint acts as, by its resource id",
     ),
     "online_instance_type": _Text(
         "CREDIT_DEFAULT_ONLINE_INSTANCE_TYPE",

@@ -8,6 +8,9 @@ param insightsId string
 @description('Who is told.')
 param email string
 
+@description('Names of the rules that are made and stay silent here.')
+param muted array
+
 // `per` is the column by which alerts are told apart: for each value of it one is raised, and is over when the query no
 // longer returns it. Rows are looked for in `window`.
 var rules = [
@@ -102,7 +105,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
   properties: {
     displayName: '${rule.title} (${environmentName})'
     description: rule.description
-    enabled: true
+    enabled: !contains(muted, rule.name)
     severity: rule.severity
     scopes: [
       insightsId

@@ -1,6 +1,10 @@
 // Machines for jobs: none while there is nothing to do.
 
 param workspaceName string
+
+@description('Name of the cluster that is always there.')
+param name string
+
 param location string
 param tags object
 param identityId string
@@ -17,8 +21,7 @@ param mostSpotNodes int
 @description('How long a machine waits for the next job.')
 param idleTime string
 
-var name = 'cpu-cluster'
-var spotName = 'cpu-cluster-spot'
+var spotName = '${name}-spot'
 
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' existing = {
   name: workspaceName

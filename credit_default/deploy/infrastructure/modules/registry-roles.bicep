@@ -8,12 +8,20 @@ param access string
 
 var roles = loadJsonContent('../roles.json')
 
-var takes = [
+var fetches = [
   {
     identity: 'compute'
     role: 'reader'
     why: 'Clusters score with models of the registry.'
   }
+  {
+    identity: 'online'
+    role: 'reader'
+    why: 'Online deployments fetch models of the registry.'
+  }
+]
+
+var takes = [
   {
     identity: 'orchestrator'
     role: 'reader'
@@ -28,11 +36,6 @@ var takes = [
 
 var shares = [
   {
-    identity: 'compute'
-    role: 'reader'
-    why: 'Clusters score with models of the registry.'
-  }
-  {
     identity: 'orchestrator'
     role: 'azureMlRegistryUser'
     why: 'Shares what it deploys: staging deploys models of the registry, as production will.'
@@ -44,7 +47,7 @@ var shares = [
   }
 ]
 
-var given = access == 'write' ? shares : takes
+var given = concat(fetches, access == 'write' ? shares : takes)
 
 resource registry 'Microsoft.MachineLearningServices/registries@2025-06-01' existing = {
   name: registryName

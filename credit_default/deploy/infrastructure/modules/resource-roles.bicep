@@ -5,6 +5,10 @@ param storageName string
 param vaultName string
 param imagesName string
 param insightsName string
+param onlineIdentityName string
+
+@description('Whether clusters build the images of environments, too.')
+param buildImagesOnCluster bool
 
 var roles = loadJsonContent('../roles.json')
 
@@ -49,6 +53,11 @@ var onStorage = [
     role: 'storageBlobDataContributor'
     why: 'Launches the training, which publishes to the lake, uploads data assets and reads back what was scored.'
   }
+  {
+    identity: 'online'
+    role: 'storageBlobDataReader'
+    why: 'Online deployments fetch their model from the lake and their code from the default datastore.'
+  }
 ]
 
 var onVault = [
@@ -64,7 +73,15 @@ var onVault = [
   }
 ]
 
-var onImages = [
+var builds = [
+  {
+    identity: 'compute'
+    role: 'acrPush'
+    why: 'Clusters build the images of environments in the place of ACR Tasks, and push them.'
+  }
+]
+
+var uses = [
   {
     identity: 'workspace'
     role: 'contributor'
@@ -74,6 +91,26 @@ var onImages = [
     identity: 'compute'
     role: 'acrPull'
     why: 'Clusters pull the images that jobs run in.'
+  }
+  {
+    identity: 'online'
+    role: 'acrPull'
+    why: 'Online deployments pull the image that they run in.'
+  }
+]
+
+var onImages = concat(uses, buildImagesOnCluster ? builds : [])
+
+var onOnlineIdentity = [
+  {
+    identity: 'orchestrator'
+    role: 'managedIdentityOperator'
+    why: 'Makes the online endpoint, which acts as this identity: Azure asks for the right to hand it on.'
+  }
+  {
+    identity: 'ci'
+    role: 'managedIdentityOperator'
+    why: 'The same, for a workflow that makes the endpoint.'
   }
 ]
 
@@ -104,6 +141,10 @@ resource images 'Microsoft.ContainerRegistry/registries@2023-07-01' existing = {
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
+}
+
+resource online 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' existing = {
+  name: onlineIdentityName
 }
 
 resource storageRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for one in onStorage: {
@@ -142,6 +183,17 @@ resource imagesRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for
 resource insightsRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for one in onInsights: {
   name: guid(insights.id, principals[one.identity], roles[one.role])
   scope: insights
+  properties: {
+    principalId: principals[one.identity]
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles[one.role])
+    description: one.why
+  }
+}]
+
+resource onlineIdentityRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for one in onOnlineIdentity: {
+  name: guid(online.id, principals[one.identity], roles[one.role])
+  scope: online
   properties: {
     principalId: principals[one.identity]
     principalType: 'ServicePrincipal'

@@ -14,6 +14,9 @@ param jobDays int
 @description('Days for which what was deleted or replaced can be brought back.')
 param softDeleteDays int
 
+@description('Whether the keys of the account open it, beside Entra tokens.')
+param allowSharedKeyAccess bool
+
 param logAnalyticsId string
 
 resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
@@ -31,7 +34,7 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
     accessTier: 'Hot'
     allowBlobPublicAccess: false
     allowCrossTenantReplication: false
-    allowSharedKeyAccess: false
+    allowSharedKeyAccess: allowSharedKeyAccess
     defaultToOAuthAuthentication: true
     // With one, listings would name folders among the files.
     isHnsEnabled: false

@@ -8,7 +8,12 @@ param logAnalyticsId string
 @description('Whether to bring back the vault of this name that was removed within the last 90 days.')
 param recover bool
 
+@description('disabled: nobody but trusted services of Azure, which Azure ML is one of. enabled: anybody with a role, from anywhere.')
+param networkAccess string
+
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  // checkov:skip=CKV_AZURE_189:Closed, unless the parameter vaultNetworkAccess says otherwise: whether Azure ML reaches a closed vault was never seen.
+  // checkov:skip=CKV_AZURE_109:The same; opened, the vault takes Entra tokens of those with a role and nothing else.
   name: name
   location: location
   tags: tags
@@ -23,11 +28,10 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     enablePurgeProtection: true
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
-    // Nobody but Azure ML, which is one of the services that the bypass is for.
-    publicNetworkAccess: 'disabled'
+    publicNetworkAccess: networkAccess
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: 'Deny'
+      defaultAction: networkAccess == 'enabled' ? 'Allow' : 'Deny'
     }
   }
 }

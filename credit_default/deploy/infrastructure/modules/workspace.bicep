@@ -11,6 +11,12 @@ param vaultId string
 param imagesId string
 param insightsId string
 
+@description('Cluster that builds the images of environments; ACR Tasks do when empty.')
+param imageBuildCompute string
+
+@description('Whether the keys of the storage account open it.')
+param allowSharedKeyAccess bool
+
 var roles = loadJsonContent('../roles.json')
 
 // Who gets which role on the workspace, and why.
@@ -55,8 +61,9 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
     keyVault: vaultId
     containerRegistry: imagesId
     applicationInsights: insightsId
-    // No key of the account in any datastore: whoever reads or writes does it as himself.
-    systemDatastoresAuthMode: 'identity'
+    imageBuildCompute: empty(imageBuildCompute) ? null : imageBuildCompute
+    // By identity: no key of the account in any datastore, and who reads or writes does it as themselves.
+    systemDatastoresAuthMode: allowSharedKeyAccess ? 'AccessKey' : 'Identity'
     publicNetworkAccess: 'Enabled'
     v1LegacyMode: false
   }
