@@ -49,13 +49,13 @@ def deployments_of(endpoint) -> list:
     return list(endpoint.registry.workspace.client().batch_deployments.list(endpoint.name))
 
 
-def test_a_model_file_that_was_changed_fails_the_smoke_test_and_the_default_stays(endpoint, register, files):
+def test_a_model_whose_file_was_changed_is_refused_before_it_is_deployed(endpoint, register, files):
     go_live(endpoint, register(1))
     model = register(2)
     endpoint.compute.storage.write(f"{model.key}/{MODEL_FILE}", files[MODEL_FILE] + b"x")
     with pytest.raises(HashMismatch, match=rf"{MODEL_FILE}: got sha256"):
         deploy(endpoint, model)
-    assert endpoint.state().default == "1"
+    assert (endpoint.state().default, endpoint.state().deployments) == ("1", ("1",))
 
 
 def test_a_deployment_whose_threshold_was_changed_scores_no_day_and_a_restored_one_does(endpoint, register, tmp_path):

@@ -19,10 +19,11 @@ from credit_default.resources.azure.messages import folder_of
 from credit_default.resources.azure.snapshot import SCORING_SCRIPT, snapshot
 from credit_default.resources.azure.targets import SERVERLESS, Kind
 from credit_default.resources.messages import job_name
-from credit_default.resources.model_versions import expectation_of, variables_of
+from credit_default.resources.model_versions import variables_of
 from credit_default.resources.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from azure.ai.ml.entities import BatchEndpoint as Endpoint
 
 
@@ -164,16 +165,16 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
         self.ask(f"deploying version {model.version}", create)
 
-    def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
+    def _smoke_test(
+        self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion, golden: "pa.Table"
+    ) -> Mapping[str, Any]:
         import pyarrow.parquet as pq
 
         from credit_default.core import golden_rows
-        from credit_default.core.model_folder import GOLDEN_FILE, open_folder
+        from credit_default.core.model_folder import GOLDEN_FILE
         from credit_default.core.schema import PROBABILITY
 
         key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
-        with storage.on_disk(model.key) as folder:
-            golden = golden_rows.read(open_folder(folder, expectation_of(model, storage, context.log.warning)))
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
         for _, outcome in self._invocations.run(context, deployment, [Asked(name, {"golden": key})]):

@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -14,7 +14,11 @@ from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.deployments import Deployed, Look
 from credit_default.resources.azure.patience import Patience, within
 from credit_default.resources.azure.registry import TAKEN_FROM, AzureModelRegistry
+from credit_default.resources.model_versions import expectation_of
 from credit_default.resources.ports import Endpoint, EndpointState, ModelVersion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _Result = TypeVar("_Result")
 
@@ -55,12 +59,23 @@ class ManagedEndpoint(Endpoint, ABC):
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
         deployment = deployments.name_of(model.version, self._code)
         with self.compute.storage.held(self._key):
-            if not self._is_deployed(deployment, model):
+            is_deployed = self._is_deployed(deployment, model)
+            golden = self._golden_rows(context, model)
+            if not is_deployed:
                 self.must_be_deployable(model)
                 self.ensure()
                 self._create(deployment, model, {"model_version": model.version, _SHA256: model.sha256})
                 context.log.info(f"Deployed version {model.version} to {self.name}, beside what answers now.")
-        return self._smoke_test(context, deployment, model)
+        return self._smoke_test(context, deployment, model, golden)
+
+    def _golden_rows(self, context: dg.AssetExecutionContext, model: ModelVersion) -> "pa.Table":
+        """Read the golden rows of a version whose files are all the registered ones."""
+        from credit_default.core import golden_rows
+        from credit_default.core.model_folder import open_folder
+
+        storage = self.compute.storage
+        with storage.on_disk(model.key) as folder:
+            return golden_rows.read(open_folder(folder, expectation_of(model, storage, context.log.warning)))
 
     def make_default(self, version: str, *, changed_by: str = "") -> EndpointState:  # noqa: D102 - see the port
         # Azure has no way to change an endpoint only if it is still the one that was read.
@@ -139,7 +154,9 @@ class ManagedEndpoint(Endpoint, ABC):
         """Deploy a model, and come back when that can be asked."""
 
     @abstractmethod
-    def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
+    def _smoke_test(
+        self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion, golden: "pa.Table"
+    ) -> Mapping[str, Any]:
         """Hold what a deployment makes of the golden rows to what the training did."""
 
     @abstractmethod

@@ -15,10 +15,11 @@ from credit_default.errors import JobFailed, SettingsError, SmokeTestFailed
 from credit_default.resources.azure import deployments, job_environments, scoring_requests
 from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.snapshot import snapshot
-from credit_default.resources.model_versions import expectation_of, variables_of
+from credit_default.resources.model_versions import variables_of
 from credit_default.resources.ports import ModelVersion, OnlineEndpoint
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from azure.ai.ml.entities import ManagedOnlineEndpoint
 
 _SCRIPT = "credit_default/steps/online_scoring.py"
@@ -154,18 +155,15 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
             self._remove(deployment)
             raise JobFailed(words.strip()) from error
 
-    def _smoke_test(self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion) -> Mapping[str, Any]:
+    def _smoke_test(
+        self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion, golden: "pa.Table"
+    ) -> Mapping[str, Any]:
         from credit_default.core import golden_rows
-        from credit_default.core.model_folder import open_folder
 
         address, where = self.scoring_uri(), f"deployment {deployment} of {self.name}"
         assert address is not None
         credential = self.compute.workspace.credential()
         try:
-            with self.compute.storage.on_disk(model.key) as folder:
-                golden = golden_rows.read(
-                    open_folder(folder, expectation_of(model, self.compute.storage, context.log.warning))
-                )
             body = golden_rows.as_request(golden)
             answer = self.ask(
                 f"asking {where} for golden rows",
