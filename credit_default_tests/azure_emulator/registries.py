@@ -81,6 +81,7 @@ def routes(state: State) -> list[Route]:
         ),
         route("GET", _ONE, _get, answer="ModelVersion"),
         route("GET", f"{_BASE}/models/{{name}}/versions", _list, answer="ModelVersion[]"),
+        route("PUT", _ONE, _put_model, request="ModelVersion", answer="ModelVersion"),
         route("POST", f"{_BASE}/import", _import),
         route("GET", _OPERATION, lambda _: Answer(status=200)),
         route("GET", _ENVIRONMENT, _get_environment, answer="EnvironmentVersion"),
@@ -136,6 +137,14 @@ def _get(call: Call) -> Answer:
 def _list(call: Call) -> Answer:
     versions = _named(call.state, call.params["registry"]).models.get(call.params["name"], {})
     return Answer({"value": list(reversed(versions.values()))})
+
+
+def _put_model(call: Call) -> Answer:
+    """Archive a version, or bring it back: nothing else of one that is there changes."""
+    known = _get(call).body
+    with call.state.lock:
+        known["properties"]["isArchived"] = bool(call.body["properties"].get("isArchived"))
+    return Answer(known)
 
 
 def _import(call: Call) -> Answer:
