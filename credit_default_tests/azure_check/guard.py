@@ -13,7 +13,7 @@ from credit_default.settings import Environment
 #: All that a check may take, removal included; what is under way then is cancelled.
 MAX_MINUTES = 90
 #: Of these, what is kept for removing everything again.
-REMOVAL_MINUTES = 20
+REMOVAL_MINUTES = 15
 MAX_NODES = 2
 #: US dollars an hour for a machine with four cores and 16 GB; in Europe and the US between 0.19 and 0.27 in 2026.
 _PRICE = 0.27
@@ -99,6 +99,7 @@ def estimate(place: Place) -> str:
         )
     minutes = sum(minutes for minutes, _ in PARTS.values())
     machines = sum(minutes * machines for minutes, machines in PARTS.values())
+    latest = MAX_MINUTES - REMOVAL_MINUTES
     most = MAX_NODES * MAX_MINUTES / 60 * _PRICE
     online = place.online_endpoint
     storage, size = place.storage, f"{cluster.size} of cluster {cluster.name}"
@@ -106,7 +107,7 @@ def estimate(place: Place) -> str:
     return f"""\
 Workspace {place.workspace} ({place.environment}), container {storage.container} of storage account {storage.account}.
 {parts}
-About {minutes} minutes, {MAX_MINUTES} at most: then what is running is cancelled, and all is removed.
+About {minutes} minutes. After {latest} what is running is cancelled and all is removed, to end within {MAX_MINUTES}.
 At most {MAX_NODES} machines at a time: {size}, and {online.instance_type} of the online endpoint.
 About {machines / 60 * _PRICE:.2f} US dollars for machines, {most:.2f} at most, at {_PRICE} an hour for each (look up
 yours), and cents for building and keeping images.

@@ -137,7 +137,7 @@ def test_every_stage_is_done_and_the_stand_in_is_as_its_list_says(checked):
 
 def test_it_says_what_it_costs_before_it_does_anything(checked):
     estimate, _, done = checked.printed.partition("environments ...")
-    assert re.search(r"About \d+ minutes, 90 at most", estimate)
+    assert re.search(r"About \d+ minutes\. After 75 .* to end within 90\.", estimate)
     assert re.search(r"About 0\.\d\d US dollars for machines, 0\.\d\d at most", estimate)
     assert "training: version 1, whose verdict is promote" in done
 
