@@ -81,7 +81,7 @@ def routes(state: State) -> list[Route]:
         ),
         route("GET", _ONE, _get, answer="ModelVersion"),
         route("GET", f"{_BASE}/models/{{name}}/versions", _list, answer="ModelVersion[]"),
-        route("PUT", _ONE, _put_model, request="ModelVersion", answer="ModelVersion"),
+        route("PUT", _ONE, _archive_model, request="ModelVersion", answer="ModelVersion"),
         route("POST", f"{_BASE}/import", _import),
         route("GET", _OPERATION, lambda _: Answer(status=200)),
         route("GET", _ENVIRONMENT, _get_environment, answer="EnvironmentVersion"),
@@ -139,7 +139,7 @@ def _list(call: Call) -> Answer:
     return Answer({"value": list(reversed(versions.values()))})
 
 
-def _put_model(call: Call) -> Answer:
+def _archive_model(call: Call) -> Answer:
     """Archive a version, or bring it back: nothing else of one that is there changes."""
     known = _get(call).body
     with call.state.lock:
