@@ -28,7 +28,7 @@ PYTEST := env $(patsubst %,-u %,$(filter CREDIT_DEFAULT_%,$(.VARIABLES))) -u DAG
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest \
 	-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo azure-demo dev test test-fast test-all lint format clean lock chromium servers
+.PHONY: help demo azure-demo azure-check dev test test-fast test-all lint format clean lock chromium servers
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 12
@@ -38,6 +38,10 @@ demo: .venv/.project  ## train, deploy, score and watch a model on real data, a 
 
 azure-demo: .venv/.project $(STAND_IN)  ## the same in `development`, on a stand-in for Azure
 	$(BIN)/python -m credit_default_tests.azure_demo
+
+# SETTINGS=file names the workspace, else the environment does; ON=stand-in plays it for nothing.
+azure-check: .venv/.project $(if $(ON),$(STAND_IN))  ## hold a real, unused Azure ML workspace to what was assumed of Azure: docs/azure-check.md
+	$(BIN)/python -m credit_default_tests.azure_check $(if $(SETTINGS),--settings $(SETTINGS)) $(if $(ON),--$(ON))
 
 dev: .venv/.project  ## open the Dagster UI on http://127.0.0.1:3000; PORT=... takes another port
 	$(BIN)/credit-default dev --port $(PORT)

@@ -37,6 +37,7 @@ def routes(state: State) -> list[Route]:
         Route("GET", "{ws}/batchEndpoints", _list, _VERSIONS, answer=f"{data}[]"),
         Route("GET", endpoint, _get, _VERSIONS, answer=data),
         Route("PUT", endpoint, _put, _VERSIONS, request=data, answer=data),
+        Route("DELETE", endpoint, _remove_endpoint, _VERSIONS),
         Route("GET", f"{endpoint}/deployments", _deployments, _VERSIONS, answer=f"{deployed}[]"),
         Route("GET", deployment, _deployment, _VERSIONS, answer=deployed),
         Route("PUT", deployment, _deploy, _VERSIONS, request=deployed, answer=deployed),
@@ -81,6 +82,16 @@ def _put(call: Call) -> Answer:
         stored |= {"location": REGION, "tags": call.body.get("tags") or {}}
         workspace.tables["batchEndpoints"][name] = stored
     return operations.accepted(call, stored)
+
+
+def _remove_endpoint(call: Call) -> Answer:
+    """Remove an endpoint with every deployment; its jobs stay."""
+    workspace, name = call.workspace, _endpoint(call.workspace, call.params["endpoint"])["name"]
+    with call.state.lock:
+        del workspace.tables["batchEndpoints"][name]
+        for key in [key for key in workspace.tables["batchDeployments"] if key[0] == name]:
+            del workspace.tables["batchDeployments"][key]
+    return operations.accepted(call, None, status=202)
 
 
 def _deployments(call: Call) -> Answer:

@@ -172,7 +172,7 @@ def _import(call: Call) -> Answer:
 
 
 def _put_model(call: Call) -> Answer:
-    """Keep a model whose files were uploaded; a version is there once, for ever."""
+    """Keep a model whose files were uploaded; a version is there once, for ever, and may be archived."""
     registry = _named(call.state, call.params["registry"])
     name, version = check_name("Model", call.params["name"]), check_version(call.params["version"])
     asked = call.body["properties"]
@@ -189,7 +189,11 @@ def _put_model(call: Call) -> Answer:
         "systemData": {"createdAt": moment, "createdBy": "emulator", "createdByType": "Application"},
     }
     with call.state.lock:
-        if version in registry.models.get(name, {}):
+        known = registry.models.get(name, {}).get(version)
+        if known and known["properties"]["isArchived"] is not bool(asked.get("isArchived")):
+            known["properties"]["isArchived"] = bool(asked.get("isArchived"))
+            return Answer(known)
+        if known:
             raise conflict(f"Model '{name}' version '{version}' already exists in registry '{registry.name}'.")
         registry.models.setdefault(name, {})[version] = stored
     return Answer(stored, 201)

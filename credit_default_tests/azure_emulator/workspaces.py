@@ -26,6 +26,7 @@ def routes(state: State) -> list[Route]:
         Route("GET", "{ws}/datastores", _datastores, ("2024-10-01-preview",), answer="Datastore[]"),
         Route("GET", datastore, _datastore, ("2024-10-01-preview",), answer="Datastore"),
         Route("PUT", datastore, _put_datastore, ("2024-10-01-preview",), request="Datastore", answer="Datastore"),
+        Route("DELETE", datastore, _remove_datastore, ("2024-10-01-preview",)),
         Route("POST", datastore + "/listSecrets", _secrets, ("2024-10-01-preview",), answer="DatastoreSecrets"),
         Route("GET", "{ws}/computes", _computes, ("2023-08-01-preview",), answer="ComputeResource[]"),
         Route("GET", "{ws}/computes/{name}", _compute, ("2023-08-01-preview",), answer="ComputeResource"),
@@ -168,6 +169,13 @@ def _put_datastore(call: Call) -> Answer:
         shown = {"isDefault": False, "tags": {}, "properties": {}} | properties
         datastores[name] = workspace.resource(f"datastores/{name}", shown)
     return Answer(datastores[name], status)
+
+
+def _remove_datastore(call: Call) -> Answer:
+    """Forget a datastore, and leave what it leads to; a name that is not there is answered with 204."""
+    with call.state.lock:
+        found = call.workspace.tables["datastores"].pop(call.params["name"], None)
+    return Answer(status=200 if found else 204)
 
 
 def _secrets(call: Call) -> Answer:
