@@ -165,7 +165,7 @@ def test_messages_that_cannot_be_opened_are_said_not_to_be_searched(world, monke
 @pytest.mark.parametrize("world", ["local"], indirect=True)
 def test_folders_that_cannot_be_listed_and_long_rows_are_no_reason_to_find_nobody(world, monkeypatch):
     settings, ports, expected = world
-    long = refused('{"age": "%s"}' % ("x" * 2_000_000), '{"client_id": "8011"}')
+    long = refused('{"age": "%s"}' % ("x" * 5_000_000), '{"client_id": "8011"}')
     ports["storage"].write("quarantine/outcomes/2026-01-02/rejected.csv", long)
     walk = os.walk
 

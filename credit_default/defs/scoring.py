@@ -127,8 +127,8 @@ def _predict(
                 "model_version": stored.result.get("model_version"),
                 "run_id": context.run.run_id,
             }
-            told = {name: stored.result.get(key) for name, key in figures.items()}
-            telemetry.emit(measurements(told, about))
+            values = {name: stored.result.get(key) for name, key in figures.items()}
+            telemetry.emit(measurements(values, about))
             yield materialised_day("batch_predictions", stored, metadata.predicted(stored.result, storage.uri(key)))
 
 

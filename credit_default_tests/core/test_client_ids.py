@@ -103,6 +103,10 @@ def test_a_uuid_is_one_client_however_it_is_kept(column):
     assert ids(column) == ([UUID, None], [])
 
 
+def test_minus_zero_is_the_client_zero():
+    assert ids(["-0", "-0.0", "+0", "0"]) == (["0"] * 4, [])
+
+
 def test_sixteen_characters_of_text_are_no_uuid():
     column = pa.array([b"0000000000001001", b"ACCT-00000000-42", uuid.UUID(UUID).bytes, None], pa.binary(16))
     assert ids(column) == (["0000000000001001", "ACCT-00000000-42", UUID, None], [])

@@ -178,8 +178,8 @@ class TestOpening:
 
         monkeypatch.setattr(os, "stat", examine_and_replace)
         # Whichever check finds it: a pipe that is opened with care can be examined, a link is not opened at all.
-        told = "a.csv: is a pipe" if (place, kind) == ("file", "a pipe") else "a.csv: cannot be read: "
-        with pytest.raises(UnreadableFile, match=told), open_regular(path, root=root):
+        words = "a.csv: is a pipe" if (place, kind) == ("file", "a pipe") else "a.csv: cannot be read: "
+        with pytest.raises(UnreadableFile, match=words), open_regular(path, root=root):
             pass
 
     def test_a_folder_on_the_way_that_became_a_link_is_not_followed(self, root, tmp_path):

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from credit_default.core import model_directory, tables
 from credit_default.core.bins import count
 from credit_default.core.model_directory import load, most_recent, save, smoke_test
-from credit_default.core.model_folder import MANIFEST_FILE, MODEL_FILE, Expectation
+from credit_default.core.model_folder import MANIFEST_FILE, MODEL_FILE, Expectation, open_folder
 from credit_default.core.schema import FEATURE_NAMES, PROBABILITY, PROTECTED
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType
 from credit_default_tests import trained
@@ -236,6 +236,14 @@ def test_any_file_that_was_changed_is_refused_before_it_is_parsed_and_a_restored
             load(directory, registered)
     path.write_bytes(kept)
     assert load(directory, registered).threshold == trained.model().threshold
+
+
+def test_a_file_that_is_changed_after_the_folder_was_opened_is_not_read(copy):
+    directory, _ = copy
+    opened = open_folder(directory, trained.registered(directory))
+    (directory / "golden.parquet").write_bytes(b"another")
+    with pytest.raises(HashMismatch, match=r"golden\.parquet: got sha256"):
+        opened.read("golden.parquet")
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1, 1.5, None, "0.5", True, [0.5]])

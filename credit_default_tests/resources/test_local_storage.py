@@ -142,6 +142,10 @@ try:
 except StorageError as error:
     print(error)
 print([file.key for file in files])
+try:
+    print(list(storage.files("landing/unreadable")))
+except StorageError as error:
+    print(error)
 """
 
 
@@ -159,8 +163,9 @@ def test_a_day_that_may_not_be_read_is_a_problem_of_its_own(storage, day):
         folder.chmod(0o755)
     assert looked.returncode == 0, looked.stderr
     told = "this user may not read it; give the user that runs the platform the right to read the folder"
-    *printed, not_listed, files = looked.stdout.splitlines()
+    *printed, not_listed, files, unreadable = looked.stdout.splitlines()
     assert not_listed.endswith(told)
+    assert unreadable == f"{storage.path('landing/unreadable')}: {told}"
     assert files == "['landing/day/a.csv', 'landing/day/b.csv']"  # the others, all the same
     assert printed == [
         "day None",
