@@ -95,7 +95,10 @@ def _write(predictions: Path, out: Path) -> None:
             import pyarrow.parquet as pq
             from pyarrow import csv
 
-            with pq.ParquetFile(predictions) as file, csv.CSVWriter(unfinished, file.schema_arrow) as writer:
+            with (
+                pq.ParquetFile(predictions, pre_buffer=False) as file,
+                csv.CSVWriter(unfinished, file.schema_arrow) as writer,
+            ):
                 for batch in file.iter_batches():
                     writer.write_batch(batch)
         else:

@@ -107,7 +107,7 @@ class ClientSearch:
 
     def _table(self, path: Path) -> int:
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 names = file.schema_arrow.names
                 if CLIENT_ID not in names:
                     return 0

@@ -46,7 +46,7 @@ def parse_id(prediction_id: str) -> tuple[str, int] | None:
 def first_row(path: Path) -> Row:
     """Read the first row of a file of predictions, and no other; empty when there is none that can be read."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             first = next(file.iter_batches(1), None)
     except (pa.ArrowException, OSError):
         return {}

@@ -152,7 +152,7 @@ def complete(scored: Path, destination: Path, *, as_of: date, run_id: str) -> di
     if not scored.is_file():
         raise NotThere(f"{scored.name} is not there; expected what the batch endpoint scored; score the day again")
     try:
-        with pq.ParquetFile(scored) as file:
+        with pq.ParquetFile(scored, pre_buffer=False) as file:
             told = json.loads((file.metadata.metadata or {})[_ORIGIN_KEY])
             origin = Origin(**{**told, "scored_at": datetime.fromisoformat(told["scored_at"])})
             return write_predictions(_read(file), destination, origin, as_of=as_of, run_id=run_id)

@@ -76,7 +76,8 @@ def _batches(source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             f"{source} is not there; expected the accepted rows of the day; materialise inference_data first"
         )
     try:
-        with pq.ParquetFile(source) as file:
+        # Buffered ahead, a file is held in memory whole: 10 million rows took 859 MB instead of 441.
+        with pq.ParquetFile(source, pre_buffer=False) as file:
             tables.refuse_older(source, file.schema_arrow.names, columns)
             yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, OSError) as error:

@@ -9,6 +9,7 @@ from credit_default.core import model_directory
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.model_folder import MANIFEST_FILE, Expectation
 from credit_default.errors import NotThere, SettingsError
+from credit_default.steps import end_of_imports
 
 #: Which version this is.
 MODEL_NAME, MODEL_VERSION = "CREDIT_DEFAULT_MODEL_NAME", "CREDIT_DEFAULT_MODEL_VERSION"
@@ -42,6 +43,7 @@ def registered_model() -> LoadedModel:
     ModelError
         The model is another one, or not to be trusted.
     """
+    end_of_imports()
     expectation = Expectation.of(given(MODEL_SHA256), given(MANIFEST_SHA256))
     return model_directory.load(_model_folder(), expectation)
 

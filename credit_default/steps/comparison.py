@@ -24,7 +24,7 @@ from credit_default.core.judged_rows import ROWS, judged_rows
 from credit_default.core.model_directory import LoadedModel
 from credit_default.core.schema import AS_OF, PROTECTED, TARGET
 from credit_default.errors import NotThere
-from credit_default.steps import _models
+from credit_default.steps import _models, run
 from credit_default.steps.reporting import reporting
 
 #: In each of their segments, the challenger must not rank clearly worse.
@@ -88,4 +88,4 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,6 +27,7 @@ from credit_default.core.quality import curated_checks
 from credit_default.core.schema import CLIENT_ID, TARGET
 from credit_default.core.sentences import sentence
 from credit_default.errors import CreditDefaultError
+from credit_default.steps import run
 from credit_default.steps._daily import try_day
 from credit_default.steps._landing import REJECTED, unread
 from credit_default.steps.reporting import Check, reporting
@@ -89,4 +90,4 @@ def _labelled_days(
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

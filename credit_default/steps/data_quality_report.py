@@ -20,6 +20,7 @@ from credit_default.core import tables
 from credit_default.core.evidently_reports import summary
 from credit_default.core.schema import FEATURE_NAMES, TARGET
 from credit_default.core.splits import DEVELOPMENT, TEST
+from credit_default.steps import run
 from credit_default.steps.reporting import reporting
 
 REPORT = "report.html"
@@ -56,4 +57,4 @@ def _missing_share(table: pa.Table) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

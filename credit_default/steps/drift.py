@@ -22,6 +22,7 @@ from credit_default.core.plurals import plural
 from credit_default.core.references import References
 from credit_default.core.schema import CLIENT_ID
 from credit_default.errors import NotThere
+from credit_default.steps import run
 from credit_default.steps._daily import common_value, each_day, parser_of, write_result
 from credit_default.steps.reporting import reporting
 
@@ -101,4 +102,4 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

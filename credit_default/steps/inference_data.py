@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from credit_default.steps import run
 from credit_default.steps._landing import daily_arguments, take_in
 from credit_default.steps.reporting import reporting
 
@@ -24,4 +25,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from credit_default.core.schema import TARGET
+from credit_default.steps import run
 from credit_default.steps._landing import daily_arguments, take_in
 from credit_default.steps.reporting import reporting
 
@@ -33,4 +34,4 @@ def _figures(table: pa.Table) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,6 +17,7 @@ from typing import Any
 from credit_default.core import tables
 from credit_default.core.performance import judge
 from credit_default.core.plurals import plural, verb
+from credit_default.steps import run
 from credit_default.steps._daily import common_value, each_day, parser_of, write_result
 from credit_default.steps.reporting import reporting
 
@@ -61,4 +62,4 @@ def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -19,6 +19,7 @@ from credit_default.core import tables
 from credit_default.core.prepared import prepare
 from credit_default.core.quality import prepared_checks
 from credit_default.core.splits import PARTS
+from credit_default.steps import run
 from credit_default.steps.reporting import Check, reporting
 
 PREPARED = "prepared"
@@ -50,4 +51,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,7 +23,7 @@ from dagster_pipes import (
 
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
-from credit_default.steps import azure_messages
+from credit_default.steps import azure_messages, end_of_imports
 from credit_default.steps._azure_output import AzureOutput
 
 
@@ -154,6 +154,7 @@ def reporting(output: Path) -> Iterator[Reporter]:
     output
         Folder that the step writes below.
     """
+    end_of_imports()
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
         params = PipesEnvVarParamsLoader().load_messages_params()  # type: ignore[no-untyped-call] # dagster's omission
         on_azure = azure_messages.wanted(params)

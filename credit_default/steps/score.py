@@ -10,7 +10,7 @@ from pathlib import Path
 from credit_default.core import model_directory, tables
 from credit_default.core.plurals import plural
 from credit_default.core.scoring import score_file
-from credit_default.steps import _models
+from credit_default.steps import _models, run
 from credit_default.steps._daily import day_list, each_day
 from credit_default.steps.reporting import reporting
 
@@ -57,4 +57,4 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from credit_default.core import model_directory
 from credit_default.core.plurals import plural
-from credit_default.steps import _models
+from credit_default.steps import _models, run
 from credit_default.steps.reporting import reporting
 
 
@@ -30,4 +30,4 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,6 +16,7 @@ from credit_default.core.files import sha256_of
 from credit_default.core.model_folder import MANIFEST_FILE
 from credit_default.core.training import TrainedModel, TrainingOptions, train
 from credit_default.errors import NotThere
+from credit_default.steps import run
 from credit_default.steps.reporting import reporting
 
 PARTS = ("development", "calibration", "test")
@@ -99,4 +100,4 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
