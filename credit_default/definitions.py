@@ -2,27 +2,22 @@
 
 import dagster as dg
 
-from credit_default import permissions, settings
+from credit_default import settings
 from credit_default.core import patient_sqlite
-from credit_default.defs import (
+from credit_default.defs.assets import data, deployment, model, monitoring, online_deployment, online_inputs, scoring
+from credit_default.defs.automation import (
     alerting,
-    data,
     deployed_elsewhere,
-    deployment,
     failures,
     jobs,
-    model,
-    monitoring,
-    online_deployment,
-    online_inputs,
     retention,
     retraining,
     schedules,
-    scoring,
     sensors,
 )
-from credit_default.defs.executor import in_process_executor
+from credit_default.defs.shared.executor import in_process_executor
 from credit_default.resources import resources_for
+from credit_default.settings import permissions
 
 # Code servers and the processes of runs come by here, however they are started; steps are started by runs. Web server
 # and daemon come by the run launcher.

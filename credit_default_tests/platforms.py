@@ -10,27 +10,27 @@ import os
 from pathlib import Path
 from typing import Any
 
-from credit_default.core.limits import current_limits
+from credit_default.core.files.limits import current_limits
 from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
+from credit_default.ports import Compute, ModelRegistry, Storage, Telemetry
 from credit_default.resources import resources_for
-from credit_default.resources.azure import settings as azure_settings
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoint import AzureBatchEndpoint
 from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
-from credit_default.resources.azure.targets import read_targets
 from credit_default.resources.azure.telemetry import AzureTelemetry
-from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.endpoint import LocalBatchEndpoint
 from credit_default.resources.local.online_endpoint import LocalOnlineEndpoint
 from credit_default.resources.local.registry import LocalModelRegistry
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
-from credit_default.resources.ports import Compute, ModelRegistry, Storage, Telemetry
+from credit_default.settings import azure as azure_settings
 from credit_default.settings import read
+from credit_default.settings.azure_compute import read_targets
 
 
 def platforms() -> list[str]:

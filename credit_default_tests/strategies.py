@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from credit_default.core import tables
-from credit_default.core.sample import bundled_clients
+from credit_default.core.data.sample import bundled_clients
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, FEATURES, TARGET, Feature
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.deploy.deployed import GIVEN, INFRASTRUCTURE
 
-CHECKOUT = Path(__file__).parents[1]
 GITHUB = CHECKOUT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))

@@ -10,10 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import bins, model_directory, plots, sample, splits, tables
-from credit_default.core.model_folder import Expectation
+from credit_default.core import tables
+from credit_default.core.data import sample, splits
+from credit_default.core.model import model_directory, plots
+from credit_default.core.model.model_folder import Expectation
+from credit_default.core.model.training import TrainedModel, TrainingOptions, train
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURE_NAMES
-from credit_default.core.training import TrainedModel, TrainingOptions, train
+from credit_default.core.statistics import bins
 
 ROWS = 4_000
 OPTIONS = TrainingOptions(trials=2, seed=1, folds=3)

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from credit_default.core import tables
-from credit_default.defs.recording import data_asset_version
-from credit_default.deploy.changes import Action, Change, Report
+from credit_default.defs.shared.recording import data_asset_version
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_assets import plan
+from credit_default.deploy.plans.assets import plan
+from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default.errors import NotThere
-from credit_default.resources.azure import catalogue
+from credit_default.resources.azure.assets import catalogue
 
 CURATED, INFERENCE = "curated_data", "inference_data"
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default.deploy.changes import Change, Report, any_pending
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_assets import plan_one
-from credit_default.deploy.plan_deployment import Choice, Needs, choose, goes_live, is_missing, plan_batch, plan_online
-from credit_default.instance import enter
-from credit_default.launching import launch
+from credit_default.deploy.plans.assets import plan_one
+from credit_default.deploy.plans.changes import Change, Report, any_pending
+from credit_default.deploy.plans.deployment import Choice, Needs, choose, goes_live, is_missing, plan_batch, plan_online
+from credit_default.ports import ModelVersion
 from credit_default.resources import ledger as ledgers
-from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.deployments import Look
-from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
-from credit_default.resources.ports import ModelVersion
+from credit_default.resources.azure.endpoints.deployments import Look
+from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.jobs import job_environments
+from credit_default.runs.instance import enter
+from credit_default.runs.launching import launch
 
 
 def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from credit_default.deploy.changes import Change, Report
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_assets import plan
-from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.job_environments import BATCH, ONLINE
-from credit_default.resources.azure.targets import Kind
+from credit_default.deploy.plans.assets import plan
+from credit_default.deploy.plans.changes import Change, Report
+from credit_default.resources.azure.jobs import job_environments
+from credit_default.resources.azure.jobs.job_environments import BATCH, ONLINE
+from credit_default.settings.azure_compute import Kind
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient

@@ -6,21 +6,21 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from credit_default.core import tables
-from credit_default.deploy.changes import Action, Change, Report, any_pending
 from credit_default.deploy.environments import missing
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_invocation import plan_invocation
+from credit_default.deploy.plans.changes import Action, Change, Report, any_pending
+from credit_default.deploy.plans.invocation import plan_invocation
+from credit_default.deploy.plans.verification import Expected, problems, read
 from credit_default.deploy.scored_days import clients_key, look, predictions_key
-from credit_default.deploy.verification import Expected, problems, read
 from credit_default.errors import DayError, DeployError
-from credit_default.instance import enter
-from credit_default.launching import launch
-from credit_default.resources.azure.targets import Kind
+from credit_default.runs.instance import enter
+from credit_default.runs.launching import launch
+from credit_default.settings.azure_compute import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from credit_default.resources.ports import ModelVersion
+    from credit_default.ports import ModelVersion
 
 
 #: What the steps of a day run as, besides the endpoint itself.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default import promotion
-from credit_default.deploy.changes import Report, any_pending
 from credit_default.deploy.place import Place, told_by_azure
-from credit_default.deploy.plan_deployment import choose
-from credit_default.deploy.plan_models import must_be_there, plan_promote, plan_share
+from credit_default.deploy.plans.changes import Report, any_pending
+from credit_default.deploy.plans.deployment import choose
+from credit_default.deploy.plans.models import must_be_there, plan_promote, plan_share
 from credit_default.resources import ledger as ledgers
+from credit_default.runs import promotion
 from credit_default.settings import Environment
 
 

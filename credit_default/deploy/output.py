@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from credit_default.core.plurals import plural
-from credit_default.deploy.changes import Change, Report
+from credit_default.deploy.plans.changes import Change, Report
 
 #: Of a dry run that found something to do, as terraform's ``-detailed-exitcode`` tells it apart; 2 is click's own.
 PENDING = 3

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from credit_default import settings as settings_of
-from credit_default.deploy.changes import Action, Change
+from credit_default.deploy.plans.changes import Action, Change
 from credit_default.errors import CreditDefaultError, DeployError, SettingsError
 from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
 
 if TYPE_CHECKING:
+    from credit_default.resources.azure.client.patience import Patience
     from credit_default.resources.azure.endpoint import AzureBatchEndpoint
     from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
-    from credit_default.resources.azure.patience import Patience
     from credit_default.resources.azure.registry import AzureModelRegistry
     from credit_default.resources.azure.storage import AzureStorage
 
@@ -47,7 +47,7 @@ class Place:
 
     def patience(self) -> Patience:
         """Return how long Azure is borne with."""
-        from credit_default.resources.azure.patience import Patience
+        from credit_default.resources.azure.client.patience import Patience
 
         return Patience(self.registry.workspace.credential(), self.registry.unreachable_limit, _PAUSE_SECONDS)
 
@@ -64,7 +64,7 @@ class Place:
         SettingsError
             The name is taken by another container.
         """
-        from credit_default.resources.azure import datastore
+        from credit_default.resources.azure.assets import datastore
 
         if self._of_datastore("looking for the datastore", datastore.is_there):
             return []
@@ -72,7 +72,7 @@ class Place:
 
     def make_datastore(self) -> None:
         """Let jobs of the workspace reach the lake."""
-        from credit_default.resources.azure import datastore
+        from credit_default.resources.azure.assets import datastore
 
         self._of_datastore("making the datastore", datastore.ensure)
 

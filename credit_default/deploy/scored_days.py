@@ -6,11 +6,12 @@ from datetime import date
 
 from credit_default.core import tables
 from credit_default.core.stored_json import read_object
-from credit_default.defs import scoring, taken_in
-from credit_default.deploy.plan_invocation import Day, Predicted
-from credit_default.deploy.verification import only
+from credit_default.defs.assets import scoring
+from credit_default.defs.landing import taken_in
+from credit_default.deploy.plans.invocation import Day, Predicted
+from credit_default.deploy.plans.verification import only
 from credit_default.errors import DamagedFile, InputError, NotThere
-from credit_default.resources.ports import Storage
+from credit_default.ports import Storage
 
 
 def look(storage: Storage, day: date) -> Day:

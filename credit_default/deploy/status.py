@@ -13,8 +13,8 @@ from credit_default.deploy import settings_file
 from credit_default.deploy.environments import KINDS
 from credit_default.deploy.place import Place, open_place, told_by_azure
 from credit_default.errors import CreditDefaultError, SettingsError
-from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.jobs import job_environments
 from credit_default.settings import ENVIRONMENT_VARIABLE, Environment
 
 #: The environments that are shown, in the order in which a model goes through them.

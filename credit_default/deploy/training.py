@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from credit_default.defs.model import VERDICT
-from credit_default.deploy.changes import Action, Change, Report
+from credit_default.defs.assets.model import VERDICT
 from credit_default.deploy.environments import missing
 from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default.errors import NotThere, SettingsError
-from credit_default.instance import enter
-from credit_default.launching import launch
-from credit_default.resources.azure.targets import Kind
+from credit_default.runs.instance import enter
+from credit_default.runs.launching import launch
 from credit_default.settings import Environment
+from credit_default.settings.azure_compute import Kind
 
 
 def train(place: Place, *, trials: int | None, dry_run: bool) -> Report:

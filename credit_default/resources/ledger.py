@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from credit_default.core import ledger as core
-from credit_default.core.ledger import KEY, Action, Draft, Entry, Ledger
+from credit_default.core.promotion import ledger as core
+from credit_default.core.promotion.ledger import KEY, Action, Draft, Entry, Ledger
 from credit_default.errors import NotThere
-from credit_default.resources.ports import Storage
+from credit_default.ports import Storage
 
 _SHORT = 8
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from credit_default.core.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
+from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
 from credit_default.errors import HashMismatch, NotThere
+from credit_default.ports import ModelVersion, Storage
 from credit_default.resources import ledger
-from credit_default.resources.ports import ModelVersion, Storage
 
 #: Tags of a registered version: its folder in storage, and the sha256 of its model file.
 KEY, SHA256 = "storage_key", "model_sha256"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from credit_default.core.retention import FOLDER, Removal, as_lines, from_lines, record_key
+from credit_default.core.data.retention import FOLDER, Removal, as_lines, from_lines, record_key
 from credit_default.errors import CreditDefaultError
-from credit_default.resources.ports import Compute, Storage, StoredFile
+from credit_default.ports import Compute, Storage, StoredFile
 from credit_default.settings import Settings
 
 _REPORT = "report.html"
@@ -100,16 +100,16 @@ class Retention:
         return False
 
     def _predictions(self, key: str) -> tuple[tuple[str, ...], str]:
-        from credit_default.core import lineage
+        from credit_default.core.lineage import prediction
 
         with self.storage.on_disk(key) as path:
-            return tuple(sorted(lineage.prefixes_of(lineage.first_row(path)))), self._version(key)
+            return tuple(sorted(prediction.prefixes_of(prediction.first_row(path)))), self._version(key)
 
     def _input_version(self, key: str) -> str | None:
-        from credit_default.core import lineage
+        from credit_default.core.lineage import prediction
 
         with self.storage.on_disk(key) as path:
-            version = lineage.first_row(path).get("input_data_version")
+            version = prediction.first_row(path).get("input_data_version")
         return None if version is None else str(version)
 
     def _version(self, key: str) -> str:

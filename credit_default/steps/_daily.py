@@ -15,7 +15,7 @@ import pyarrow as pa
 from credit_default.core.defects import as_unexpected
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, DayError, ModelError
-from credit_default.steps.reporting import Reporter
+from credit_default.pipes.reporting import Reporter
 
 
 def day_list(text: str) -> list[str]:

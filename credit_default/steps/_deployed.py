@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from credit_default.core import model_directory
-from credit_default.core.model_directory import LoadedModel
-from credit_default.core.model_folder import MANIFEST_FILE, Expectation
+from credit_default.core.model import model_directory
+from credit_default.core.model.model_directory import LoadedModel
+from credit_default.core.model.model_folder import MANIFEST_FILE, Expectation
 from credit_default.errors import NotThere, SettingsError
-from credit_default.steps import end_of_imports
+from credit_default.pipes.program import end_of_imports
 
 #: Which version this is.
 MODEL_NAME, MODEL_VERSION = "CREDIT_DEFAULT_MODEL_NAME", "CREDIT_DEFAULT_MODEL_VERSION"

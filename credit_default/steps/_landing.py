@@ -10,15 +10,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import acceptance, tables
-from credit_default.core.contract import Accepted, Dataset, accept, write_rejected
-from credit_default.core.landing_folder import list_landed
+from credit_default.core import tables
+from credit_default.core.contract import acceptance
+from credit_default.core.contract.contract import Accepted, Dataset, accept, write_rejected
+from credit_default.core.files.landing_folder import list_landed
 from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import printable, shortlist
 from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import NotThere
+from credit_default.pipes.reporting import Reporter
 from credit_default.steps._daily import day_list, each_day
-from credit_default.steps.reporting import Reporter
 
 REJECTED = "rejected.csv"
 

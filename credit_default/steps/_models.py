@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from credit_default.core.model_folder import UNKNOWN, Expectation
+from credit_default.core.model.model_folder import UNKNOWN, Expectation
 
 
 def add_model(parser: argparse.ArgumentParser, name: str = "model") -> None:

@@ -29,14 +29,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from credit_default.core import tables
-from credit_default.core.contract import accept, write_rejected
+from credit_default.core.contract.contract import accept, write_rejected
 from credit_default.core.defects import as_unexpected
-from credit_default.core.model_directory import LoadedModel
+from credit_default.core.model.model_directory import LoadedModel
 from credit_default.core.plurals import plural
-from credit_default.core.predictions import Origin, write_scores
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID
-from credit_default.core.scoring import scores
+from credit_default.core.scoring.predictions import Origin, write_scores
+from credit_default.core.scoring.scoring import scores
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model

@@ -7,7 +7,7 @@ r"""Compare a challenger with the champion on labelled rows that neither was tra
         --champion LAKE/models/ID --champion-sha256 SHA --champion-manifest-sha256 SHA \
         --prepared LAKE/prepared --output DIR
 
-Measures only: what the figures come to is decided by whoever asked (`credit_default.core.decisions`).
+Measures only: what the figures come to is decided by whoever asked (`credit_default.core.promotion.decisions`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from credit_default.core import comparison, model_directory
-from credit_default.core.judged_rows import ROWS, judged_rows
-from credit_default.core.model_directory import LoadedModel
+from credit_default.core.model import model_directory
+from credit_default.core.model.model_directory import LoadedModel
+from credit_default.core.promotion import comparison
+from credit_default.core.promotion.holdout_rows import ROWS, holdout_rows
 from credit_default.core.schema import AS_OF, PROTECTED, TARGET
 from credit_default.errors import NotThere
-from credit_default.steps import _models, run
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
+from credit_default.steps import _models
 
 #: In each of their segments, the challenger must not rank clearly worse.
 SEGMENTATIONS = ("education", "repayment_status_1")
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if prepared is None:
             version = challenger.manifest["prepared_data_version"]
             raise NotThere(f"prepared data {version} is not there, on which the challenger was trained; train it again")
-        rows = judged_rows(prepared, _trained_on(options.prepared, champion), rows=options.rows)
+        rows = holdout_rows(prepared, _trained_on(options.prepared, champion), rows=options.rows)
         compared = comparison.compare(
             rows[TARGET].to_numpy().astype(np.int8),
             *(comparison.Scored(model.probabilities(rows), model.threshold) for model in (champion, challenger)),

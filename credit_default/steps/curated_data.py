@@ -19,18 +19,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from credit_default.core import tables
-from credit_default.core.contract import write_rejected
-from credit_default.core.curated import curate
-from credit_default.core.landing_folder import list_landed
+from credit_default.core.contract.contract import write_rejected
+from credit_default.core.data.curated import curate
+from credit_default.core.data.quality import curated_checks
+from credit_default.core.files.landing_folder import list_landed
 from credit_default.core.plurals import plural
-from credit_default.core.quality import curated_checks
 from credit_default.core.schema import CLIENT_ID, TARGET
 from credit_default.core.sentences import sentence
 from credit_default.errors import CreditDefaultError
-from credit_default.steps import run
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import Check, reporting
 from credit_default.steps._daily import try_day
 from credit_default.steps._landing import REJECTED, unread
-from credit_default.steps.reporting import Check, reporting
 
 TABLE = "curated_data.parquet"
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from credit_default.core import tables
-from credit_default.core.evidently_reports import summary
+from credit_default.core.data.splits import DEVELOPMENT, TEST
+from credit_default.core.monitoring.evidently_reports import summary
 from credit_default.core.schema import FEATURE_NAMES, TARGET
-from credit_default.core.splits import DEVELOPMENT, TEST
-from credit_default.steps import run
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 
 REPORT = "report.html"
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import model_folder, tables
-from credit_default.core.drift import SCORE, Drift, measure, without_rows
+from credit_default.core import tables
+from credit_default.core.model import model_folder
+from credit_default.core.monitoring.drift import SCORE, Drift, measure, without_rows
+from credit_default.core.monitoring.references import References
 from credit_default.core.plurals import plural
-from credit_default.core.references import References
 from credit_default.core.schema import CLIENT_ID
 from credit_default.errors import NotThere
-from credit_default.steps import run
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 from credit_default.steps._daily import common_value, each_day, parser_of, write_result
-from credit_default.steps.reporting import reporting
 
 _OF_THE_DAY = ("model_name", "model_version", "model_sha256")
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from credit_default.steps import run
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 from credit_default.steps._landing import daily_arguments, take_in
-from credit_default.steps.reporting import reporting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """The scoring script of an online deployment: Azure ML calls `init` once in each process, and `run` for each request.
 
 A request is a JSON array of clients, or ``{"data": [...]}``; its answer has a prediction for each, in the same order.
-What it held is sealed with a public key and told to telemetry (`credit_default.core.collected_inputs`): the process
+What it held is sealed with a public key and told to telemetry (`telemetry.collected_inputs`): the process
 that scores cannot read it again, and no value of a client is written anywhere in clear. A request for
 exactly the golden rows of the model is its smoke test, and is not collected; no caller can mark another one as such.
 
@@ -22,17 +22,20 @@ from typing import Any, NamedTuple
 import flask
 import pyarrow as pa
 
-from credit_default.core import collected_inputs, golden_rows, json_rows, online_requests
-from credit_default.core.collected_inputs import Request
-from credit_default.core.model_directory import LoadedModel
-from credit_default.core.online_requests import Refusal
+from credit_default.core.contract import json_rows
+from credit_default.core.model import golden_rows
+from credit_default.core.model.model_directory import LoadedModel
 from credit_default.core.plurals import plural, verb
-from credit_default.core.sealing import PublicKey
+from credit_default.core.scoring import online_requests
+from credit_default.core.scoring.online_requests import Refusal
 from credit_default.errors import SettingsError
-from credit_default.resources.collector import Collector
-from credit_default.resources.destinations import collector_of
 from credit_default.settings import COLLECTION_PUBLIC_KEY_VARIABLE
 from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, given, registered_model
+from credit_default.telemetry import collected_inputs
+from credit_default.telemetry.collected_inputs import Request
+from credit_default.telemetry.collector import Collector
+from credit_default.telemetry.destinations import collector_of
+from credit_default.telemetry.sealing import PublicKey
 
 #: With this the server of Azure ML tells Application Insights every answer in clear, and the requests if asked to.
 _CLEAR_LOGGING = "AML_APP_INSIGHTS_ENABLED"

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from credit_default.core.schema import TARGET
-from credit_default.steps import run
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 from credit_default.steps._landing import daily_arguments, take_in
-from credit_default.steps.reporting import reporting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from credit_default.core import tables
-from credit_default.core.performance import judge
+from credit_default.core.monitoring.performance import judge
 from credit_default.core.plurals import plural, verb
-from credit_default.steps import run
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 from credit_default.steps._daily import common_value, each_day, parser_of, write_result
-from credit_default.steps.reporting import reporting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from credit_default.core import tables
-from credit_default.core.prepared import prepare
-from credit_default.core.quality import prepared_checks
-from credit_default.core.splits import PARTS
-from credit_default.steps import run
-from credit_default.steps.reporting import Check, reporting
+from credit_default.core.data.prepared import prepare
+from credit_default.core.data.quality import prepared_checks
+from credit_default.core.data.splits import PARTS
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import Check, reporting
 
 PREPARED = "prepared"
 

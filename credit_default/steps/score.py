@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from credit_default.core import model_directory, tables
+from credit_default.core import tables
+from credit_default.core.model import model_directory
 from credit_default.core.plurals import plural
-from credit_default.core.scoring import score_file
-from credit_default.steps import _models, run
+from credit_default.core.scoring.scoring import score_file
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
+from credit_default.steps import _models
 from credit_default.steps._daily import day_list, each_day
-from credit_default.steps.reporting import reporting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

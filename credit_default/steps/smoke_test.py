@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from credit_default.core import model_directory
+from credit_default.core.model import model_directory
 from credit_default.core.plurals import plural
-from credit_default.steps import _models, run
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
+from credit_default.steps import _models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from credit_default.core import model_directory, plots, tables, tracking
-from credit_default.core.files import sha256_of
-from credit_default.core.model_folder import MANIFEST_FILE
-from credit_default.core.training import TrainedModel, TrainingOptions, train
+from credit_default.core import tables
+from credit_default.core.files.reading import sha256_of
+from credit_default.core.model import model_directory, plots, tracking
+from credit_default.core.model.model_folder import MANIFEST_FILE
+from credit_default.core.model.training import TrainedModel, TrainingOptions, train
 from credit_default.errors import NotThere
-from credit_default.steps import run
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.program import run
+from credit_default.pipes.reporting import reporting
 
 PARTS = ("development", "calibration", "test")
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from credit_default.core import evidence, lineage
-from credit_default.core.evidence import Finding
+from credit_default.core.lineage import evidence, prediction
+from credit_default.core.lineage.evidence import Finding
 from credit_default.errors import NoSuchPrediction
-from credit_default.instance import opened
 from credit_default.resources import resources_for
+from credit_default.runs.instance import opened
 from credit_default.settings import Settings
 from credit_default.tracing.history import History
 from credit_default.tracing.locating import locate
@@ -64,7 +64,7 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
     NoSuchPrediction
         There is no such prediction.
     """
-    parsed = lineage.parse_id(prediction_id)
+    parsed = prediction.parse_id(prediction_id)
     if parsed is None:
         raise NoSuchPrediction(
             f"{prediction_id!a} is no prediction_id; expected 16 hex digits, a hyphen and a number from 1"

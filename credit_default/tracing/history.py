@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from credit_default.core.evidence import Recorded, Run
+from credit_default.core.lineage.evidence import Recorded, Run
 
 _PAGE = 500
 

@@ -8,11 +8,12 @@ from datetime import date
 
 import pyarrow as pa
 
-from credit_default.core import lineage, tables
-from credit_default.core.evidence import Recorded
-from credit_default.core.predictions import id_prefix, origin_key
+from credit_default.core import tables
+from credit_default.core.lineage import prediction
+from credit_default.core.lineage.evidence import Recorded
+from credit_default.core.scoring.predictions import id_prefix, origin_key
 from credit_default.errors import ContractError, NotThere, UnreadableFile
-from credit_default.resources.ports import Storage
+from credit_default.ports import Storage
 from credit_default.resources.retention import removed_predictions
 from credit_default.tracing.history import History
 
@@ -107,7 +108,7 @@ def _in_day(storage: Storage, day: str, prefix: str) -> Located | None:
     present = _present(day)
     for key in _versions(storage, present):
         first = _first_row(storage, key)
-        if prefix in lineage.prefixes_of(first):
+        if prefix in prediction.prefixes_of(first):
             matching.append((key == present, str(first.get("scored_at")), key))
     if not matching:
         return None
@@ -119,9 +120,9 @@ def _present(day: str) -> str:
     return f"predictions/{day}/predictions.parquet"
 
 
-def _first_row(storage: Storage, key: str) -> lineage.Row:
+def _first_row(storage: Storage, key: str) -> prediction.Row:
     with storage.on_disk(key) as path:
-        return lineage.first_row(path)
+        return prediction.first_row(path)
 
 
 def _versions(storage: Storage, present: str) -> Iterator[str]:

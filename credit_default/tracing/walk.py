@@ -9,19 +9,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import lineage, model_lineage, promotion_lineage, run_lineage
-from credit_default.core.evidence import Finding, Recorded
-from credit_default.core.lineage import INPUT, LANDED, PREDICTION
-from credit_default.core.model_folder import MANIFEST_TAG, Expectation
-from credit_default.core.model_lineage import MODEL, TRAINING
+from credit_default.core.lineage import model, promotion, runs
+from credit_default.core.lineage import prediction as lineage
+from credit_default.core.lineage.evidence import Finding, Recorded
+from credit_default.core.lineage.model import MODEL, TRAINING
+from credit_default.core.lineage.prediction import INPUT, LANDED, PREDICTION
+from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
-from credit_default.defs import taken_in
-from credit_default.defs.scoring import LANDING
+from credit_default.defs.assets.scoring import LANDING
+from credit_default.defs.landing import taken_in
 from credit_default.errors import NoSuchPrediction
+from credit_default.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.resources import ledger, retention
-from credit_default.resources.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.tracing.history import History
 from credit_default.tracing.locating import Located, inputs_of, prefix_of, read
 
@@ -92,7 +93,7 @@ class Walk:
         )
         if self._log_is_empty and self._history.knows(shared["run_id"]):
             self._log_is_empty = False
-            yield run_lineage.of_index(shared["run_id"])
+            yield runs.of_index(shared["run_id"])
         version = lineage.version_of(predictions)
         attempts = self._attempts(shared["run_id"])
         yield lineage.of_prediction_record(
@@ -103,7 +104,7 @@ class Walk:
         trained = yield from self._model(shared, prediction, inputs)
         since = self._history.began(shared["run_id"]) or shared["scored_at"]
         recorded = next((one for one in self._scored if one.run_id in attempts and one.data_version == version), None)
-        yield run_lineage.of_scoring_run(
+        yield runs.of_scoring_run(
             self._history.run(shared["run_id"]),
             shared["run_id"],
             since=since,
@@ -113,11 +114,11 @@ class Walk:
         )
         if recorded is not None:
             made = self._history.recorded_by(recorded.run_id, "batch_predictions", self._located.day)
-            yield run_lineage.of_events("scoring log", recorded, made)
-        yield run_lineage.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
+            yield runs.of_events("scoring log", recorded, made)
+        yield runs.of_training_run(self._history.run(trained.run_id) if trained else None, trained)
         if trained is not None:
             made = self._history.recorded_by(trained.run_id, "trained_model")
-            yield run_lineage.of_events("training log", trained, made)
+            yield runs.of_events("training log", trained, made)
         yield from self._promotion(shared["model_version"], since, shared["scored_at"])
 
     def _no_file(self) -> Finding:
@@ -206,14 +207,14 @@ class Walk:
         if version is None:
             yield MODEL.missing("registry", f"version {shared['model_version']} is not registered")
             return None
-        yield model_lineage.of_version(shared, name=version.name, sha256=version.sha256)
+        yield model.of_version(shared, name=version.name, sha256=version.sha256)
         trained = self._trained(version.sha256)
         if not self._storage.exists(version.key):
             yield MODEL.missing("files", f"{version.key} is gone")
             return trained
         with self._storage.on_disk(version.key) as folder:
-            manifest = model_lineage.manifest_in(folder)
-            yield from model_lineage.of_model(
+            manifest = model.manifest_in(folder)
+            yield from model.of_model(
                 folder,
                 manifest,
                 sha256=version.sha256,
@@ -225,7 +226,7 @@ class Walk:
                 yield MODEL.unchecked("score", "there is no input row to score again")
             else:
                 expectation = Expectation(version.sha256, version.tags.get(MANIFEST_TAG) or None)
-                yield model_lineage.of_score(folder, inputs, prediction, expectation=expectation)
+                yield model.of_score(folder, inputs, prediction, expectation=expectation)
         self.about |= {"model": version.key, "training_run_id": trained.run_id if trained else None}
         yield from self._training(version, manifest)
         return trained
@@ -250,19 +251,17 @@ class Walk:
         with ExitStack() as held:
             folder = held.enter_context(self._storage.on_disk(key)) if self._storage.exists(key) else None
             if folder is not None:
-                self.about["curated_data_version"] = model_lineage.manifest_in(folder).get("curated_data_version")
-            yield from model_lineage.of_prepared(folder, str(prepared), tags=version.tags, recorded=recorded)
+                self.about["curated_data_version"] = model.manifest_in(folder).get("curated_data_version")
+            yield from model.of_prepared(folder, str(prepared), tags=version.tags, recorded=recorded)
 
     def _promotion(self, version: str, since: datetime, scored_at: datetime) -> Iterator[Finding]:
         found = ledger.read(self._storage)
         deployed = [one for _, one in self._history.of("batch_deployment")]
-        yield from promotion_lineage.of_ledger(found, deployed, self._history.run)
+        yield from promotion.of_ledger(found, deployed, self._history.run)
         if found.entries:
-            yield promotion_lineage.of_being_live(
-                found, version, since=since, scored_at=scored_at, run=self._history.run
-            )
+            yield promotion.of_being_live(found, version, since=since, scored_at=scored_at, run=self._history.run)
         registered = self._registered(version)
         if registered is not None:
             key = f"verdicts/{version}.json"
             stored = self._storage.read(key) if self._storage.exists(key) else None
-            yield promotion_lineage.of_verdict(found, version, stored, tags=registered.tags)
+            yield promotion.of_verdict(found, version, stored, tags=registered.tags)

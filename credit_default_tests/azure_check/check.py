@@ -16,8 +16,8 @@ import dagster as dg
 
 from credit_default.deploy.place import Place, told_by_azure
 from credit_default.errors import CreditDefaultError
-from credit_default.instance import opened
-from credit_default.resources.messages import run_part
+from credit_default.pipes.messages import run_part
+from credit_default.runs.instance import opened
 from credit_default_tests.azure_check import exchange_findings, findings, report
 from credit_default_tests.azure_check.asking import Azure
 from credit_default_tests.azure_check.guard import MAX_MINUTES, REMOVAL_MINUTES

@@ -16,13 +16,13 @@ from unittest.mock import patch
 import click
 import pyarrow as pa
 
-from credit_default.cli_group import CommandGroup
-from credit_default.core import sample
+from credit_default.cli.group import CommandGroup
+from credit_default.core.data import sample
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.sealing import new_key
 from credit_default.deploy import settings_file
 from credit_default.deploy.place import Place, open_place, told_by_azure
 from credit_default.settings import COLLECTION_KEY_VARIABLE, ENDPOINT_NAME, HOME_VARIABLE, ONLINE_ENDPOINT_NAME
+from credit_default.telemetry.sealing import new_key
 from credit_default_tests.azure_check import check, guard, recording
 
 #: One trial at a time, so that a search takes one machine; a run's steps come one after the other anyway.

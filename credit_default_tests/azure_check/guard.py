@@ -6,9 +6,9 @@ from typing import Any
 
 from credit_default.deploy.place import Place, told_by_azure
 from credit_default.errors import NotAllowed, SettingsError
-from credit_default.resources.azure.managed_endpoint import or_none
-from credit_default.resources.azure.targets import SERVERLESS, Kind
+from credit_default.resources.azure.endpoints.managed_endpoint import or_none
 from credit_default.settings import Environment
+from credit_default.settings.azure_compute import SERVERLESS, Kind
 
 #: All that a check may take, removal included; what is under way then is cancelled.
 MAX_MINUTES = 90

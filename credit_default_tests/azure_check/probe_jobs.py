@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-from credit_default.resources.azure import job_environments
-from credit_default.resources.azure.history import RunHistory
-from credit_default.resources.azure.job import ENDED
-from credit_default.resources.azure.targets import Kind
+from credit_default.resources.azure.jobs import job_environments
+from credit_default.resources.azure.jobs.history import RunHistory
+from credit_default.resources.azure.jobs.job import ENDED
+from credit_default.settings.azure_compute import Kind
 from credit_default_tests.azure_check.session import Session
 
 _PUT, _GET, _CANCEL = "2025-01-01-preview", "2024-01-01-preview", "2023-04-01-preview"

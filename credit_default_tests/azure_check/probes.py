@@ -7,7 +7,7 @@ from typing import Any
 
 from credit_default.errors import QueryError
 from credit_default.resources import resources_for
-from credit_default.resources.azure import scoring_requests
+from credit_default.resources.azure.endpoints import scoring_requests
 from credit_default_tests.azure_check import probe_jobs
 from credit_default_tests.azure_check.asking import Reply, status_of
 from credit_default_tests.azure_check.session import Session

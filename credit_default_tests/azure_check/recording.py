@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.azure_check.scrub import Scrubber, all_secret, form_of
 
 VARIABLE = "AZURE_CHECK_RECORDING"
-_HOOK, _ROOT = Path(__file__).parent / "hook", Path(__file__).parents[2]
+_HOOK, _ROOT = Path(__file__).parent / "hook", CHECKOUT
 _SECRET_VARIABLES = ("SECRET", "KEY", "CONNECTION_STRING", "PASSWORD", "TOKEN")
 #: Headers that say something about the exchange and nothing about who takes part; all others are left out.
 _HEADERS = {

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from credit_default.core.plurals import plural
-from credit_default.resources.azure.cancelling import Cancelling
-from credit_default.resources.azure.job import ENDED
-from credit_default.resources.azure.managed_endpoint import or_none
+from credit_default.resources.azure.endpoints.managed_endpoint import or_none
+from credit_default.resources.azure.jobs.cancelling import Cancelling
+from credit_default.resources.azure.jobs.job import ENDED
 from credit_default_tests.azure_check.session import Session
 
 _POLL_SECONDS = 5.0

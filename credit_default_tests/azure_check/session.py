@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from credit_default.deploy.changes import Action, Change, Report
 from credit_default.deploy.place import Place
+from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default_tests.azure_check.asking import Azure
 from credit_default_tests.azure_check.findings import Finding
 

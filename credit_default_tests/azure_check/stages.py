@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from credit_default import promotion
 from credit_default.core.schema import CATEGORIES, CLIENT_ID
 from credit_default.deploy import endpoints, environments, invocation, models, training
 from credit_default.resources import resources_for
-from credit_default.resources.azure import scoring_requests
+from credit_default.resources.azure.endpoints import scoring_requests
+from credit_default.runs import promotion
 from credit_default.settings import Environment
 from credit_default_tests.azure_check.session import Session
 

@@ -8,9 +8,9 @@ import socket
 import ssl
 from pathlib import Path
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.azure_emulator.certificates import Certificates
 
-CHECKOUT = Path(__file__).parents[2]
 PROGRAM = CHECKOUT / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 START_SECONDS = 60
 

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import psutil
 
+from credit_default_tests import CHECKOUT
+
 STOP_SECONDS = 30
 
 
@@ -78,7 +80,7 @@ class Emulator:
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", __package__, "--home", str(home), "--until-stdin-closes"],
-                cwd=Path(__file__).parents[2],
+                cwd=CHECKOUT,
                 env=_own_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

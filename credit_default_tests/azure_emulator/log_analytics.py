@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 from isodate import parse_datetime, parse_duration
 
-from credit_default.core import kql, kql_results
 from credit_default.errors import QueryError
+from credit_default.telemetry.kql import kql, results
 from credit_default_tests.azure_emulator.azure_errors import AzureError, not_found
 from credit_default_tests.azure_emulator.routes import Answer, Call, Route
 from credit_default_tests.azure_emulator.store import State, Workspace
@@ -178,7 +178,7 @@ def _duration(written: str) -> timedelta:
 def _type(field: pa.Field) -> str:
     """Return Kusto's name of a column's type."""
     kind = field.type
-    if field.metadata == kql_results.TIMESPAN:
+    if field.metadata == results.TIMESPAN:
         return "timespan"
     if pa.types.is_timestamp(kind):
         return "datetime"

@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 
+from credit_default_tests import CHECKOUT
+
 _SERVER = "credit_default_tests.azure_emulator.tracking_server"
 #: It imports much of MLflow and makes its tables first: about eight seconds on an idle machine, thirty on a busy one.
 START_SECONDS = 180.0
@@ -48,7 +50,7 @@ class Tracking:
         with (self.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _SERVER, "--home", str(self.home), "--port", str(self._port)],
-                cwd=Path(__file__).parents[2],
+                cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

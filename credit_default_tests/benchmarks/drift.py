@@ -22,9 +22,10 @@ import numpy as np
 from evidently import Report
 from evidently.presets import DataDriftPreset
 
-from credit_default.core import evidently_reports, tables
-from credit_default.core.model_folder import as_text
-from credit_default.core.sample import arrivals
+from credit_default.core import tables
+from credit_default.core.data.sample import arrivals
+from credit_default.core.model.model_folder import as_text
+from credit_default.core.monitoring import evidently_reports
 from credit_default.core.schema import CATEGORIES, FEATURE_NAMES, NUMBERS
 from credit_default.steps import drift
 from credit_default_tests.steps.days import Lake

@@ -19,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from credit_default.core import model_directory, sample, tables
+from credit_default.core import tables
+from credit_default.core.data import sample
+from credit_default.core.model import model_directory
 from credit_default.core.schema import CLIENT_ID, NUMBERS
-from credit_default.core.scoring import score_file
+from credit_default.core.scoring.scoring import score_file
 from credit_default_tests import trained
 
 MINI_BATCH_ROWS = 10_000

@@ -21,9 +21,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from credit_default.core import sample, splits
+from credit_default.core.data import sample, splits
+from credit_default.core.model.training import train
 from credit_default.core.schema import CATEGORIES, CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.training import train
 
 
 def sweep(parts: dict[str, pa.Table], forests: int, seed: int = 0) -> Pipeline:

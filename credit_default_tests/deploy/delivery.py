@@ -13,10 +13,10 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from credit_default.cli import main
+from credit_default.cli.main import main
 from credit_default.deploy import settings_file
 from credit_default.deploy.place import Place, open_place
-from credit_default.resources.ports import ModelVersion
+from credit_default.ports import ModelVersion
 from credit_default_tests.azure_emulator import Emulator
 from credit_default_tests.deploy.journal import Key, announced, not_announced, requests_that_write, written
 from credit_default_tests.resources.served_models import MANIFEST_FILE, MODEL_FILE, another_file

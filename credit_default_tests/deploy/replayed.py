@@ -10,9 +10,10 @@ from typing import Any
 import requests
 
 from credit_default.deploy.place import Place
-from credit_default.resources.azure import deployments, job_environments
-from credit_default.resources.azure.deployments import Deployed
-from credit_default_tests.deploy.test_plan_deployment import ENVIRONMENT, NOW, World
+from credit_default.resources.azure.endpoints import deployments
+from credit_default.resources.azure.endpoints.deployments import Deployed
+from credit_default.resources.azure.jobs import job_environments
+from credit_default_tests.deploy.plans.test_deployment import ENVIRONMENT, NOW, World
 from credit_default_tests.resources.served_models import MODEL_FILE
 
 _KEY = "models/replayed"

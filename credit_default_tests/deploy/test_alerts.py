@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from credit_default.core import kql
+from credit_default.telemetry.kql import kql
 from credit_default_tests.deploy.bicep import BicepError
 from credit_default_tests.deploy.deployed import ENVIRONMENTS, GIVEN, QUERIES, deployed, environment
 

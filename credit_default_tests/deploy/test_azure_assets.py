@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from credit_default.resources.azure import catalogue, job_environments
+from credit_default.resources.azure.assets import catalogue
+from credit_default.resources.azure.jobs import job_environments
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.resources.served_models import put_day
 
@@ -108,7 +109,7 @@ def test_the_batch_endpoint_is_made_once(delivery):
 
 
 def test_a_command_that_tracks_nothing_does_not_wait_for_mlflow_to_be_imported(delivery):
-    program = "import sys; from credit_default.cli import main; main(sys.argv[1:], standalone_mode=False); "
+    program = "import sys; from credit_default.cli.main import main; main(sys.argv[1:], standalone_mode=False); "
     program += "sys.exit(bool({'mlflow', 'pandas', 'sklearn'} & set(sys.modules)))"
     command = [sys.executable, "-c", program, "deploy", "--settings", str(delivery.files["staging"]), "endpoint"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

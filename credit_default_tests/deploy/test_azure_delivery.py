@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from credit_default.cli import main
+from credit_default.cli.main import main
 from credit_default.core import tables
 from credit_default.deploy.status_table import status_table
 from credit_default.resources import ledger as ledgers

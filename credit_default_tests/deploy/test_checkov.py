@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.deploy.deployed import FILES, INFRASTRUCTURE
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).parents[2]
 PYTHON = CHECKOUT / ".venv" / "checkov" / "bin" / "python"
 SKIP = re.compile(r"// checkov:skip=(CKV2?_AZURE_\d+):(.+)")
 #: Runs checkov, and writes down whatever it, or a process that it forks, looks up or connects to.

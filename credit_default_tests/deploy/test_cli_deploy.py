@@ -10,8 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from credit_default.cli import main
-from credit_default.cli_deploy import deploy
+from credit_default.cli.deploy import deploy
+from credit_default.cli.main import main
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 NESTED = [(name, below) for name, group in deploy.commands.items() for below in getattr(group, "commands", {})]
@@ -114,7 +114,9 @@ def test_two_files_for_one_environment_are_refused(call, staging):
 
 
 def test_help_loads_nothing_heavy():
-    program = "import sys; from credit_default.cli import main; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    program = (
+        "import sys; from credit_default.cli.main import main; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.replace("'", "").strip("[]\n").split(", "))
     assert "click" in loaded

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import credit_default
-from credit_default.cli import main
+from credit_default.cli.main import main
+from credit_default_tests import CHECKOUT
 from credit_default_tests.deploy.delivery import ENVIRONMENTS, Delivery
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import new_clients
@@ -23,7 +23,6 @@ from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-CHECKOUT = Path(credit_default.__file__).parents[1]
 GUIDE = CHECKOUT / "credit_default" / "deploy" / "README.md"
 DAY = "2026-01-31"
 #: Programs whose lines were never run; the guide says so of each of them.

@@ -23,7 +23,7 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.routing import WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
-from credit_default.defs.policies import ON_COMPUTE
+from credit_default.defs.shared.policies import ON_COMPUTE
 from credit_default.resources.local.run_launcher import WatchfulRunLauncher
 from credit_default_tests.deploy.hosted import JSON, Hosted, graphql, launch, subscribed
 from credit_default_tests.deploy.login_server import EMAIL, SESSION, login_server

@@ -15,15 +15,15 @@ from dagster._core.instance.config import dagster_instance_config
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from credit_default.defs import data, deployment, model, monitoring, online_deployment, scoring
-from credit_default.defs.policies import ON_COMPUTE
+from credit_default.defs.assets import data, deployment, model, monitoring, online_deployment, scoring
+from credit_default.defs.shared.policies import ON_COMPUTE
 from credit_default.deploy.hosting.__main__ import PARTS
-from credit_default.instance import prepare
+from credit_default.runs.instance import prepare
 from credit_default.settings import COLLECTION_KEY_VARIABLE, read
+from credit_default_tests import CHECKOUT
 from credit_default_tests.deploy.deployed import environment
 from credit_default_tests.deploy.servers import HOSTING
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
-from credit_default_tests.test_project import ROOT
 
 COMPOSE = yaml.safe_load((HOSTING / "compose.yaml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
@@ -86,8 +86,8 @@ def test_the_image_installs_only_what_is_locked_with_hashes_and_runs_as_nobody_i
 
 
 def test_what_the_image_installs_has_the_versions_and_hashes_of_the_lock_and_nothing_of_the_tests():
-    found, lock = (pins(path) for path in (HOSTING / "requirements.txt", ROOT / "requirements.lock"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    found, lock = (pins(path) for path in (HOSTING / "requirements.txt", CHECKOUT / "requirements.lock"))
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     needed = {canonicalize_name(Requirement(text).name) for text in [*project["dependencies"], *extras["hosting"]]}
     assert needed <= set(found)
@@ -106,7 +106,7 @@ def test_what_is_copied_into_the_image_is_there_and_is_let_through_to_the_builde
     sources = [source for group in copied for source in group]
     assert sources
     for source in sources:
-        assert (ROOT / source).exists()
+        assert (CHECKOUT / source).exists()
         assert Path(source).parts[0] in allowed
     # Somebody's settings and keys never get there.
     assert {"**/*.env", "**/certificates"} <= set(ignored)
@@ -178,7 +178,7 @@ def test_no_secret_has_a_value_in_a_file():
 def test_the_production_instance_differs_from_that_of_one_machine_only_where_containers_do():
     hosted, alone = (
         yaml.safe_load(path.read_text("utf-8"))
-        for path in (HOSTING / "dagster.yaml", ROOT / "credit_default/resources/azure/dagster.yaml")
+        for path in (HOSTING / "dagster.yaml", CHECKOUT / "credit_default/resources/azure/dagster.yaml")
     )
     assert list(hosted.pop("storage")) == ["postgres"]
     assert hosted.pop("run_launcher")["class"] == "ContainerRunLauncher"

@@ -9,9 +9,9 @@ import pytest
 
 from credit_default import settings
 from credit_default.errors import SettingsError
-from credit_default.resources.azure import settings as azure_settings
-from credit_default.resources.azure.messages import folder_of
-from credit_default.resources.azure.targets import Kind
+from credit_default.resources.azure.jobs.messages import folder_of
+from credit_default.settings import azure as azure_settings
+from credit_default.settings.azure_compute import Kind
 from credit_default_tests.deploy.bicep import BicepError, deploy, deploy_file, symbols
 from credit_default_tests.deploy.deployed import (
     ENVIRONMENTS,

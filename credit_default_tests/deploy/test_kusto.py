@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from credit_default.core.kql_tables import TABLES as OURS
-from credit_default.defs.online_inputs import QUERY
-from credit_default.resources.azure import classic_tables
+from credit_default.defs.assets.online_inputs import QUERY
+from credit_default.telemetry.kql import classic_tables
+from credit_default.telemetry.kql.tables import TABLES as OURS
 from credit_default_tests.deploy import kusto
 from credit_default_tests.deploy.deployed import ENVIRONMENTS, QUERIES, environment
 from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT

@@ -19,23 +19,25 @@ import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
-from credit_default.cli import main
-from credit_default.core import acceptance, kql
-from credit_default.core.bins import make_bins
-from credit_default.core.decisions import Answer
-from credit_default.core.drift import SCORE, Reference, measure
-from credit_default.core.performance import DECISION, PROBABILITY, judge
-from credit_default.core.sample import arrivals, development_clients
+from credit_default.cli.main import main
+from credit_default.core.contract import acceptance
+from credit_default.core.data.sample import arrivals, development_clients
+from credit_default.core.monitoring.drift import SCORE, Reference, measure
+from credit_default.core.monitoring.performance import DECISION, PROBABILITY, judge
+from credit_default.core.promotion.decisions import Answer
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.core.telemetry import TraceRecord, acceptance_record, drift_records, measurements
-from credit_default.defs import monitoring, retraining, scoring
-from credit_default.defs.daily import NO_ROWS
-from credit_default.defs.failures import run_failures
-from credit_default.defs.jobs import judge_predictions, score_batch
-from credit_default.defs.landing import RANGE_END, RANGE_START
+from credit_default.core.statistics.bins import make_bins
+from credit_default.defs.assets import monitoring, scoring
+from credit_default.defs.assets.daily import NO_ROWS
+from credit_default.defs.automation import retraining
+from credit_default.defs.automation.failures import run_failures
+from credit_default.defs.automation.jobs import judge_predictions, score_batch
+from credit_default.defs.landing.landing import RANGE_END, RANGE_START
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
-from credit_default_tests.defs.test_daily import EmptyRegistry, ScriptedCompute, ScriptedEndpoint
+from credit_default.telemetry.kql import kql
+from credit_default.telemetry.records import TraceRecord, acceptance_record, drift_records, measurements
+from credit_default_tests.defs.assets.test_daily import EmptyRegistry, ScriptedCompute, ScriptedEndpoint
 from credit_default_tests.deploy.deployed import QUERIES
 
 pytestmark = pytest.mark.slow

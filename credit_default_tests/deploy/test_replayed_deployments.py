@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import Phase, find, settings
 
-from credit_default.deploy.changes import Action, Change
+from credit_default.deploy.plans.changes import Action, Change
 from credit_default_tests.deploy.delivery import Delivery
+from credit_default_tests.deploy.plans.test_deployment import World, plan_or_none, worlds
 from credit_default_tests.deploy.replayed import bring_about, possible
-from credit_default_tests.deploy.test_plan_deployment import World, plan_or_none, worlds
 from credit_default_tests.resources.served_models import model_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

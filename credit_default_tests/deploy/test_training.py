@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from credit_default.deploy import training
-from credit_default.resources.azure import job_environments
+from credit_default.resources.azure.jobs import job_environments
 from credit_default_tests.deploy.journal import requests_that_write
 from credit_default_tests.resources.served_models import model_files
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.id_token_server import REPOSITORY, IdTokenServer
 
-CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
 SKIPPED = {"actions/checkout", "./.github/actions/environment"}
 #: What GitHub tells every workflow of itself.

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from credit_default_tests import CHECKOUT
 from credit_default_tests.azure_emulator import Emulator
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def test_by_hand_with_the_readme_s_commands(tmp_path):
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         check=False,
     )
@@ -58,7 +59,7 @@ def test_stopped_by_a_signal_it_takes_everything_along(tmp_path, told):
     process = subprocess.Popen(
         [sys.executable, "-m", "credit_default_tests.azure_emulator", "--home", str(tmp_path)],
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
     )
     assert json.loads(process.stdout.readline())["environment"]["HTTPS_PROXY"].startswith("http://127.0.0.1:")
     started = family(process)
@@ -80,9 +81,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         "    print(emulator.process.pid, flush=True)\n"
         "    time.sleep(600)\n"
     )
-    test = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-    )
+    test = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, cwd=CHECKOUT)
     emulator = psutil.Process(int(test.stdout.readline()))
     started = [emulator, *emulator.children(recursive=True)]
 

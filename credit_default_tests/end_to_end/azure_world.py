@@ -35,7 +35,7 @@ _GO_ON = """
 import sys, dagster as dg
 from credit_default.instance import enter
 enter()
-job = dg.build_reconstructable_job("credit_default.run_job", "job_named", (sys.argv[1],))
+job = dg.build_reconstructable_job("credit_default.runs.run_job", "job_named", (sys.argv[1],))
 with dg.DagsterInstance.get() as instance:
     days = {name: value for name, value in instance.get_run_by_id(sys.argv[2]).tags.items() if "partition" in name}
     options = dg.ReexecutionOptions.from_failure(sys.argv[2], instance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import sample
+from credit_default.core.data import sample
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, NTD_PER_CURATED_UNIT, TARGET
 from credit_default_tests.strategies import csv_text
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from credit_default.core.decisions import RetrainingRule
+from credit_default.core.promotion.decisions import RetrainingRule
 from credit_default_tests.end_to_end.azure_world import AzureWorld
 from credit_default_tests.end_to_end.server import Platform
 from credit_default_tests.end_to_end.shifting_clients import ROWS_A_DAY, day_csv, outcomes_csv, training_csv

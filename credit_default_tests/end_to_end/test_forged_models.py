@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from credit_default.cli import main
+from credit_default.cli.main import main
 from credit_default_tests.end_to_end.world import World, new_clients
 from credit_default_tests.strategies import csv_text
 

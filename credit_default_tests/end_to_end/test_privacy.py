@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core.personal_data import PLACES, WITHOUT
-from credit_default.erasure import find_client
+from credit_default.erasure.erasure import find_client
+from credit_default.erasure.personal_data import PLACES, WITHOUT
 from credit_default_tests.permissions import can_become_others, open_to_others, readable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

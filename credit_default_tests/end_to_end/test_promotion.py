@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from credit_default.cli import main
-from credit_default.core.gates import Criterion, Verdict
-from credit_default.core.ledger import KEY
+from credit_default.cli.main import main
+from credit_default.core.promotion.gates import Criterion, Verdict
+from credit_default.core.promotion.ledger import KEY
 from credit_default.resources import resources_for
 from credit_default_tests.end_to_end.world import World
 from credit_default_tests.resources.served_models import model_files, register

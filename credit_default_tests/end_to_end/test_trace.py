@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default import tracing
-from credit_default.core import ledger, tables
-from credit_default.core.ledger import Draft
-from credit_default.core.predictions import PREDICTIONS, Origin, Scores, write_predictions
+from credit_default.core import tables
+from credit_default.core.promotion import ledger
+from credit_default.core.promotion.ledger import Draft
 from credit_default.core.schema import FEATURE_NAMES
+from credit_default.core.scoring.predictions import PREDICTIONS, Origin, Scores, write_predictions
 from credit_default.errors import NotThere
 from credit_default.resources import resources_for
 from credit_default.resources.retention import Retention

@@ -22,13 +22,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import credit_default
 from credit_default import settings
-from credit_default.core import sample
+from credit_default.core.data import sample
 from credit_default.core.schema import CATEGORIES, CLIENT_ID, FEATURE_NAMES, TARGET
-from credit_default.instance import prepare
+from credit_default.runs.instance import prepare
+from credit_default_tests import CHECKOUT
 
-CHECKOUT = Path(credit_default.__file__).parents[1]
 #: Enough of everything for tests of faults: two trials, four days.
 SMALL_DEMO = ("demo", "--trials", "2", "--days", "4", "--rows", "2000")
 #: Configuration of a training, for tests to which any model will do.
@@ -92,7 +91,7 @@ class World:
 
     def job_command(self, job: str, first: str | None = None, last: str | None = None, *more: str) -> list[str]:
         span = ["--from", first, "--to", last or first] if first else []
-        return [sys.executable, "-m", "credit_default.run_job", job, *span, *more]
+        return [sys.executable, "-m", "credit_default.runs.run_job", job, *span, *more]
 
     def run_job(
         self, job: str, first: str | None = None, last: str | None = None, *more: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from credit_default.resources.ports import Refused
+from credit_default.ports import Refused
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from credit_default.core import tables
 from credit_default.core.schema import PROBABILITY
-from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
+from credit_default.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion, Storage
 from credit_default_tests import trained
 
 MODEL_FILE, MANIFEST_FILE = "model.skops", "manifest.json"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from credit_default.core.limits import Limits
+from credit_default.core.files.limits import Limits
+from credit_default.ports import Refused, Stored
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.job import Job
-from credit_default.resources.ports import Refused, Stored
 from credit_default_tests.platforms import compute_of, platforms, storage_of
 from credit_default_tests.resources.running import DAYS, Running
 

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core.model_directory import load
-from credit_default.core.scoring import score_file
+from credit_default.core.model.model_directory import load
+from credit_default.core.scoring.scoring import score_file
 from credit_default.errors import JobFailed, NotThere, SmokeTestFailed
+from credit_default.ports import BatchEndpoint, EndpointState, ModelVersion, Refused, Stored
 from credit_default.resources.model_versions import expectation_of
-from credit_default.resources.ports import BatchEndpoint, EndpointState, ModelVersion, Refused, Stored
 from credit_default_tests.platforms import batch_platform, platforms
 from credit_default_tests.resources.served_models import deploy, in_a_run, model_files, put_day, register
 

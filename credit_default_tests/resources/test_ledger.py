@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from credit_default.core.ledger import KEY
+from credit_default.core.promotion.ledger import KEY
 from credit_default.errors import LedgerError
 from credit_default.resources import ledger as ledgers
 from credit_default.resources.local.storage import LocalStorage

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from credit_default.core.model_folder import Expectation, as_text, read_text
+from credit_default.core.model.model_folder import Expectation, as_text, read_text
 from credit_default.errors import HashMismatch
+from credit_default.ports import ModelVersion
 from credit_default.resources import ledger
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.model_versions import expectation_of, no_such_version, options_of, variables_of
-from credit_default.resources.ports import ModelVersion
 
 SHA256, MANIFEST = "a" * 64, "b" * 64
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from credit_default.errors import NotThere
-from credit_default.resources.ports import ModelRegistry
+from credit_default.ports import ModelRegistry
 from credit_default_tests.platforms import platforms, registry_of, storage_of
 
 pytestmark = pytest.mark.slow

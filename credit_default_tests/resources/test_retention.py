@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.retention import Removal, as_lines, from_lines
+from credit_default.core.data.retention import Removal, as_lines, from_lines
+from credit_default.pipes.messages import runs_under_way
+from credit_default.ports import Compute, Storage
 from credit_default.resources.local.job import Job
-from credit_default.resources.messages import runs_under_way
-from credit_default.resources.ports import Compute, Storage
 from credit_default.resources.retention import Retention, find_removal, removed_predictions
 from credit_default.settings import read
 from credit_default_tests.platforms import compute_of, platforms, storage_of

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from credit_default.errors import NotThere, StorageError
+from credit_default_tests import CHECKOUT
 from credit_default_tests.platforms import platforms, storage_of
 
 
@@ -227,9 +228,7 @@ def test_a_publisher_that_is_killed_leaves_no_folder_that_passes_for_whole(stora
     files = {f"{n:04}": b"first" for n in range(3_000 if platform == "local" else 60)}
     first, key = staged(files), f"{root}/models/abc"
     underway = ".staging" if platform == "local" else key
-    child = subprocess.Popen(
-        [sys.executable, "-c", PUBLISH, platform, str(lake), first, key], cwd=Path(__file__).parents[2]
-    )
+    child = subprocess.Popen([sys.executable, "-c", PUBLISH, platform, str(lake), first, key], cwd=CHECKOUT)
     while child.poll() is None and not storage.entries(underway):
         time.sleep(0.01)
     child.kill()

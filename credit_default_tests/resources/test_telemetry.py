@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from credit_default.core.telemetry import Failure, Measurement, TraceRecord, drift_measurements, drift_records
 from credit_default.errors import QueryError
+from credit_default.telemetry.records import Failure, Measurement, TraceRecord, drift_measurements, drift_records
 from credit_default_tests.platforms import platforms, telemetry_of
 from credit_default_tests.published_queries import FEATURE_DRIFT, OVERALL_DRIFT
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from credit_default.core import tables
-from credit_default.core.bins import make_bins
-from credit_default.core.model_folder import Expectation
-from credit_default.core.sample import arrivals, development_clients
+from credit_default.core.data.sample import arrivals, development_clients
+from credit_default.core.model.model_folder import Expectation
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
+from credit_default.core.statistics.bins import make_bins
 
 SCORE = "probability_of_default"
 

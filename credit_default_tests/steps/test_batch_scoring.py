@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core import predictions, tables
+from credit_default.core import tables
 from credit_default.core.schema import PROBABILITY
-from credit_default.core.scoring import score_file
+from credit_default.core.scoring import predictions
+from credit_default.core.scoring.scoring import score_file
 from credit_default.errors import CreditDefaultError, HashMismatch, NotThere, UnreadableFile
 from credit_default.steps import batch_scoring
 from credit_default_tests import trained

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
-from credit_default.core.prepared import prepare
-from credit_default.core.sample import arrivals
+from credit_default.core.data.prepared import prepare
+from credit_default.core.data.sample import arrivals
 from credit_default.core.schema import AS_OF
 from credit_default.steps import comparison
 from credit_default_tests import trained

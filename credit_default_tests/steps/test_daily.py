@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core.defects import concerning
+from credit_default.pipes.reporting import TerminalReporter
 from credit_default.steps._daily import each_day
-from credit_default.steps.reporting import TerminalReporter
 from credit_default_tests.steps.days import told
 
 SECRET = "secret-cell"

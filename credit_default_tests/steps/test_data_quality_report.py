@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from credit_default.core.prepared import prepare
-from credit_default.core.sample import development_clients
+from credit_default.core.data.prepared import prepare
+from credit_default.core.data.sample import development_clients
 from credit_default.core.schema import AMOUNTS, FEATURE_NAMES
 from credit_default.steps.data_quality_report import main
 from credit_default_tests.steps.days import told

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.model_folder import as_text
-from credit_default.core.sample import development_clients
+from credit_default.core.data.sample import development_clients
+from credit_default.core.model.model_folder import as_text
 from credit_default.core.schema import FEATURE_NAMES
 from credit_default.steps.drift import main
 from credit_default_tests.steps.days import Lake, day_of, scaled, told

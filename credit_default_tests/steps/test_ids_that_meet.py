@@ -11,9 +11,9 @@ import pyarrow.csv as arrow_csv
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.judged_rows import ROWS, judged_rows
-from credit_default.core.prepared import prepare
-from credit_default.core.sample import arrivals, development_clients
+from credit_default.core.data.prepared import prepare
+from credit_default.core.data.sample import arrivals, development_clients
+from credit_default.core.promotion.holdout_rows import ROWS, holdout_rows
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURE_NAMES, TARGET
 from credit_default.steps import curated_data, inference_data, outcomes, performance
 from credit_default_tests.steps.days import Lake
@@ -152,6 +152,6 @@ def test_rows_without_an_id_are_other_clients_every_day_and_judge_a_challenger(l
     challenger = prepare(curated, curated_data_version="2", recent_rows=ROWS)
     for made in (champion, challenger):
         made.write(lake / made.version)
-    judged = judged_rows(lake / challenger.version, lake / champion.version)
+    judged = holdout_rows(lake / challenger.version, lake / champion.version)
     assert judged.num_rows == ROWS
     assert judged[AS_OF].null_count == 0

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core import contract, tables
+from credit_default.core import tables
+from credit_default.core.contract import contract
 from credit_default.core.schema import CLIENT_ID
 from credit_default.steps import inference_data
 from credit_default_tests.strategies import client, clients, csv_text, write_csv, write_parquet

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credit_default.core import tables
-from credit_default.core.missing import MISSING_WORDS
+from credit_default.core.contract.missing import MISSING_WORDS
 from credit_default.core.schema import CLIENT_ID, SOURCE_FILE, SOURCE_ROW
 from credit_default.steps import inference_data, outcomes
 from credit_default_tests.landed import NUMBER, WORD, days

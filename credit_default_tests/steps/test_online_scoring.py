@@ -12,13 +12,14 @@ import flask
 import numpy as np
 import pytest
 
-from credit_default.core import golden_rows, tables
-from credit_default.core.collected_inputs import open_message
-from credit_default.core.model_folder import open_folder
+from credit_default.core import tables
+from credit_default.core.model import golden_rows
+from credit_default.core.model.model_folder import open_folder
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES
-from credit_default.core.sealing import PrivateKeys, new_key
 from credit_default.errors import HashMismatch, NotThere, SettingsError
 from credit_default.steps import online_scoring
+from credit_default.telemetry.collected_inputs import open_message
+from credit_default.telemetry.sealing import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.strategies import client, clients
 

@@ -69,4 +69,4 @@ def test_a_day_that_ends_in_an_exception_nobody_planned_for_is_refused_and_the_o
     tables.write(tables.read(path).drop_columns(["default_payment_next_month"]), path, data_version="spoilt")
     stored, said = run("2026-01-01", "2026-01-02", "2026-01-03")
     assert list(stored) == ["2026-01-01", "2026-01-03"]
-    assert "2026-01-02: ended in KeyError at credit_default/core/performance.py, line" in said
+    assert "2026-01-02: ended in KeyError at credit_default/core/monitoring/performance.py, line" in said

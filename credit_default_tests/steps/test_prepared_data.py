@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.sample import development_clients
+from credit_default.core.data.sample import development_clients
 from credit_default.steps.prepared_data import main
 from credit_default_tests.steps.days import told
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.model_folder import Expectation
+from credit_default.core.model.model_folder import Expectation
 from credit_default.steps import score
 from credit_default_tests import trained
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.model_folder import Expectation
+from credit_default.core.model.model_folder import Expectation
 from credit_default.core.schema import PROBABILITY
 from credit_default.steps import smoke_test
 from credit_default_tests import trained

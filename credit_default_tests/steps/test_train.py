@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from credit_default.core import model_directory, tables
+from credit_default.core import tables
+from credit_default.core.model import model_directory
 from credit_default.core.schema import PROBABILITY, PROTECTED
 from credit_default.steps import train
 from credit_default_tests import trained
@@ -92,7 +93,7 @@ def test_every_trial_is_a_nested_run_and_the_run_tells_figures_and_plots(capsys,
 def test_a_trial_that_is_a_job_of_its_own_tells_its_figure_in_the_run_it_was_given(
     capsys, prepared, tmp_path, tracked, monkeypatch
 ):
-    from credit_default.core.tracking import open_client
+    from credit_default.core.model.tracking import open_client
 
     client = open_client(os.environ["MLFLOW_TRACKING_URI"])
     given = client.create_run(
@@ -111,7 +112,7 @@ def test_a_trial_that_is_a_job_of_its_own_tells_its_figure_in_the_run_it_was_giv
 def test_the_run_of_a_killed_attempt_is_closed_by_the_next_one(capsys, prepared, tmp_path, tracked, monkeypatch):
     killed = (
         "import os, signal, sys\n"
-        "from credit_default.core.tracking import training_run\n"
+        "from credit_default.core.model.tracking import training_run\n"
         "with training_run('train-0a1b2c3d-00000000', {}, warn=sys.exit) as run:\n"
         "    print(run.run_id, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from credit_default.core import tables
-from credit_default.core.predictions import Origin, Scores, write_predictions
+from credit_default.core.scoring.predictions import Origin, Scores, write_predictions
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.tracing.history import History
 from credit_default.tracing.locating import Located, inputs_of, locate

@@ -12,10 +12,10 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from credit_default import instance, permissions
 from credit_default import settings as settings_of
 from credit_default.errors import CreditDefaultError, SettingsError
-from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
+from credit_default.runs import instance
+from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings, permissions
 
 _WORKSPACE = ("--workspace", str(files("credit_default.deploy.hosting") / "workspace.yaml"))
 PARTS = {

@@ -8,15 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.resources.azure import settings as azure_settings
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoint import AzureBatchEndpoint
 from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
 from credit_default.resources.azure.registry import AzureModelRegistry
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.azure.telemetry import AzureTelemetry
-from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.settings import CONNECTION_STRING_VARIABLE, MODEL_NAME, Environment, Settings
+from credit_default.settings import azure as azure_settings
 
 
 def azure_resources(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:

@@ -13,20 +13,20 @@ from pydantic import Field
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.errors import JobCancelled, JobFailed
-from credit_default.resources.azure.attempts import Attempts
-from credit_default.resources.azure.cancelling import Cancelling
-from credit_default.resources.azure.command import Place, Task
-from credit_default.resources.azure.history import RunHistory
-from credit_default.resources.azure.job import Ending, JobWatch, Limits, TakenAway, metadata_of
-from credit_default.resources.azure.messages import JobMessages, channel_of, folder_of, output_of
-from credit_default.resources.azure.patience import Patience
+from credit_default.pipes.messages import StepMessages, job_name, open_session
+from credit_default.ports import Compute, Message, Stored, StoredFile
+from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.workspace import AzureWorkspace
+from credit_default.resources.azure.jobs.attempts import Attempts
+from credit_default.resources.azure.jobs.cancelling import Cancelling
+from credit_default.resources.azure.jobs.command import Place, Task
+from credit_default.resources.azure.jobs.history import RunHistory
+from credit_default.resources.azure.jobs.job import Ending, JobWatch, Limits, TakenAway, metadata_of
+from credit_default.resources.azure.jobs.messages import JobMessages, channel_of, folder_of, output_of
+from credit_default.resources.azure.jobs.submission import Submission
+from credit_default.resources.azure.jobs.sweep import best_of
 from credit_default.resources.azure.storage import AzureStorage
-from credit_default.resources.azure.submission import Submission
-from credit_default.resources.azure.sweep import best_of
-from credit_default.resources.azure.targets import Target, kind_of
-from credit_default.resources.azure.workspace import AzureWorkspace
-from credit_default.resources.messages import StepMessages, job_name, open_session
-from credit_default.resources.ports import Compute, Message, Stored, StoredFile
+from credit_default.settings.azure_compute import Target, kind_of
 
 #: How much longer than we wait Azure lets a job run, so that none runs on when nobody watches.
 _MARGIN_SECONDS = 600.0

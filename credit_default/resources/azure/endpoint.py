@@ -11,16 +11,17 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere, SettingsError
-from credit_default.resources.azure import deployments, job_environments
-from credit_default.resources.azure.invocation import Asked, Invocations, Outcome, failure_of
-from credit_default.resources.azure.job import Limits, metadata_of
-from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
-from credit_default.resources.azure.messages import folder_of
-from credit_default.resources.azure.snapshot import SCORING_SCRIPT, snapshot
-from credit_default.resources.azure.targets import SERVERLESS, Kind
-from credit_default.resources.messages import job_name
+from credit_default.pipes.messages import job_name
+from credit_default.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
+from credit_default.resources.azure.endpoints import deployments
+from credit_default.resources.azure.endpoints.invocation import Asked, Invocations, Outcome, failure_of
+from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.jobs import job_environments
+from credit_default.resources.azure.jobs.job import Limits, metadata_of
+from credit_default.resources.azure.jobs.messages import folder_of
+from credit_default.resources.azure.jobs.snapshot import SCORING_SCRIPT, snapshot
 from credit_default.resources.model_versions import variables_of
-from credit_default.resources.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
+from credit_default.settings.azure_compute import SERVERLESS, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,8 +171,8 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
     ) -> Mapping[str, Any]:
         import pyarrow.parquet as pq
 
-        from credit_default.core import golden_rows
-        from credit_default.core.model_folder import GOLDEN_FILE
+        from credit_default.core.model import golden_rows
+        from credit_default.core.model.model_folder import GOLDEN_FILE
         from credit_default.core.schema import PROBABILITY
 
         key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
@@ -187,7 +188,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
     def _completed(self, context: dg.AssetExecutionContext, day: str, outcome: Outcome, scores: str) -> Stored:
         """Complete the scores of a day to its predictions, and stage them for publishing."""
-        from credit_default.core.predictions import complete
+        from credit_default.core.scoring.predictions import complete
 
         storage = self.compute.storage
         staged = f"{folder_of(outcome.job)}/output/completed/{day}/predictions.parquet"

@@ -1,22 +1,22 @@
 """A managed online endpoint of Azure ML: versions of the model deployed side by side, one of them with the traffic."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from credit_default import collection_key, resources, settings
+from credit_default import settings
+from credit_default.code_version import online_code
 from credit_default.errors import JobFailed, SettingsError, SmokeTestFailed
-from credit_default.resources.azure import deployments, job_environments, scoring_requests
-from credit_default.resources.azure.managed_endpoint import ManagedEndpoint
-from credit_default.resources.azure.snapshot import snapshot
+from credit_default.ports import ModelVersion, OnlineEndpoint
+from credit_default.resources.azure.endpoints import deployments, scoring_requests
+from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
+from credit_default.resources.azure.jobs import job_environments
+from credit_default.resources.azure.jobs.snapshot import snapshot
 from credit_default.resources.model_versions import variables_of
-from credit_default.resources.ports import ModelVersion, OnlineEndpoint
+from credit_default.telemetry import collection_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +73,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
         # Besides code and environment: a deployment with another key, or other machines, is another one.
         made_of = [
             job_environments.reference(job_environments.ONLINE),
-            _sending_code(),
+            online_code(),
             self._variables(public_key=self._public_key() if collection_key.is_there(settings.read()) else ""),
             [self.instance_type, self.instance_count, self.max_concurrent_requests, self.request_timeout],
         ]
@@ -158,7 +158,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
     def _smoke_test(
         self, context: dg.AssetExecutionContext, deployment: str, model: ModelVersion, golden: "pa.Table"
     ) -> Mapping[str, Any]:
-        from credit_default.core import golden_rows
+        from credit_default.core.model import golden_rows
 
         address, where = self.scoring_uri(), f"deployment {deployment} of {self.name}"
         assert address is not None
@@ -216,12 +216,3 @@ def _identities_of(endpoint: "ManagedOnlineEndpoint") -> set[str]:
     """Return the resource ids of what an endpoint acts as; none when Azure made it an identity of its own."""
     own = endpoint.identity.user_assigned_identities if endpoint.identity else None
     return {str(one.resource_id).casefold() for one in own or []}
-
-
-@cache
-def _sending_code() -> str:
-    """Return a hash of the modules that send requests on, which are no part of `code_version`."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(resources.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from credit_default.core.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, open_folder
+from credit_default.core.model.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, open_folder
 from credit_default.errors import HashMismatch, ModelError, NotThere, StorageError
-from credit_default.resources.azure import datastore
-from credit_default.resources.azure.aliases import Aliases
-from credit_default.resources.azure.patience import Patience, unless_missing
-from credit_default.resources.azure.shared_models import SharedModels
+from credit_default.ports import ModelRegistry, ModelVersion
+from credit_default.resources.azure.assets import datastore
+from credit_default.resources.azure.assets.aliases import Aliases
+from credit_default.resources.azure.assets.shared_models import SharedModels
+from credit_default.resources.azure.client.patience import Patience, unless_missing
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.storage import AzureStorage
-from credit_default.resources.azure.workspace import AzureWorkspace
 from credit_default.resources.model_versions import (
     KEY,
     SHA256,
@@ -22,7 +23,6 @@ from credit_default.resources.model_versions import (
     is_ours,
     no_such_version,
 )
-from credit_default.resources.ports import ModelRegistry, ModelVersion
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Model

@@ -13,15 +13,15 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from credit_default.core.companions import is_companion, is_hidden
+from credit_default.core.files.companions import is_companion, is_hidden
 from credit_default.core.keys import checked_key
 from credit_default.core.stored_json import read_object
 from credit_default.errors import NotThere, StorageError
-from credit_default.resources.azure.blobs import BlobContainer
-from credit_default.resources.azure.leases import held
-from credit_default.resources.azure.patience import Patience
-from credit_default.resources.azure.workspace import AzureWorkspace
-from credit_default.resources.ports import Change, Entry, Storage, StoredFile
+from credit_default.ports import Change, Entry, Storage, StoredFile
+from credit_default.resources.azure.client.blobs import BlobContainer
+from credit_default.resources.azure.client.leases import held
+from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobProperties, ContainerClient
@@ -179,7 +179,7 @@ class AzureStorage(Storage):
         self._catalogue(name, path.name, version, lambda kept: self.upload(path, kept, replace=False))
 
     def _catalogue(self, name: str, file_name: str, version: str, keep: Callable[[str], None]) -> None:
-        from credit_default.resources.azure.catalogue import register
+        from credit_default.resources.azure.assets.catalogue import register
 
         kept = f"data_assets/{name}/{version}/{file_name}"
         register(

@@ -9,10 +9,10 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere, PartialAnswer, QueryError
-from credit_default.resources.azure.classic_tables import over_log_analytics
-from credit_default.resources.azure.patience import Patience
-from credit_default.resources.azure.workspace import AzureWorkspace
+from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.local.telemetry import LocalTelemetry
+from credit_default.telemetry.kql.classic_tables import over_log_analytics
 
 _Answer = TypeVar("_Answer")
 

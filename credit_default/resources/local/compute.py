@@ -20,9 +20,9 @@ from credit_default import settings
 from credit_default.core.keys import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
+from credit_default.pipes.messages import StepMessages, job_name, open_session, runs_under_way
+from credit_default.ports import Compute, Message
 from credit_default.resources.local.job import Job, JobState
-from credit_default.resources.messages import StepMessages, job_name, open_session, runs_under_way
-from credit_default.resources.ports import Compute, Message
 
 _POLL_SECONDS = 0.1
 

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from credit_default.errors import NotThere
+from credit_default.ports import BatchEndpoint, Compute, Message, ModelRegistry, ModelVersion, Stored
 from credit_default.resources.local.kept_endpoint import KeptEndpoint
 from credit_default.resources.model_versions import expectation_of, options_of
-from credit_default.resources.ports import BatchEndpoint, Compute, Message, ModelRegistry, ModelVersion, Stored
 
 
 class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from credit_default.core.companions import is_companion, is_hidden
+from credit_default.core.files.companions import is_companion, is_hidden
 
 
 @dataclass(frozen=True)

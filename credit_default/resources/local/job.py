@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from credit_default.resources.messages import MEMORY_HINT
+from credit_default.pipes.messages import MEMORY_HINT
 
 #: Writes its own process id, before it becomes the step, so that no crash can come in between.
 _LAUNCH = 'echo $$ > "$0" && exec "$@"'

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, NotThere
-from credit_default.resources.ports import Endpoint, EndpointState, Storage
+from credit_default.ports import Endpoint, EndpointState, Storage
 
 #: How many versions stay deployed beside the default and the one before it.
 _KEEP_DEPLOYED = 5

@@ -14,9 +14,9 @@ from typing import Any
 import dagster as dg
 
 from credit_default.errors import JobFailed
+from credit_default.ports import ModelVersion, OnlineEndpoint, Storage
 from credit_default.resources.local.kept_endpoint import KeptEndpoint
 from credit_default.resources.model_versions import expectation_of, variables_of
-from credit_default.resources.ports import ModelVersion, OnlineEndpoint, Storage
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
     COLLECTION_PUBLIC_KEY_VARIABLE,
@@ -35,8 +35,8 @@ class LocalOnlineEndpoint(KeptEndpoint, OnlineEndpoint):
     """A version is tried in the very server that will serve it."""
 
     def deploy(self, context: dg.AssetExecutionContext, model: ModelVersion) -> Mapping[str, Any]:  # noqa: D102 - see the port
-        from credit_default.core import golden_rows
-        from credit_default.core.model_folder import open_folder
+        from credit_default.core.model import golden_rows
+        from credit_default.core.model.model_folder import open_folder
 
         expectation = expectation_of(model, self.storage, context.log.warning)
         with self.storage.on_disk(model.key) as folder:
@@ -87,7 +87,7 @@ def _serving(folder: Path, model: ModelVersion, storage: Storage) -> Iterator[st
 
 def _variables(model: ModelVersion, storage: Storage, folder: str) -> dict[str, str]:
     """Return the environment of a server that is only tried: nothing that it is asked is collected."""
-    from credit_default.core.sealing import PrivateKeys, new_key
+    from credit_default.telemetry.sealing import PrivateKeys, new_key
 
     kept_back = (COLLECTION_KEY_VARIABLE, CONNECTION_STRING_VARIABLE)
     inherited = {name: value for name, value in os.environ.items() if name not in kept_back}

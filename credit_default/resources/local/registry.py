@@ -10,8 +10,8 @@ from urllib.parse import quote
 from pydantic import Field
 
 from credit_default.core.system_errors import retried
+from credit_default.ports import ModelRegistry, ModelVersion
 from credit_default.resources.model_versions import KEY, SHA256, is_ours, no_such_version
-from credit_default.resources.ports import ModelRegistry, ModelVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,7 +60,7 @@ class LocalModelRegistry(ModelRegistry):
 
     def _split(self) -> tuple[list[ModelVersion], list[str]]:
         """Return the versions, newest first, and the numbers of those that have lost the tags that count."""
-        from credit_default.core.tracking import database_of
+        from credit_default.core.model.tracking import database_of
 
         database = database_of(self.tracking_uri)
         if database is not None and not database.exists():
@@ -98,7 +98,7 @@ class LocalModelRegistry(ModelRegistry):
 
     def _client(self) -> MlflowClient:
         # MLflow takes seconds to import: only a run that needs the registry pays for it.
-        from credit_default.core.tracking import open_client
+        from credit_default.core.model.tracking import open_client
 
         return open_client(self.tracking_uri)
 

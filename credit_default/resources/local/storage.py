@@ -15,12 +15,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import Field
 
-from credit_default import permissions
 from credit_default.core.keys import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import NotThere, StorageError
+from credit_default.ports import Change, Entry, Storage, StoredFile
 from credit_default.resources.local import folders
-from credit_default.resources.ports import Change, Entry, Storage, StoredFile
+from credit_default.settings import permissions
 
 _LONGEST_WAIT_SECONDS = 300.0
 #: Folder in which files from outside arrive.

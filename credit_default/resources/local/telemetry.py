@@ -13,11 +13,11 @@ from pydantic import Field, PrivateAttr
 
 from credit_default.core.plurals import plural
 from credit_default.core.system_errors import explained
-from credit_default.core.telemetry import Record
-from credit_default.resources.application_insights import ApplicationInsights, Delivery
-from credit_default.resources.local.traces import TraceLog
-from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
-from credit_default.resources.ports import Telemetry
+from credit_default.ports import Telemetry
+from credit_default.telemetry.application_insights import ApplicationInsights, Delivery
+from credit_default.telemetry.opentelemetry_sender import OpenTelemetrySender
+from credit_default.telemetry.records import Record
+from credit_default.telemetry.traces import TraceLog
 
 #: How long the endpoint may take to answer, and how long after it did not, for a while.
 _PATIENT_SECONDS, _HURRIED_SECONDS, _HURRY_FOR_SECONDS = 10.0, 0.5, 60.0
@@ -59,7 +59,7 @@ class LocalTelemetry(Telemetry):
         self, kql: str, *, since: datetime | None = None, until: datetime | None = None
     ) -> list[Mapping[str, Any]]:
         # DuckDB takes a second to import: only who asks pays for it.
-        from credit_default.core.kql import run
+        from credit_default.telemetry.kql.kql import run
 
         rows: list[Mapping[str, Any]] = run(
             kql, Path(self.folder) / "traces.jsonl", since=since, until=until

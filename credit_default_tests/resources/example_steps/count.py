@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from credit_default.core.limits import current_limits
+from credit_default.core.files.limits import current_limits
 from credit_default.errors import InputError
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.reporting import reporting
 
 
 def read(source):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from credit_default.errors import InputError
-from credit_default.steps.reporting import reporting
+from credit_default.pipes.reporting import reporting
 
 AUC = [0.70, 0.75, 0.71, 0.72]
 

@@ -1,0 +1,1 @@
+"""The `credit-default` command: a module for each group of commands."""

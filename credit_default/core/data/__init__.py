@@ -1,0 +1,1 @@
+"""Tables of training data: curated, prepared, checked; and the bundled sample."""

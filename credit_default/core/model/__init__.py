@@ -1,0 +1,1 @@
+"""The model: features, training, the model folder and its golden rows."""

@@ -1,0 +1,1 @@
+"""Promotion: gates, comparison, decisions and the ledger."""

@@ -1,0 +1,1 @@
+"""Statistics: bins of a sample, population stability, and figures of a credit model."""

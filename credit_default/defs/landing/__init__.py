@@ -1,0 +1,1 @@
+"""Landing folders as the graph sees them: days that are new, changed, refused or withdrawn."""

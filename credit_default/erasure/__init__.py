@@ -1,0 +1,1 @@
+"""Finding everything that is kept of one client."""

@@ -1,0 +1,1 @@
+"""Clients of Azure: sign-in, retries, blobs and leases."""

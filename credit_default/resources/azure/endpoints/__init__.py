@@ -1,0 +1,1 @@
+"""Endpoints of Azure ML: deployments side by side, and requests to them."""

@@ -1,0 +1,1 @@
+"""Telemetry: its records, what sends them, and collected online requests on their way through it."""

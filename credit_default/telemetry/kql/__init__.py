@@ -1,0 +1,1 @@
+"""KQL over local telemetry, with the rows that Application Insights would return."""

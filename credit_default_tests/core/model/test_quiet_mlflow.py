@@ -1,0 +1,34 @@
+"""The plugin of MLflow for Azure ML: left out, unless Azure ML is where a process tracks."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import pytest
+
+from credit_default.core.model.quiet_mlflow import settle
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_left_out"),
+    [
+        ("", True),
+        ("sqlite:////lake/mlflow.db", True),
+        ("https://mlflow.example/azureml", True),
+        ("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/x", False),
+    ],
+)
+def test_the_plugin_is_there_for_whoever_tracks_in_azure_ml(monkeypatch, uri, is_left_out):
+    monkeypatch.setitem(sys.modules, "azureml", None)  # so that it is as it was at the end
+    del sys.modules["azureml"]
+    with warnings.catch_warnings():
+        settle(uri)
+    assert ("azureml" in sys.modules) is is_left_out
+
+
+def test_a_plugin_that_is_in_use_stays(monkeypatch):
+    used = type(sys)("azureml")
+    monkeypatch.setitem(sys.modules, "azureml", used)
+    settle("sqlite:///x.db")
+    assert sys.modules["azureml"] is used
