@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,13 +12,11 @@ from credit_default.defs.assets.deployment import WHY
 from credit_default.defs.automation import loop
 from credit_default.defs.automation.retraining import drift_sensor
 from credit_default.demo.chapters import Chapter, with_trials
+from credit_default.demo.stage import Stage
 from credit_default.resources import ledger as ledgers
 from credit_default.runs import promotion
 from credit_default.terminal import tables
 from credit_default.terminal.promotions import show_history
-
-if TYPE_CHECKING:
-    from credit_default.demo.story import Demo
 
 _BACK = "the demo shows how to go back"
 _FORTH = "the demo goes forward again"
@@ -28,11 +25,11 @@ _FORTH = "the demo goes forward again"
 class ClosingTheLoop:
     """Outcomes arrive, the sensor asks, the challenger is judged, the next days are calm."""
 
-    def __init__(self, demo: Demo, instance: dg.DagsterInstance, trials: int) -> None:
-        self._demo = demo
+    def __init__(self, stage: Stage, instance: dg.DagsterInstance, trials: int) -> None:
+        self._stage = stage
         self._instance = instance
         self._trials = trials
-        self._say = demo.console.print
+        self._say = stage.console.print
         self._cursor: str | None = None
 
     def play(self, outcomes: Mapping[str, bytes], afterwards: Mapping[str, bytes]) -> None:
@@ -46,14 +43,14 @@ class ClosingTheLoop:
         retrained = loop.last_asked(self._instance) is not None
         if not retrained:
             self._say(f"[bold]drift_sensor[/]: {self._look().skip_message}")
-        if self._demo.arrive(outcomes):
+        if self._stage.arrive(outcomes):
             self._say("The outcomes of these days arrive.")
-        self._demo.work_off(self._instance)
+        self._stage.work_off(self._instance)
         if not retrained:
             self._retrain()
-        if self._demo.arrive(afterwards):
+        if self._stage.arrive(afterwards):
             self._say("The next days arrive, in NT$ like those before them.")
-        self._demo.work_off(self._instance)
+        self._stage.work_off(self._instance)
         self._back_and_forth()
 
     def _look(self) -> dg.SensorExecutionData:
@@ -70,7 +67,7 @@ class ClosingTheLoop:
                 cursor=self._cursor or start,
                 repository_def=defs.get_repository_def(),
                 sensor_name=drift_sensor.name,
-                resources={"telemetry": self._demo.ports["telemetry"]},
+                resources={"telemetry": self._stage.ports["telemetry"]},
             ) as context:
                 found = drift_sensor.evaluate_tick(context)
         finally:
@@ -87,20 +84,20 @@ class ClosingTheLoop:
         self._say(f"It asks for a retraining. {request.tags[WHY]}")
         tags = [f"--tag={name}={value}" for name, value in request.tags.items()]
         more = ("--config", with_trials(self._trials), *tags)
-        self._demo.run(self._instance, Chapter("Retraining, judging, deploying", loop.RETRAIN, 6, more))
-        newest = self._demo.ports["registry"].versions()[0].version
-        verdict = json.loads(self._demo.ports["storage"].read(f"verdicts/{newest}.json"))
+        self._stage.run(self._instance, Chapter("Retraining, judging, deploying", loop.RETRAIN, 6, more))
+        newest = self._stage.ports["registry"].versions()[0].version
+        verdict = json.loads(self._stage.ports["storage"].read(f"verdicts/{newest}.json"))
         self._say(tables.verdict_table(verdict, newest))
 
     def _back_and_forth(self) -> None:
         """Go back to the version before, and forward again: no training, some seconds."""
-        storage = self._demo.ports["storage"]
-        state = self._demo.ports["endpoint"].state()
+        storage = self._stage.ports["storage"]
+        state = self._stage.ports["endpoint"].state()
         went_back = any(entry.reason == _BACK for entry in ledgers.read(storage).entries)
         if state.previous is not None and not went_back:
-            back = promotion.roll_back(self._demo.settings, None, _BACK)
+            back = promotion.roll_back(self._stage.settings, None, _BACK)
             self._say(f"Rolled back: version {back.live_version} is live. Forward again.")
             config = {"ops": {"batch_deployment": {"config": {"version": state.default, "reason": _FORTH}}}}
             forth = Chapter("Deploying the newer version again", "deploy_model", 1, ("--config", json.dumps(config)))
-            self._demo.run(self._instance, forth)
+            self._stage.run(self._instance, forth)
         show_history(ledgers.read(storage), as_json=False)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from credit_default.deploy.place import Place
-from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS, bound_pause
+from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
 
 _ARM = "https://management.azure.com"
 

@@ -13,7 +13,8 @@ from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.defs.landing import refusals, taken_in, withdrawal
-from credit_default.defs.landing.landing import FINGERPRINT, Chain
+from credit_default.defs.landing.landing import FINGERPRINT
+from credit_default.defs.landing.refusals import Chain
 from credit_default.defs.shared import metadata
 from credit_default.defs.shared.history import DATA_VERSION, data_version, figure, newest
 from credit_default.defs.shared.kills import GivenUp, StartStep, run_days

@@ -11,7 +11,6 @@ from credit_default.defs.assets import monitoring, scoring
 from credit_default.defs.automation.jobs import judge_predictions, score_batch
 from credit_default.defs.landing.cursor import LandingCursor
 from credit_default.defs.landing.landing import (
-    Chain,
     Found,
     busy_days,
     change_ids,
@@ -22,6 +21,7 @@ from credit_default.defs.landing.landing import (
     told,
     warn_of,
 )
+from credit_default.defs.landing.refusals import Chain
 from credit_default.defs.shared.policies import DAILY_TABLES
 from credit_default.ports import Storage
 

@@ -16,6 +16,7 @@ from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import MAX_NAMES, printable
 from credit_default.core.sentences import sentence
 from credit_default.defs.landing import refusals
+from credit_default.defs.landing.refusals import Chain
 from credit_default.defs.shared.history import figure, newest
 from credit_default.pipes.run_statuses import UNDER_WAY
 from credit_default.ports import Entry, Storage
@@ -32,9 +33,6 @@ FINGERPRINT = "landing_fingerprint"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
-
-#: Assets of a day, and the assets that each is made from.
-Chain = Mapping[str, Sequence[str]]
 
 #: Length of the fingerprints that earlier versions of this program recorded: the beginning of the present ones.
 _SHORT = 16

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,8 +12,8 @@ from credit_default.defs.shared.history import data_version
 from credit_default.errors import NotThere
 from credit_default.ports import Storage
 
-if TYPE_CHECKING:
-    from credit_default.defs.landing.landing import Chain
+#: Assets of a day, and the assets that each is made from.
+Chain = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from dagster_azure.blob.compute_log_manager import AzureBlobComputeLogManager
 from dagster_azure.blob.utils import create_blob_client
 
-from credit_default.resources.azure.client.workspace import Credential
+from credit_default.resources.azure.client.credential import Credential
 
 
 class LakeComputeLogManager(AzureBlobComputeLogManager):

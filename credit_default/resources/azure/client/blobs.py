@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
     from azure.storage.blob import BlobProperties, ContainerClient
 
-    from credit_default.resources.azure.client.workspace import Credential
+    from credit_default.resources.azure.client.credential import Credential
 
 _Result = TypeVar("_Result")
 

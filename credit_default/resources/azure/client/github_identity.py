@@ -64,7 +64,7 @@ class IdTokens:
         from azure.core.pipeline.transport import RequestsTransport
         from azure.core.rest import HttpRequest
 
-        from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS, bound_pause
+        from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
 
         address = f"{self.address}{'&' if '?' in self.address else '?'}{urlencode({'audience': AUDIENCE})}"
         request = HttpRequest("GET", address, headers={"Authorization": f"Bearer {self.proof}"})
@@ -101,7 +101,7 @@ class GitHubCredential:
     def __init__(self, id_tokens: IdTokens, client: str, tenant: str) -> None:
         from azure.identity import ClientAssertionCredential
 
-        from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS
+        from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS
 
         self._id_tokens = id_tokens
         self._subject: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from credit_default.errors import JobFailed, StorageError
-from credit_default.resources.azure.client.workspace import Credential
+from credit_default.resources.azure.client.credential import Credential
 
 _Result = TypeVar("_Result")
 

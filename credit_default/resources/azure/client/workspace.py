@@ -3,105 +3,21 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from credit_default.core.model import quiet_mlflow
+from credit_default.resources.azure.client.credential import Credential
+from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
-    from azure.core.pipeline import PipelineResponse
-    from azure.identity import DefaultAzureCredential
 
-    from credit_default.resources.azure.client.github_identity import GitHubCredential
-
-_Token = TypeVar("_Token")
-
-#: Options of azure-core for every request: a call ends within about a minute, whoever polls decides what then.
-REQUEST_OPTIONS: dict[str, Any] = {
-    "retry_total": 4,
-    "retry_connect": 2,
-    "retry_backoff_max": 20,
-    "connection_timeout": 10,
-    "read_timeout": 30,
-}
-#: For how long one call waits at most when Azure says by Retry-After how long it should.
-LONGEST_PAUSE = 60.0
 _CLOUD_VARIABLE = "AZUREML_CURRENT_CLOUD"
-
-
-def bound_pause(response: "PipelineResponse[Any, Any]") -> None:
-    """Shorten what an answer says by Retry-After: azure-core would sleep an hour inside one call.
-
-    For azure-core's `raw_response_hook`. A policy for repeating that is handed to `MLClient` would be one object in all
-    its pipelines, each of which links it to its own next policy.
-    """
-    from azure.core.pipeline.policies import RetryPolicy
-
-    told = RetryPolicy().get_retry_after(response)
-    if told is not None and told > LONGEST_PAUSE:
-        headers = response.http_response.headers
-        for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-            headers.pop(name, None)
-        headers["Retry-After"] = f"{LONGEST_PAUSE:g}"
-
-
-class Credential:
-    """DefaultAzureCredential that can be told to forget its tokens; in a job of GitHub Actions, the job's identity.
-
-    It keeps a token until the moment that is written on it. When Azure refuses one earlier (a clock that is off, a
-    role that was changed), asking again would only give the same token again.
-
-    It says in one way, too, that we are nobody and that nobody could be asked who we are. Once there was a token, it
-    is the latter: an outage, as which it is raised then.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._source: DefaultAzureCredential | GitHubCredential | None = None
-        self._proven = False
-
-    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
-        """Return a token, as azure-core asks for it."""
-        return self._asked(lambda: self._opened().get_token(*scopes, **options))
-
-    def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
-        """Return a token, as newer versions of azure-core ask for it."""
-        return self._asked(lambda: self._opened().get_token_info(*scopes, options=options))
-
-    def forget(self) -> None:
-        """Ask for fresh tokens from now on."""
-        with self._lock:
-            self._source = None
-
-    def _asked(self, question: Callable[[], _Token]) -> _Token:
-        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
-
-        try:
-            token = question()
-        except ClientAuthenticationError as error:
-            if self._proven and error.response is None:
-                raise ServiceRequestError("no token for now, from an identity that had got one before") from error
-            raise
-        self._proven = True
-        return token
-
-    def _opened(self) -> "DefaultAzureCredential | GitHubCredential":
-        with self._lock:
-            if self._source is None:
-                from azure.identity import DefaultAzureCredential
-
-                from credit_default.resources.azure.client.github_identity import found_in
-
-                self._source = found_in(os.environ) or DefaultAzureCredential(
-                    exclude_interactive_browser_credential=True
-                )
-            return self._source
 
 
 class AzureWorkspace(dg.ConfigurableResource[Any]):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS, Credential, bound_pause
+from credit_default.resources.azure.client.credential import Credential
+from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient

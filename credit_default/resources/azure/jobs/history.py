@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS, AzureWorkspace, bound_pause
+from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
+from credit_default.resources.azure.client.workspace import AzureWorkspace
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient

@@ -11,8 +11,9 @@ from azure.identity import ClientAssertionCredential
 
 from credit_default.errors import SettingsError
 from credit_default.resources.azure.client import github_identity
+from credit_default.resources.azure.client.credential import Credential
 from credit_default.resources.azure.client.patience import Patience, is_transient
-from credit_default.resources.azure.client.workspace import REQUEST_OPTIONS, Credential
+from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS
 from credit_default_tests.deploy.deployed import trusted_subjects
 from credit_default_tests.id_token_server import OWNER_ID, REPOSITORY, REPOSITORY_ID, id_token_server, subject_of
 from credit_default_tests.platforms import azure_storage

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from credit_default.errors import JobFailed, StorageError
-from credit_default.resources.azure.client import workspace as workspace_module
+from credit_default.resources.azure.client import request_options
 from credit_default.resources.azure.client.patience import Patience
 from credit_default.resources.azure.jobs import history as history_module
 from credit_default.resources.azure.jobs.messages import JobMessages, listing_of
@@ -93,7 +93,7 @@ def test_a_retry_after_is_obeyed_by_the_very_next_request(azure, emulator):
 
 @pytest.mark.parametrize("path", ["/jobs/", "/history/"], ids=["the job", "its history"])
 def test_a_retry_after_of_an_hour_stops_nothing_for_an_hour(azure, emulator, monkeypatch, path):
-    monkeypatch.setattr(workspace_module, "LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(request_options, "LONGEST_PAUSE", 1.0)
     emulator.fault("GET", path, status=429, retry_after=3600)
     begun = time.monotonic()
     assert Running(azure_compute()).run(days=ONE_DAY).success
