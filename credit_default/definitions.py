@@ -7,7 +7,7 @@ from credit_default.core import patient_sqlite
 from credit_default.defs.assets import data, deployment, model, monitoring, online_deployment, online_inputs, scoring
 from credit_default.defs.automation import (
     alerting,
-    deployed_elsewhere,
+    external_deployments,
     failures,
     jobs,
     retention,
@@ -39,7 +39,7 @@ defs = dg.Definitions(
     schedules=[*schedules.SCHEDULES, *retention.SCHEDULES],
     sensors=[
         *sensors.SENSORS,
-        *deployed_elsewhere.SENSORS,
+        *external_deployments.SENSORS,
         *retraining.SENSORS,
         *alerting.SENSORS,
         *failures.SENSORS,

@@ -24,7 +24,7 @@ from credit_default.telemetry.records import Record
 
 
 @dataclass(frozen=True)
-class Stored:
+class StepResult:
     """A step says that a result is complete in its job's output.
 
     ``files`` maps what each file or folder is to where the job wrote it, ready for :meth:`Storage.publish`.
@@ -41,7 +41,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Refused:
+class DayRejected:
     """A step says that a day cannot be made, and why."""
 
     partition: str
@@ -49,11 +49,11 @@ class Refused:
     error_type: str
 
 
-Message = Stored | Refused
+StepMessage = StepResult | DayRejected
 
 
 @dataclass(frozen=True)
-class Entry:
+class DirEntry:
     """A file, folder or link directly below a key. A link is neither of the others, wherever it leads."""
 
     name: str
@@ -72,7 +72,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class Change:
+class FolderState:
     """State of a folder now.
 
     Attributes
@@ -129,7 +129,7 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         options: Mapping[str, str] | None = None,
         days: Sequence[str] = (),
         versions: Sequence[str] = (),
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         """Run ``python -m credit_default.steps.<step>`` and yield what it reports, as it reports it.
 
         A step that a crashed run had started is found by its name, which is made of the root run's id, the step,
@@ -161,7 +161,7 @@ class Compute(dg.ConfigurableResource[Any], ABC):
         inputs: Mapping[str, str],
         options: Mapping[str, str],
         trials: int,
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         """Run a step that searches with `trials`, and yield what its best trial stored; otherwise like :meth:`run`.
 
         Here the step gets ``--trials`` and tries all of them by itself. A platform that can run the trials side by side
@@ -189,7 +189,7 @@ class Storage(dg.ConfigurableResource[Any], ABC):
         """Whether a file or folder is there."""
 
     @abstractmethod
-    def entries(self, key: str) -> list[Entry]:
+    def entries(self, key: str) -> list[DirEntry]:
         """List what lies directly below a folder, by name; nothing when the folder is not there.
 
         Links are listed and not followed. Raises :class:`~credit_default.errors.StorageError` when it cannot be read.
@@ -242,7 +242,7 @@ class Storage(dg.ConfigurableResource[Any], ABC):
         """
 
     @abstractmethod
-    def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:
+    def changes(self, key: str, names: Collection[str]) -> Mapping[str, FolderState]:
         """Return what many sub-folders of a folder hold now, asking as little as possible.
 
         Those that are not there are left out. The fingerprint is that of :meth:`fingerprint`. A sub-folder that cannot
@@ -321,7 +321,7 @@ class BatchEndpoint(Endpoint, ABC):
     @abstractmethod
     def invoke(
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         """Score days with the default version; yields like :meth:`Compute.run`.
 
         Raises :class:`~credit_default.errors.NotThere` when nothing is deployed.

@@ -15,7 +15,7 @@ from credit_default.cli.group import CommandGroup
 from credit_default.cli.models import one_line
 
 if TYPE_CHECKING:
-    from credit_default.deploy.place import Place
+    from credit_default.deploy.place import AzureTarget
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def _reports(command: _Command) -> _Command:
 
 
 @contextmanager
-def _place(files: tuple[Path, ...]) -> Iterator[Place]:
+def _place(files: tuple[Path, ...]) -> Iterator[AzureTarget]:
     """Open the environment that the one file of settings names, or this process."""
     from credit_default.deploy import settings_file
     from credit_default.deploy.place import open_place

@@ -145,7 +145,7 @@ def serve(port: int) -> None:
 @main.command("collection-key")
 def collection_key() -> None:
     """Print a new private key for CREDIT_DEFAULT_COLLECTION_KEY: it opens what online requests held."""
-    from credit_default.telemetry.sealing import new_key
+    from credit_default.telemetry.encryption import new_key
 
     click.echo(new_key())
 

@@ -16,7 +16,7 @@ from credit_default.settings import Settings
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFile:
     """What became of the file; ``quarantine`` holds the rejected rows, when there are any."""
 
     rows: int
@@ -28,7 +28,7 @@ class Scored:
     quarantine: Path
 
 
-def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
+def score_one_file(settings: Settings, file: Path, out: Path) -> ScoredFile:
     """Score a CSV or Parquet file in the curated schema and write predictions in the format of ``out``'s suffix.
 
     Rejected rows go to ``<out>.rejected.csv``.
@@ -76,7 +76,7 @@ def score_one_file(settings: Settings, file: Path, out: Path) -> Scored:
             scored_at=now,
         )
         _write(predictions, out)
-    return Scored(
+    return ScoredFile(
         rows=accepted.counts["rows"],
         accepted=accepted.counts["accepted"],
         rejected=accepted.counts["rejected"],

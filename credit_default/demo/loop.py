@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from credit_default.defs.assets.deployment import WHY
-from credit_default.defs.automation import loop
+from credit_default.defs.automation import event_log
 from credit_default.defs.automation.retraining import drift_sensor
 from credit_default.demo.chapters import Chapter, with_trials
 from credit_default.demo.stage import Stage
@@ -40,7 +40,7 @@ class ClosingTheLoop:
         outcomes, afterwards
             Files that arrive, key to content: the outcomes of the days since the shift, and the last days.
         """
-        retrained = loop.last_asked(self._instance) is not None
+        retrained = event_log.last_asked(self._instance) is not None
         if not retrained:
             self._say(f"[bold]drift_sensor[/]: {self._look().skip_message}")
         if self._stage.arrive(outcomes):
@@ -57,7 +57,7 @@ class ClosingTheLoop:
         """Evaluate the sensor, as the daemon does, on all that was measured since the first version went live."""
         from credit_default.definitions import defs
 
-        deployed = loop.records(self._instance, "batch_deployment", after=0)
+        deployed = event_log.records(self._instance, "batch_deployment", after=0)
         start = json.dumps({"storage_id": deployed[0].storage_id, "waits_for_labels": True})
         logging.disable(logging.INFO)  # its log would go between our lines, which say the same
         try:
@@ -84,7 +84,7 @@ class ClosingTheLoop:
         self._say(f"It asks for a retraining. {request.tags[WHY]}")
         tags = [f"--tag={name}={value}" for name, value in request.tags.items()]
         more = ("--config", with_trials(self._trials), *tags)
-        self._stage.run(self._instance, Chapter("Retraining, judging, deploying", loop.RETRAIN, 6, more))
+        self._stage.run(self._instance, Chapter("Retraining, judging, deploying", event_log.RETRAIN, 6, more))
         newest = self._stage.ports["registry"].versions()[0].version
         verdict = json.loads(self._stage.ports["storage"].read(f"verdicts/{newest}.json"))
         self._say(tables.verdict_table(verdict, newest))

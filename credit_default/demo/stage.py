@@ -14,8 +14,8 @@ from credit_default.core.plurals import plural
 from credit_default.core.printable import without_controls
 from credit_default.core.sentences import sentence
 from credit_default.defs.assets import monitoring, scoring
-from credit_default.defs.landing.landing import busy_days, look, stretches
 from credit_default.defs.landing.refusals import Chain
+from credit_default.defs.landing.scan import busy_days, scan_landing, stretches
 from credit_default.demo.chapters import Chapter, ChapterFailed
 from credit_default.ports import Storage
 from credit_default.resources import resources_for
@@ -100,7 +100,7 @@ class Stage:
 
     def _pending(self, instance: dg.DagsterInstance, job: str, folder: str, asset: str, chain: Chain) -> dict[str, str]:
         """Return the days to work on, with the fingerprints of their files, but for those that were left out."""
-        found = look(
+        found = scan_landing(
             instance,
             self.ports["storage"],
             folder=folder,
@@ -109,7 +109,7 @@ class Stage:
             start=self.settings.start,
             seen={},
             busy=busy_days(instance, job),  # `make dev` beside this may be at it already
-            settling_seconds=0,
+            quiet_period=0,
         )
         for name, problem in {**found.unusable, **found.refused}.items():
             if (folder, name) not in self._left_out:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from credit_default.core import tables
 from credit_default.defs.shared.recording import data_asset_version
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.assets import plan
 from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default.errors import NotThere
@@ -18,7 +18,7 @@ from credit_default.resources.azure.assets import catalogue
 CURATED, INFERENCE = "curated_data", "inference_data"
 
 
-def deploy(place: Place, *, days: int, dry_run: bool) -> Report:
+def deploy(place: AzureTarget, *, days: int, dry_run: bool) -> Report:
     """Register the curated data and the newest days of inference data, where their content has no version yet."""
     client, patience, storage = place.registry.workspace.client(), place.patience(), place.storage
     with ExitStack() as held:
@@ -44,7 +44,7 @@ def deploy(place: Place, *, days: int, dry_run: bool) -> Report:
     return Report("data-assets", place.environment, dry_run, changes)
 
 
-def _tables(place: Place, days: int, held: ExitStack) -> Iterator[tuple[str, Path]]:
+def _tables(place: AzureTarget, days: int, held: ExitStack) -> Iterator[tuple[str, Path]]:
     """Yield the name and version that each published table has as a data asset, and a copy of it on this machine.
 
     The copy is what is registered: by then a run may have published another table in the same place.

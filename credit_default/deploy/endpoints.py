@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.assets import plan_one
 from credit_default.deploy.plans.changes import Change, Report, any_pending
 from credit_default.deploy.plans.deployment import Choice, Needs, choose, goes_live, is_missing, plan_batch, plan_online
 from credit_default.ports import ModelVersion
 from credit_default.resources import ledger as ledgers
-from credit_default.resources.azure.endpoints.deployments import Look
+from credit_default.resources.azure.endpoints.deployments import EndpointSnapshot
 from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.runs.instance import enter
 from credit_default.runs.launching import launch
 
 
-def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:
+def deploy_endpoint(place: AzureTarget, *, dry_run: bool) -> Report:
     """Make the batch endpoint, without deployments, unless it is there."""
     endpoint = place.endpoint
     with told_by_azure(f"looking for endpoint {endpoint.name}"):
@@ -33,7 +33,7 @@ def deploy_endpoint(place: Place, *, dry_run: bool) -> Report:
     return Report("endpoint", place.environment, dry_run, [change])
 
 
-def deploy_version(place: Place, version: str | None, reason: str | None, *, dry_run: bool) -> Report:
+def deploy_version(place: AzureTarget, version: str | None, reason: str | None, *, dry_run: bool) -> Report:
     """Let a version answer at the batch endpoint: the one that is named, or the newest if its verdict allows it."""
     with told_by_azure("looking at what is deployed"):
         place.must_be_there()
@@ -47,7 +47,7 @@ def deploy_version(place: Place, version: str | None, reason: str | None, *, dry
     return Report("deployment", place.environment, dry_run, changes, _live(place.endpoint, run_id))
 
 
-def _planned(place: Place, version: str | None, reason: str | None) -> tuple[Choice, list[Change]]:
+def _planned(place: AzureTarget, version: str | None, reason: str | None) -> tuple[Choice, list[Change]]:
     look, ledger, versions = place.endpoint.look(), ledgers.read(place.storage), place.registry.versions()
     choice = choose(versions, ledger, version)
     if choice.model is not None and reason is not None:
@@ -57,7 +57,7 @@ def _planned(place: Place, version: str | None, reason: str | None) -> tuple[Cho
     return choice, plan_batch(place.workspace, look, choice, needs, ledger=ledger, champion=champion)
 
 
-def deploy_online(place: Place, *, dry_run: bool) -> Report:
+def deploy_online(place: AzureTarget, *, dry_run: bool) -> Report:
     """Let the version that is live at the batch endpoint answer at the online endpoint, too."""
     with told_by_azure("looking at what is deployed"):
         place.must_be_there()
@@ -71,7 +71,9 @@ def deploy_online(place: Place, *, dry_run: bool) -> Report:
     return Report("online", place.environment, dry_run, changes, about)
 
 
-def _needs(place: Place, endpoint: ManagedEndpoint, look: Look, model: ModelVersion | None) -> Needs | None:
+def _needs(
+    place: AzureTarget, endpoint: ManagedEndpoint, look: EndpointSnapshot, model: ModelVersion | None
+) -> Needs | None:
     """Return what there is of what a deployment is made of, when one has to be made.
 
     Raises
@@ -94,7 +96,7 @@ def _needs(place: Place, endpoint: ManagedEndpoint, look: Look, model: ModelVers
     )
 
 
-def _launched(place: Place, job: str, config: dict[str, Any]) -> str:
+def _launched(place: AzureTarget, job: str, config: dict[str, Any]) -> str:
     enter(place.settings)
     return launch(job, place.settings.home / "deploy.log", config=config)
 

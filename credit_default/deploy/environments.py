@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.assets import plan
 from credit_default.deploy.plans.changes import Change, Report
 from credit_default.resources.azure.jobs import job_environments
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KINDS = (*(kind.value for kind in Kind), BATCH, ONLINE)
 
 
-def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
+def deploy(place: AzureTarget, *, in_registry: bool, dry_run: bool) -> Report:
     """Register every environment that is not there in its present version."""
     where = place.registry.registry if in_registry else place.workspace
     with told_by_azure(f"looking at the environments in {where}"):
@@ -40,7 +40,7 @@ def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
     return Report("environments", place.environment, dry_run, changes)
 
 
-def there(place: Place, client: MLClient, wanted: Mapping[str, str]) -> list[str]:
+def there(place: AzureTarget, client: MLClient, wanted: Mapping[str, str]) -> list[str]:
     """Return the environments that are there, of those that are wanted.
 
     Parameters
@@ -56,14 +56,14 @@ def there(place: Place, client: MLClient, wanted: Mapping[str, str]) -> list[str
     ]
 
 
-def missing(place: Place, kinds: Iterable[str]) -> list[Change]:
+def missing(place: AzureTarget, kinds: Iterable[str]) -> list[Change]:
     """Return the environments of the workspace that jobs of these kinds run in and that are still to be made."""
     wanted = {job_environments.reference(kind): kind for kind in kinds}
     found = there(place, place.registry.workspace.client(), wanted)
     return plan("environment", place.workspace, [name for name in wanted if name not in found], ())
 
 
-def _client(place: Place, *, in_registry: bool) -> MLClient:
+def _client(place: AzureTarget, *, in_registry: bool) -> MLClient:
     workspace, registry = place.registry.workspace, place.registry.registry
     if not in_registry:
         return workspace.client()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from credit_default.core import tables
 from credit_default.deploy.environments import missing
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.changes import Action, Change, Report, any_pending
 from credit_default.deploy.plans.invocation import plan_invocation
 from credit_default.deploy.plans.verification import Expected, problems, read
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _KINDS = (Kind.SCORE, Kind.DRIFT)
 
 
-def invoke(place: Place, day: date, *, verify: bool, dry_run: bool) -> Report:
+def invoke(place: AzureTarget, day: date, *, verify: bool, dry_run: bool) -> Report:
     """Score a day with the live version, unless that was done, and wait for it; by `verify`, read it back.
 
     What was done is asked of the lake: the Dagster instance may be one that was made for this very call.
@@ -59,30 +59,30 @@ def invoke(place: Place, day: date, *, verify: bool, dry_run: bool) -> Report:
     return Report("invoke", place.environment, dry_run, changes, {**about, "verified": verify})
 
 
-def _before(place: Place, day: str) -> list[Change]:
+def _before(place: AzureTarget, day: str) -> list[Change]:
     """Return what changes on the way to the predictions of a day."""
     told = "if these clients have none yet; its version is a hash of them"
     entered = Change(Action.CREATE, "data asset", f"inference_data:{day}", place.workspace, told, certain=False)
     return [*place.missing_datastore(), *missing(place, _KINDS), entered]
 
 
-def _must_be_ours(place: Place, day: date) -> None:
+def _must_be_ours(place: AzureTarget, day: date) -> None:
     today = datetime.now(UTC).date()
     if not place.settings.start <= day <= today:
         raise DayError(f"{day} is no day of ours; expected one from {place.settings.start} to today, {today} (UTC)")
 
 
-def _live(place: Place) -> ModelVersion | None:
+def _live(place: AzureTarget) -> ModelVersion | None:
     version = place.endpoint.look().state.default
     return place.registry.get(version) if version is not None else None
 
 
-def _predictions(place: Place, day: date) -> pa.Table:
+def _predictions(place: AzureTarget, day: date) -> pa.Table:
     with place.storage.on_disk(predictions_key(day)) as path:
         return tables.read(path)
 
 
-def _must_be_right(place: Place, predictions: pa.Table, day: date) -> None:
+def _must_be_right(place: AzureTarget, predictions: pa.Table, day: date) -> None:
     """Hold predictions to what was taken in and to what is live now."""
     import pyarrow.parquet as pq
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.changes import Report, any_pending
 from credit_default.deploy.plans.deployment import choose
 from credit_default.deploy.plans.models import must_be_there, plan_promote, plan_share
@@ -13,7 +13,7 @@ from credit_default.runs import promotion
 from credit_default.settings import Environment
 
 
-def share(place: Place, version: str | None, *, dry_run: bool) -> Report:
+def share(place: AzureTarget, version: str | None, *, dry_run: bool) -> Report:
     """Upload a version that may go live from the staging workspace to the shared registry, with its tags.
 
     Every file is held to its sha256 before it is uploaded.
@@ -35,7 +35,7 @@ def share(place: Place, version: str | None, *, dry_run: bool) -> Report:
     return Report("model share", place.environment, dry_run, changes, about)
 
 
-def promote(place: Place, version: str, approval: str | None, *, dry_run: bool) -> Report:
+def promote(place: AzureTarget, version: str, approval: str | None, *, dry_run: bool) -> Report:
     """Bring a version of the shared registry into the production workspace, if it may go live there. Deploys nothing.
 
     Every file is held to its sha256 before it is registered.

@@ -14,7 +14,7 @@ from credit_default.errors import CreditDefaultError, DeployError, SettingsError
 from credit_default.settings import ENVIRONMENT_VARIABLE, Environment, Settings
 
 if TYPE_CHECKING:
-    from credit_default.resources.azure.client.patience import Patience
+    from credit_default.resources.azure.client.retries import RetryPolicy
     from credit_default.resources.azure.endpoint import AzureBatchEndpoint
     from credit_default.resources.azure.online_endpoint import AzureOnlineEndpoint
     from credit_default.resources.azure.registry import AzureModelRegistry
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Place:
+class AzureTarget:
     """One Azure environment: its settings and the ports that deploy commands use."""
 
     settings: Settings
@@ -45,11 +45,11 @@ class Place:
         """Name of its workspace."""
         return self.registry.workspace.name
 
-    def patience(self) -> Patience:
+    def patience(self) -> RetryPolicy:
         """Return how long Azure is borne with."""
-        from credit_default.resources.azure.client.patience import Patience
+        from credit_default.resources.azure.client.retries import RetryPolicy
 
-        return Patience(self.registry.workspace.credential(), self.registry.unreachable_limit, _PAUSE_SECONDS)
+        return RetryPolicy(self.registry.workspace.credential(), self.registry.unreachable_limit, _PAUSE_SECONDS)
 
     def must_be_there(self) -> None:
         """Ask for the workspace: what is looked for in one that is not there would only seem to be missing in it."""
@@ -96,7 +96,7 @@ class Place:
             )
 
 
-def open_place(environ: Mapping[str, str] = os.environ) -> Place:
+def open_place(environ: Mapping[str, str] = os.environ) -> AzureTarget:
     """Return the Azure environment that the settings name; nobody is asked yet.
 
     Raises
@@ -114,7 +114,7 @@ def open_place(environ: Mapping[str, str] = os.environ) -> Place:
 
     ports = azure_resources(settings, environ)
     names = ("storage", "registry", "endpoint", "online_endpoint")
-    return Place(settings, **{name: ports[name] for name in names})
+    return AzureTarget(settings, **{name: ports[name] for name in names})
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from datetime import date
 from credit_default.core import tables
 from credit_default.core.stored_json import read_object
 from credit_default.defs.assets import scoring
-from credit_default.defs.landing import taken_in
+from credit_default.defs.landing import ingestion
 from credit_default.deploy.plans.invocation import Day, Predicted
 from credit_default.deploy.plans.verification import only
 from credit_default.errors import DamagedFile, InputError, NotThere
@@ -19,7 +19,7 @@ def look(storage: Storage, day: date) -> Day:
     predicted = _predicted(storage, day)
     return Day(
         landed=storage.fingerprint(f"{scoring.LANDING}/{day}"),
-        taken_in=taken_in.of(storage, "inference_data", str(day)),
+        taken_in=ingestion.of(storage, "inference_data", str(day)),
         clients=_clients(storage, day),
         predicted=predicted,
         measured=_measured(storage, day) if predicted is not None else None,

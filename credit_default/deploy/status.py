@@ -11,7 +11,7 @@ from typing import Any
 from credit_default import settings as settings_of
 from credit_default.deploy import settings_file
 from credit_default.deploy.environments import KINDS
-from credit_default.deploy.place import Place, open_place, told_by_azure
+from credit_default.deploy.place import AzureTarget, open_place, told_by_azure
 from credit_default.errors import CreditDefaultError, SettingsError
 from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.jobs import job_environments
@@ -81,7 +81,7 @@ def _looked(look: Callable[[], Facts]) -> Facts:
         return {"problem": str(error)}
 
 
-def _environment(place: Place) -> Facts:
+def _environment(place: AzureTarget) -> Facts:
     facts: Facts = {"workspace": place.workspace, "registry": place.registry.registry}
     try:
         with told_by_azure("looking at it"):
@@ -108,7 +108,7 @@ def _environment(place: Place) -> Facts:
     return facts
 
 
-def _registry(place: Place) -> Facts:
+def _registry(place: AzureTarget) -> Facts:
     registry, patience = place.registry, place.patience()
     client = patience.ask("opening the registry", lambda: registry.workspace.registry_client(registry.registry))
     models = patience.ask("listing models", lambda: _listed(lambda: client.models.list(registry.name)))

@@ -6,7 +6,7 @@ import dagster as dg
 
 from credit_default.defs.assets.model import VERDICT
 from credit_default.deploy.environments import missing
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default.errors import NotThere, SettingsError
 from credit_default.runs.instance import enter
@@ -15,7 +15,7 @@ from credit_default.settings import Environment
 from credit_default.settings.azure_compute import Kind
 
 
-def train(place: Place, *, trials: int | None, dry_run: bool) -> Report:
+def train(place: AzureTarget, *, trials: int | None, dry_run: bool) -> Report:
     """Train on all the data that has arrived, and register what comes of it with a verdict. Deploys nothing.
 
     Raises
@@ -42,7 +42,7 @@ def train(place: Place, *, trials: int | None, dry_run: bool) -> Report:
     return Report("train", place.environment, dry_run, changes, about)
 
 
-def _planned(place: Place) -> list[Change]:
+def _planned(place: AzureTarget) -> list[Change]:
     """Return what a training changes, as far as that is known before its data is curated and its model judged."""
     where, number = place.workspace, place.registry.next_number()
     content, verdict = "if this content has none yet; its version is a hash of it", "if its verdict is promote"

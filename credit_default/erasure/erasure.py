@@ -25,7 +25,7 @@ from credit_default.settings import Settings
 from credit_default.telemetry import collection_key
 
 if TYPE_CHECKING:
-    from credit_default.telemetry.sealing import PrivateKeys
+    from credit_default.telemetry.encryption import PrivateKeys
 
 _NO_TABLE = "is no CSV or Parquet file; look into it by hand"
 _LANDING = "landing"

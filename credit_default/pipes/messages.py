@@ -14,7 +14,7 @@ from dagster_pipes import PipesContextData, PipesParams
 from credit_default.code_version import code_version
 from credit_default.core.keys import checked_key
 from credit_default.pipes.run_statuses import UNDER_WAY
-from credit_default.ports import Message, Refused, Stored
+from credit_default.ports import DayRejected, StepMessage, StepResult
 
 MEMORY_HINT = "the system kills so when memory runs out"
 #: How libraries tell that the system killed a process that the step had started.
@@ -99,7 +99,7 @@ class StepMessages(dg.PipesMessageReader):
         self.closed = False
         self.error = None
 
-    def feed(self, line: str) -> Message | None:
+    def feed(self, line: str) -> StepMessage | None:
         """Handle one line; logs go to the run's page, results come back."""
         body = json.loads(line)
         if body["method"] == "closed":
@@ -112,10 +112,10 @@ class StepMessages(dg.PipesMessageReader):
             return None
         return self._decode(body["params"]["payload"])
 
-    def _decode(self, payload: Mapping[str, Any]) -> Message:
+    def _decode(self, payload: Mapping[str, Any]) -> StepMessage:
         if payload["kind"] == "refused":
-            return Refused(payload["partition"], payload["error"], payload["error_type"])
-        return Stored(
+            return DayRejected(payload["partition"], payload["error"], payload["error_type"])
+        return StepResult(
             partition=payload["partition"],
             data_version=payload["data_version"],
             result=payload["result"],

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from credit_default.core.promotion import ledger as core
-from credit_default.core.promotion.ledger import KEY, Action, Draft, Entry, Ledger
+from credit_default.core.promotion.ledger import KEY, Action, Draft, Ledger, LedgerEntry
 from credit_default.errors import NotThere
 from credit_default.ports import Storage
 
@@ -36,7 +36,7 @@ class LedgerWriter:
         reason: str,
         run_id: str | None = None,
         manifest_sha256: str | None = None,
-    ) -> Entry:
+    ) -> LedgerEntry:
         """Add a line about a version, with the sha256 of its verdict as that is stored now.
 
         Raises

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from credit_default.core.promotion.ledger import KEY, Entry, Ledger
+from credit_default.core.promotion.ledger import KEY, Ledger, LedgerEntry
 from credit_default.defs.assets.deployment import why_not_live
-from credit_default.defs.assets.judging import Judged
+from credit_default.defs.assets.evaluation import Evaluation
 from credit_default.defs.assets.model import VERDICT
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.ports import EndpointState, ModelRegistry, ModelVersion, Storage
@@ -26,7 +26,7 @@ Decision = Literal["approve", "refuse"]
 class Champion:
     """The entry by which a version became live, and what answers instead when the ledger does not know that yet."""
 
-    entry: Entry
+    entry: LedgerEntry
     ledger: Ledger
     answers: str | None = None
 
@@ -35,7 +35,7 @@ class Champion:
 class Decided:
     """What was decided about a version, the criteria that it did not meet, and what comes next."""
 
-    entry: Entry
+    entry: LedgerEntry
     verdict: str
     unmet: Sequence[dict[str, Any]]
     following: str
@@ -135,7 +135,7 @@ def roll_back(settings: Settings, to: str | None, reason: str) -> RolledBack:
     return RolledBack(state.default, state.previous, run_id, _after_rollback(state, ports))
 
 
-def _must_be_approvable(model: ModelVersion, last: Entry | None) -> None:
+def _must_be_approvable(model: ModelVersion, last: LedgerEntry | None) -> None:
     verdict = model.tags.get(VERDICT, "missing")
     refused = last is not None and last.action == "refuse"
     if verdict == "hold" or (verdict == "promote" and refused):
@@ -173,7 +173,7 @@ def _after_rollback(state: EndpointState, ports: dict[str, Any]) -> str:
 def _unmet(storage: Storage, version: str) -> list[dict[str, Any]]:
     """Return the criteria that a version did not meet, as they are stored with its verdict."""
     try:
-        verdict = Judged.read(storage.read(f"verdicts/{version}.json")).verdict
+        verdict = Evaluation.read(storage.read(f"verdicts/{version}.json")).verdict
     except NotThere:
         return []
     return [criterion for criterion in verdict.as_dict()["criteria"] if not criterion["passed"]]

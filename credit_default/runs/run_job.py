@@ -17,7 +17,7 @@ from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, 
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_shared.error import SerializableErrorInfo
 
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
 from credit_default.runs.instance import enter
 from credit_default.settings import permissions
 

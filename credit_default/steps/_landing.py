@@ -33,7 +33,7 @@ def daily_arguments(description: str, arguments: Sequence[str] | None) -> argpar
     return parser.parse_args(arguments)
 
 
-def take_in(
+def ingest(
     report: Reporter,
     dataset: Dataset,
     given: argparse.Namespace,
@@ -61,7 +61,7 @@ def take_in(
         if accepted.rejected.num_rows:
             files["quarantine"] = f"{day}/{REJECTED}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
-        verdict = acceptance.judge(accepted.counts["rows"], accepted.counts["accepted"])
+        verdict = acceptance.evaluate_share(accepted.counts["rows"], accepted.counts["accepted"])
         result = {**accepted.counts, **verdict, **figures(accepted.table)}
         say = {"ok": report.info, "warning": report.warning, "error": report.error}[result["acceptance"]]
         say(f"{day}: {_summary(result)}")

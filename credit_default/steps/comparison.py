@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = holdout_rows(prepared, _trained_on(options.prepared, champion), rows=options.rows)
         compared = comparison.compare(
             rows[TARGET].to_numpy().astype(np.int8),
-            *(comparison.Scored(model.probabilities(rows), model.threshold) for model in (champion, challenger)),
+            *(comparison.ScoredRows(model.probabilities(rows), model.threshold) for model in (champion, challenger)),
             segments={name: _words(rows, name) for name in SEGMENTATIONS},
             groups={name: _age_bands(rows) if name == "age" else _words(rows, name) for name in PROTECTED},
         )

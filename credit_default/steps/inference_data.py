@@ -14,14 +14,14 @@ from collections.abc import Sequence
 
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
-from credit_default.steps._landing import daily_arguments, take_in
+from credit_default.steps._landing import daily_arguments, ingest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the files that arrived for scoring into one typed table a day.", arguments)
     with reporting(given.output) as report:
-        take_in(report, "inference", given, file_name="inference_data.parquet")
+        ingest(report, "inference", given, file_name="inference_data.parquet")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from credit_default.telemetry import collected_inputs
 from credit_default.telemetry.collected_inputs import Request
 from credit_default.telemetry.collector import Collector
 from credit_default.telemetry.destinations import collector_of
-from credit_default.telemetry.sealing import PublicKey
+from credit_default.telemetry.encryption import PublicKey
 
 #: With this the server of Azure ML tells Application Insights every answer in clear, and the requests if asked to.
 _CLEAR_LOGGING = "AML_APP_INSIGHTS_ENABLED"
@@ -84,7 +84,7 @@ def init() -> None:
         key=PublicKey.read(given(COLLECTION_PUBLIC_KEY_VARIABLE), COLLECTION_PUBLIC_KEY_VARIABLE),
         collector=collector_of(os.environ),
         model=model,
-        golden=json_rows.judge(golden_rows.as_clients(golden_rows.read(model.folder)))[0],
+        golden=json_rows.check_rows(golden_rows.as_clients(golden_rows.read(model.folder)))[0],
     )
 
 
@@ -115,7 +115,7 @@ def close() -> None:
 
 def _answer(deployment: _Deployment, clients: Sequence[Mapping[str, Any]]) -> flask.Response:
     requested_at = datetime.now(UTC)
-    table, problems = json_rows.judge(clients)
+    table, problems = json_rows.check_rows(clients)
     if problems:
         rows = len({problem.row for problem in problems})
         asked, breaks = plural(len(clients), "client"), verb(rows, "breaks", "break")

@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 from credit_default.core.schema import TARGET
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
-from credit_default.steps._landing import daily_arguments, take_in
+from credit_default.steps._landing import daily_arguments, ingest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the outcomes that arrived into one typed table a day.", arguments)
     with reporting(given.output) as report:
-        take_in(report, "outcomes", given, file_name="outcomes.parquet", figures=_figures)
+        ingest(report, "outcomes", given, file_name="outcomes.parquet", figures=_figures)
 
 
 def _figures(table: pa.Table) -> dict[str, Any]:

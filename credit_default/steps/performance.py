@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from credit_default.core import tables
-from credit_default.core.monitoring.performance import judge
+from credit_default.core.monitoring.performance import measure_performance
 from credit_default.core.plurals import plural, verb
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
@@ -57,7 +57,7 @@ def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict
         **{name: common_value(predictions, name) for name in ("model_name", "model_version", "model_sha256")},
         "predictions_data_version": tables.data_version_of(predictions_file),
         "outcomes_data_version": tables.data_version_of(outcomes_file),
-        **judge(predictions, outcomes, day=day),
+        **measure_performance(predictions, outcomes, day=day),
     }
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import pyarrow as pa
 
 from credit_default.errors import UnreadableMessage
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey
 from credit_default.telemetry.records import EVENT_KEY, LONGEST_MESSAGE, TraceRecord
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey
 
 INPUT_DATA = "InputData"
 #: Rows that are tried as one message first: real clients, at some 65 characters each, fit.

@@ -13,7 +13,7 @@ from credit_default.errors import SettingsError
 from credit_default.settings import COLLECTION_KEY_VARIABLE, Environment, Settings
 
 if TYPE_CHECKING:
-    from credit_default.telemetry.sealing import PrivateKeys
+    from credit_default.telemetry.encryption import PrivateKeys
 
 _FILE = "collection_key.json"
 
@@ -28,7 +28,7 @@ def private_keys(settings: Settings, environ: Mapping[str, str] = os.environ) ->
     SettingsError
         It is not set in an Azure environment, or is malformed. It is a secret and is not quoted.
     """
-    from credit_default.telemetry.sealing import PrivateKeys
+    from credit_default.telemetry.encryption import PrivateKeys
 
     given = environ.get(COLLECTION_KEY_VARIABLE, "").strip()
     if given:
@@ -56,7 +56,7 @@ def was_made(settings: Settings, environ: Mapping[str, str] = os.environ) -> boo
 
 def _make(file: Path) -> None:
     """Write a new key, whole and readable by its owner only, unless another process is faster."""
-    from credit_default.telemetry.sealing import new_key
+    from credit_default.telemetry.encryption import new_key
 
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600

@@ -21,7 +21,7 @@ from credit_default.core.contract import json_rows
 from credit_default.core.schema import CLIENT_ID
 from credit_default.errors import UnreadableFile, UnreadableMessage
 from credit_default.telemetry.collected_inputs import Part, open_message, requested_at
-from credit_default.telemetry.sealing import PrivateKeys
+from credit_default.telemetry.encryption import PrivateKeys
 
 _PREFIX = "online-"
 _PURPOSE = "credit-default: pseudonyms of online clients"
@@ -132,7 +132,7 @@ def _typed(parts: list[Part]) -> tuple[pa.Table, set[tuple[str, int]]]:
 
     The scoring script took none that does: somebody else sealed it, or the contract has changed since.
     """
-    table, problems = json_rows.judge([row for part in parts for row in part.rows])
+    table, problems = json_rows.check_rows([row for part in parts for row in part.rows])
     owners = [part for part in parts for _ in part.rows]
     refused = {_place(owners[problem.row - 1]) for problem in problems}
     return table.filter(pa.array([_place(owner) not in refused for owner in owners], pa.bool_())), refused

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from credit_default.core.plurals import plural
-from credit_default.core.promotion.ledger import Entry, Ledger
+from credit_default.core.promotion.ledger import Ledger, LedgerEntry
 from credit_default.terminal.tables import cell, console
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _errors() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def _document(entry: Entry, ledger: Ledger) -> dict[str, Any]:
+def _document(entry: LedgerEntry, ledger: Ledger) -> dict[str, Any]:
     untrusted = ledger.untrusted_from
     return {**entry.as_dict(), "sha256": entry.sha256, "trusted": untrusted is None or entry.number < untrusted}
 
@@ -126,10 +126,10 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
     return table
 
 
-def _time(entry: Entry) -> str:
+def _time(entry: LedgerEntry) -> str:
     return entry.at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _who(entry: Entry) -> str:
+def _who(entry: LedgerEntry) -> str:
     """Return who it was; of a run no more than one needs to find it."""
     return entry.who[:_RUN] if entry.who == f"run {entry.run_id}" else entry.who

@@ -19,7 +19,7 @@ from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default.defs.assets.scoring import LANDING
-from credit_default.defs.landing import taken_in
+from credit_default.defs.landing import ingestion as taken_in
 from credit_default.errors import NoSuchPrediction
 from credit_default.ports import ModelRegistry, ModelVersion, Storage
 from credit_default.resources import ledger, retention

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from credit_default.deploy.place import Place
+from credit_default.deploy.place import AzureTarget
 from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS, bound_pause
 
 _ARM = "https://management.azure.com"
@@ -39,7 +39,7 @@ class Reply:
 class Azure:
     """Asks Resource Manager about one workspace."""
 
-    place: Place
+    place: AzureTarget
 
     @property
     def workspace(self) -> str:

@@ -14,7 +14,7 @@ from types import FrameType
 
 import dagster as dg
 
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.errors import CreditDefaultError
 from credit_default.pipes.messages import run_part
 from credit_default.runs.instance import opened
@@ -35,7 +35,7 @@ class Stopped(SystemExit):
 
 
 def play(
-    place: Place,
+    place: AzureTarget,
     recorder: Recorder,
     *,
     clients: bytes,
@@ -107,7 +107,7 @@ def _carry_out(session: Session, stage: Stage) -> Result:
     return result
 
 
-def _runs(place: Place) -> set[str]:
+def _runs(place: AzureTarget) -> set[str]:
     """Return what the names of the jobs of this check's runs have in common with their runs."""
     with opened(place.settings) as instance:
         return {run_part(run.root_run_id or run.run_id) for run in instance.get_runs(dg.RunsFilter())}

@@ -20,9 +20,9 @@ from credit_default.cli.group import CommandGroup
 from credit_default.core.data import sample
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, TARGET
 from credit_default.deploy import settings_file
-from credit_default.deploy.place import Place, open_place, told_by_azure
+from credit_default.deploy.place import AzureTarget, open_place, told_by_azure
 from credit_default.settings import COLLECTION_KEY_VARIABLE, ENDPOINT_NAME, HOME_VARIABLE, ONLINE_ENDPOINT_NAME
-from credit_default.telemetry.sealing import new_key
+from credit_default.telemetry.encryption import new_key
 from credit_default_tests.azure_check import check, guard, recording
 
 #: One trial at a time, so that a search takes one machine; a run's steps come one after the other anyway.
@@ -61,7 +61,7 @@ def bounded(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def run(
-    place: Place,
+    place: AzureTarget,
     folder: Path,
     *,
     yes: bool,
@@ -105,7 +105,7 @@ def run(
     return 1 if removed.failed or any(result.problem for result in session.results) else 0
 
 
-def names_of(place: Place) -> dict[str, str]:
+def names_of(place: AzureTarget) -> dict[str, str]:
     """Return the names of resources, each with what it is called in the report and in the recording.
 
     The containers keep theirs: many are called alike, and their names say nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit_default.deploy.place import Place, told_by_azure
+from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.errors import NotAllowed, SettingsError
 from credit_default.resources.azure.endpoints.managed_endpoint import or_none
 from credit_default.settings import Environment
@@ -29,7 +29,7 @@ PARTS = {
 }
 
 
-def must_be_allowed(place: Place) -> None:
+def must_be_allowed(place: AzureTarget) -> None:
     """Refuse production, and what cannot be deployed to.
 
     Raises
@@ -50,7 +50,7 @@ def must_be_allowed(place: Place) -> None:
         )
 
 
-def must_be_unused(place: Place) -> None:
+def must_be_unused(place: AzureTarget) -> None:
     """Refuse a workspace in which the platform is in use.
 
     Raises
@@ -76,13 +76,13 @@ def must_be_unused(place: Place) -> None:
         )
 
 
-def cluster_of(place: Place) -> Any:
+def cluster_of(place: AzureTarget) -> Any:
     """Return the cluster that steps run on; None when there is none of that name."""
     name = place.endpoint.compute.targets[Kind.SCORE.value].compute
     return or_none(lambda: place.registry.workspace.client().compute.get(name))
 
 
-def estimate(place: Place) -> str:
+def estimate(place: AzureTarget) -> str:
     """Return what a check costs and does.
 
     Raises

@@ -11,7 +11,7 @@ from typing import Any
 
 from credit_default.core.plurals import plural
 from credit_default.resources.azure.endpoints.managed_endpoint import or_none
-from credit_default.resources.azure.jobs.cancelling import Cancelling
+from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.job import ENDED
 from credit_default_tests.azure_check.session import Session
 
@@ -107,7 +107,7 @@ class Removal:
 
     def _jobs(self) -> str:
         """Cancel the jobs of this check that have not ended; those of others are left alone."""
-        cancelling = Cancelling(self._client, self._place.patience(), self._log)
+        cancelling = JobCanceller(self._client, self._place.patience(), self._log)
         cancelled = [name for name in self._ours() if cancelling.cancel(name)]
         return f"Jobs that were cancelled: {', '.join(cancelled)}." if cancelled else ""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from credit_default.deploy.place import Place
+from credit_default.deploy.place import AzureTarget
 from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default_tests.azure_check.asking import Azure
 from credit_default_tests.azure_check.findings import Finding
@@ -46,7 +46,7 @@ class Session:
         What the platform's commands said that they made.
     """
 
-    place: Place
+    place: AzureTarget
     azure: Azure
     say: Callable[[str], None]
     scrub: Callable[[str], str]

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from credit_default.deploy import settings_file
-from credit_default.deploy.place import Place, open_place
+from credit_default.deploy.place import AzureTarget, open_place
 from credit_default.errors import NotAllowed
 from credit_default.settings import COLLECTION_KEY_VARIABLE
 from credit_default_tests.azure_check import command, guard, recording
@@ -50,7 +50,7 @@ class Checked:
     printed: str
     never: Mapping[str, str]
     requests: list[dict[str, Any]]
-    place: Place
+    place: AzureTarget
     jobs: list[dict[str, Any]]
 
 
@@ -82,7 +82,7 @@ def landed() -> bytes:
     return text.getvalue().encode()
 
 
-def never_kept(emulator, workspace, place: Place) -> dict[str, str]:
+def never_kept(emulator, workspace, place: AzureTarget) -> dict[str, str]:
     """Everything that names somebody or opens something."""
     client = place.registry.workspace.client()
     found = client.workspaces.get(workspace.name)

@@ -13,7 +13,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from credit_default.defs.assets import scoring
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
 from credit_default.resources.local.storage import LocalStorage
 
 #: Where a queued run is loaded from; nothing is loaded in these tests.

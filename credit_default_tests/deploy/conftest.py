@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from credit_default.settings import COLLECTION_KEY_VARIABLE
-from credit_default.telemetry.sealing import new_key
+from credit_default.telemetry.encryption import new_key
 from credit_default_tests.azure_emulator.certificates import make_certificates
 from credit_default_tests.conftest import _OF_AZURE, _OF_PROXIES
 from credit_default_tests.deploy.delivery import Delivery

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from credit_default.cli.main import main
 from credit_default.deploy import settings_file
-from credit_default.deploy.place import Place, open_place
+from credit_default.deploy.place import AzureTarget, open_place
 from credit_default.ports import ModelVersion
 from credit_default_tests.azure_emulator import Emulator
 from credit_default_tests.deploy.journal import Key, announced, not_announced, requests_that_write, written
@@ -99,7 +99,7 @@ class Delivery:
         return Thrice(told, done, again, written(requests), requests_that_write(dry), requests_that_write(more))
 
     @contextmanager
-    def inside(self, environment: str) -> Iterator[Place]:
+    def inside(self, environment: str) -> Iterator[AzureTarget]:
         """Look at an environment, or put something into it, with the platform's own ports."""
         with settings_file.entered(settings_file.read(self.files[environment])):
             yield open_place()

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from credit_default.deploy.place import Place
+from credit_default.deploy.place import AzureTarget
 from credit_default.resources.azure.endpoints import deployments
 from credit_default.resources.azure.endpoints.deployments import Deployed
 from credit_default.resources.azure.jobs import job_environments
@@ -27,7 +27,7 @@ def possible(world: World) -> World:
     return replace(world, environments=there)
 
 
-def bring_about(place: Place, world: World, files: Mapping[str, bytes]) -> None:
+def bring_about(place: AzureTarget, world: World, files: Mapping[str, bytes]) -> None:
     """Make in Azure what a world says; every version is the same file, under another number."""
     for name, content in files.items():
         place.storage.write(f"{_KEY}/{name}", content)
@@ -46,7 +46,7 @@ def bring_about(place: Place, world: World, files: Mapping[str, bytes]) -> None:
         _deploy(place, world, sha256)
 
 
-def _deploy(place: Place, world: World, sha256: str) -> None:
+def _deploy(place: AzureTarget, world: World, sha256: str) -> None:
     """Make the first deployment by the SDK, and the others like it."""
     names = {name: name.replace(NOW, place.endpoint._code) for name in world.endpoint.deployments}
     like: dict[str, Any] | None = None
@@ -64,7 +64,7 @@ def _deploy(place: Place, world: World, sha256: str) -> None:
 
 
 def _as_told(
-    place: Place, like: Mapping[str, Any], version: str, tags: Mapping[str, str], held: Deployed
+    place: AzureTarget, like: Mapping[str, Any], version: str, tags: Mapping[str, str], held: Deployed
 ) -> dict[str, Any]:
     properties = {
         **like["properties"],
@@ -77,7 +77,7 @@ def _as_told(
     return {"location": like["location"], "tags": tags if held.sha256 else {}, "properties": properties}
 
 
-def _asked(place: Place, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def _asked(place: AzureTarget, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Ask Azure Resource Manager of the batch endpoint."""
     workspace = place.registry.workspace
     token = workspace.credential().get_token("https://management.azure.com/.default").token

@@ -23,8 +23,8 @@ from credit_default.cli.main import main
 from credit_default.core.contract import acceptance
 from credit_default.core.data.sample import arrivals, development_clients
 from credit_default.core.monitoring.drift import SCORE, Reference, measure
-from credit_default.core.monitoring.performance import DECISION, PROBABILITY, judge
-from credit_default.core.promotion.decisions import Answer
+from credit_default.core.monitoring.performance import DECISION, PROBABILITY, measure_performance
+from credit_default.core.promotion.decisions import RetrainingDecision
 from credit_default.core.schema import AMOUNTS, CLIENT_ID, FEATURE_NAMES, TARGET
 from credit_default.core.statistics.bins import make_bins
 from credit_default.defs.assets import monitoring, scoring
@@ -32,7 +32,7 @@ from credit_default.defs.assets.daily import NO_ROWS
 from credit_default.defs.automation import retraining
 from credit_default.defs.automation.failures import run_failures
 from credit_default.defs.automation.jobs import judge_predictions, score_batch
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
 from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.telemetry.kql import kql
@@ -71,7 +71,7 @@ def performance_of(day: str) -> dict[str, Any]:
     # Of one day the outcomes are those of others.
     named = pc.binary_join_element_wise("other-", rows[CLIENT_ID], "") if day == VIOLATING else rows[CLIENT_ID]
     outcomes = pa.table({CLIENT_ID: named, TARGET: rows[TARGET]})
-    return {"partition": day, "model_version": "7", **judge(predictions, outcomes)}
+    return {"partition": day, "model_version": "7", **measure_performance(predictions, outcomes)}
 
 
 class MeasuringCompute(ScriptedCompute):
@@ -124,7 +124,7 @@ def home(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as production:
         production.setenv("CREDIT_DEFAULT_ENV", "production")
         context = dg.build_sensor_context(sensor_name="drift_sensor")
-        retraining.ask(context, telemetry, "drift_sensor-42", Answer(retrain=True, words=DUE, evidence={}))
+        retraining.ask(context, telemetry, "drift_sensor-42", RetrainingDecision(retrain=True, words=DUE, evidence={}))
     telemetry.emit(drift_records({**drift_of(VIOLATING), "partition": WITHDRAWN}))
     telemetry.emit([taken_in(WITHDRAWN, NO_ROWS, "withdrawal")])
     return root
@@ -195,7 +195,12 @@ def test_a_day_of_which_no_row_was_accepted_raises_the_alert_until_it_landed_aga
     telemetry = LocalTelemetry(folder=str(tmp_path / "telemetry"))
     told = []
     for run, accepted in enumerate((90, 100, 90)):
-        result = {"rows": 100, "accepted": accepted, "rejected": 100 - accepted, **acceptance.judge(100, accepted)}
+        result = {
+            "rows": 100,
+            "accepted": accepted,
+            "rejected": 100 - accepted,
+            **acceptance.evaluate_share(100, accepted),
+        }
         record = taken_in(CALM, result, f"run-{run}")
         telemetry.emit([record, record])
         told.append([row["acceptance"] for row in rows(TEXTS["low_acceptance"], tmp_path)])
@@ -268,7 +273,7 @@ def test_a_day_that_was_measured_again_counts_as_it_was_measured_last(tmp_path):
 
 def test_a_day_in_violation_that_was_withdrawn_is_left_out_until_it_is_filled_again(tmp_path):
     telemetry = LocalTelemetry(folder=str(tmp_path / "telemetry"))
-    landed = {"rows": 4_000, "accepted": 4_000, "rejected": 0, **acceptance.judge(4_000, 4_000)}
+    landed = {"rows": 4_000, "accepted": 4_000, "rejected": 0, **acceptance.evaluate_share(4_000, 4_000)}
     for run, result, found in (("first", landed, [VIOLATING]), ("second", NO_ROWS, []), ("third", landed, [VIOLATING])):
         # Equal figures of drift are told once, however often a day is measured.
         telemetry.emit([taken_in(VIOLATING, result, run), *(drift_records(drift_of(VIOLATING)) if found else [])])

@@ -25,8 +25,8 @@ from credit_default.errors import InputError
 from credit_default.resources import resources_for
 from credit_default.settings import read
 from credit_default.telemetry.collected_inputs import Request, seal
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 from credit_default.telemetry.online_rows import pseudonym
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
 from credit_default.terminal.erasure import show_footprint
 from credit_default_tests import CHECKOUT
 from credit_default_tests.platforms import telemetry_of
@@ -35,7 +35,7 @@ from credit_default_tests.strategies import client, clients
 DAY = "2026-01-01"
 KEY = new_key()
 #: The client to be found, and others whose ids look alike.
-ROWS, _ = json_rows.judge([client(1, client_id="8011"), *clients(3, start=2), client(9, client_id="80110")])
+ROWS, _ = json_rows.check_rows([client(1, client_id="8011"), *clients(3, start=2), client(9, client_id="80110")])
 ONE = ROWS.slice(0, 1)
 
 

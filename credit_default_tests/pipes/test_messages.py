@@ -12,7 +12,7 @@ import pytest
 from credit_default.errors import StorageError
 from credit_default.pipes import messages
 from credit_default.pipes.messages import StepMessages, job_name, open_session
-from credit_default.ports import Refused, Stored
+from credit_default.ports import DayRejected, StepResult
 
 FIRST = "11111111-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 RETRY = "22222222-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
@@ -90,8 +90,8 @@ CLOSED = {"method": "closed", "params": None}
 def test_results_say_where_their_files_lie_and_which_job_made_them(read):
     arrived, messages, _ = read(STORED, REFUSED, CLOSED)
     assert arrived == [
-        Stored(DAYS[0], "v1", {"rows": 3}, {"table": "/output/day/table"}, [], "a-job-1"),
-        Refused(DAYS[1], "columns age: missing", "ContractError"),
+        StepResult(DAYS[0], "v1", {"rows": 3}, {"table": "/output/day/table"}, [], "a-job-1"),
+        DayRejected(DAYS[1], "columns age: missing", "ContractError"),
         None,
     ]
     assert messages.closed

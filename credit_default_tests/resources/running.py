@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from credit_default.ports import Refused
+from credit_default.ports import DayRejected
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
@@ -25,7 +25,7 @@ class Outcome:
     @property
     def jobs(self):
         """Names of the jobs whose results arrived."""
-        return {message.job_name for message in self.arrived if not isinstance(message, Refused)}
+        return {message.job_name for message in self.arrived if not isinstance(message, DayRejected)}
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Running:
             for message in ask(context) if call else ask():
                 arrived.append(message)
                 consume(message)
-                if not isinstance(message, Refused):
+                if not isinstance(message, DayRejected):
                     yield dg.AssetMaterialization("counted", partition=message.partition)
 
         job = dg.Definitions(assets=[counted]).resolve_implicit_global_asset_job_def()

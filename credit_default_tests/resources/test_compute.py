@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from credit_default.core.files.limits import Limits
-from credit_default.ports import Refused, Stored
+from credit_default.ports import DayRejected, StepResult
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.job import Job
 from credit_default_tests.platforms import compute_of, platforms, storage_of
@@ -47,7 +47,7 @@ def test_results_arrive_with_the_files_that_the_step_wrote(running, storage):
 def test_a_day_that_is_refused_does_not_stop_the_others(running):
     outcome = running.run(options={"fail": DAYS[1]})
     assert outcome.success, outcome.failure
-    assert [type(message) for message in outcome.arrived] == [Stored, Refused, Stored]
+    assert [type(message) for message in outcome.arrived] == [StepResult, DayRejected, StepResult]
     assert outcome.arrived[1].error == "this day is refused"
 
 

@@ -20,7 +20,7 @@ import pytest
 from credit_default.core.model.model_directory import load
 from credit_default.core.scoring.scoring import score_file
 from credit_default.errors import JobFailed, NotThere, SmokeTestFailed
-from credit_default.ports import BatchEndpoint, EndpointState, ModelVersion, Refused, Stored
+from credit_default.ports import BatchEndpoint, DayRejected, EndpointState, ModelVersion, StepResult
 from credit_default.resources.model_versions import expectation_of
 from credit_default_tests.platforms import batch_platform, platforms
 from credit_default_tests.resources.served_models import deploy, in_a_run, model_files, put_day, register
@@ -84,7 +84,7 @@ def score(endpoint, *days: str, storage=None) -> list:
     def work(context):
         messages = []
         for message in endpoint.invoke(context, days, versions=["v"] * len(days)):
-            if isinstance(message, Stored):
+            if isinstance(message, StepResult):
                 storage.publish(message.files["predictions"], f"predictions/{message.partition}.parquet")
             messages.append(message)
         return messages
@@ -168,11 +168,11 @@ def test_days_are_scored_by_the_default_and_one_that_cannot_be_is_refused(  # no
     source = put_day(ports["storage"], GOOD, tmp_path)
     ports["storage"].write(f"inference_data/{BAD}/inference_data.parquet", b"no parquet")
     by_day = {message.partition: message for message in score(endpoint, GOOD, BAD, MISSING, storage=ports["storage"])}
-    assert isinstance(by_day[BAD], Refused)
+    assert isinstance(by_day[BAD], DayRejected)
     assert by_day[BAD].error_type == "UnreadableFile"
     assert by_day[MISSING].error_type == "NotThere"
     stored = by_day[GOOD]
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StepResult)
     with ports["storage"].on_disk(f"predictions/{GOOD}.parquet") as path:
         there = pq.read_table(path)
     here, told = scored_here(models[1], source, there, ports, tmp_path)

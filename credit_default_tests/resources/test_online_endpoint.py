@@ -16,7 +16,7 @@ import pytest
 from credit_default.errors import HashMismatch, NotThere, SmokeTestFailed
 from credit_default.ports import EndpointState, ModelVersion, OnlineEndpoint
 from credit_default.settings import COLLECTION_KEY_VARIABLE
-from credit_default.telemetry.sealing import new_key
+from credit_default.telemetry.encryption import new_key
 from credit_default_tests.platforms import online_platform, platforms
 from credit_default_tests.resources.served_models import MODEL_FILE, in_a_run, model_files, register
 

@@ -19,7 +19,7 @@ from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES
 from credit_default.errors import HashMismatch, NotThere, SettingsError
 from credit_default.steps import online_scoring
 from credit_default.telemetry.collected_inputs import open_message
-from credit_default.telemetry.sealing import PrivateKeys, new_key
+from credit_default.telemetry.encryption import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.strategies import client, clients
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from credit_default.core.contract import json_rows
 from credit_default.errors import UnreadableMessage
 from credit_default.telemetry.collected_inputs import Request, open_message, seal
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 from credit_default.telemetry.records import LONGEST_MESSAGE
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
 from credit_default_tests.strategies import client, client_rows, clients
 
 KEYS = PrivateKeys.read(new_key(), "KEY")
@@ -21,7 +21,7 @@ REQUEST = Request("0123456789abcdef" * 2, "credit-card-default", "3", datetime(2
 
 
 def sealed(rows: list[dict]) -> list[str]:
-    table, problems = json_rows.judge(rows)
+    table, problems = json_rows.check_rows(rows)
     assert problems == []
     return [record.message for record in seal(table, REQUEST, PUBLIC)]
 
@@ -33,7 +33,7 @@ def test_what_is_sealed_and_opened_is_the_same_rows(rows):
     part = open_message(message, KEYS)
     assert part.request == REQUEST
     assert (part.number, part.first_row) == (1, 1)
-    assert list(part.rows) == json_rows.judge(rows)[0].to_pylist()
+    assert list(part.rows) == json_rows.check_rows(rows)[0].to_pylist()
 
 
 def incompressible(count: int) -> list[dict]:
@@ -58,7 +58,7 @@ def test_a_large_request_becomes_several_messages_none_longer_than_is_kept(rows)
 
 
 def test_a_message_has_the_shape_that_queries_rely_on_and_a_key_of_its_own():
-    table, _ = json_rows.judge(clients(1_000))
+    table, _ = json_rows.check_rows(clients(1_000))
     records = seal(table, REQUEST, PUBLIC)
     assert len({record.key for record in records}) == len(records) > 1
     told = json.loads(records[0].message)
@@ -70,7 +70,7 @@ def test_a_message_has_the_shape_that_queries_rely_on_and_a_key_of_its_own():
 
 def test_nothing_of_a_client_is_in_clear():
     row = client(0, client_id="Sentinel Client", age=97, bill_amount_1=918273.5, sex="female")
-    (record,) = seal(json_rows.judge([row])[0], REQUEST, PUBLIC)
+    (record,) = seal(json_rows.check_rows([row])[0], REQUEST, PUBLIC)
     clear = record.message + json.dumps(record.custom_dimensions)
     for value in ("Sentinel", "918273", "female", "university"):
         assert value not in clear

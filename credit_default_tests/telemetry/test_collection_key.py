@@ -13,7 +13,7 @@ import pytest
 from credit_default import settings
 from credit_default.errors import SettingsError
 from credit_default.telemetry.collection_key import is_there, private_keys
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 
 VARIABLE = "CREDIT_DEFAULT_COLLECTION_KEY"
 

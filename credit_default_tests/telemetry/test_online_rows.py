@@ -12,8 +12,8 @@ from credit_default.core import tables
 from credit_default.core.contract import json_rows
 from credit_default.errors import UnreadableFile
 from credit_default.telemetry.collected_inputs import Request, seal
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 from credit_default.telemetry.online_rows import as_file, from_file, nothing_asked, online_day
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
 from credit_default_tests.strategies import client, clients
 
 DAY = date(2026, 3, 1)
@@ -24,7 +24,7 @@ def asked(rows: list[dict], number: int = 1, *, at: datetime | None = None, keys
     """The messages of a request that was made at noon, plus so many seconds as its number says."""
     moment = at or datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(seconds=number)
     request = Request(f"{number:032x}", "credit-card-default", "3", moment)
-    table, problems = json_rows.judge(rows)
+    table, problems = json_rows.check_rows(rows)
     assert problems == []
     return [record.message for record in seal(table, request, PublicKey.read(keys.public(), "PUBLIC_KEY"))]
 
@@ -35,7 +35,7 @@ def test_every_row_arrives_once_under_a_pseudonym():
     names = found.table["client_id"].to_pylist()
     assert all(re.fullmatch(r"online-[0-9a-f]{64}", name) for name in names)
     assert len(set(names)) == 603
-    expected = [{**row, "client_id": None} for row in json_rows.judge(clients(603))[0].to_pylist()]
+    expected = [{**row, "client_id": None} for row in json_rows.check_rows(clients(603))[0].to_pylist()]
     arrived = [{**row, "client_id": None} for row in found.table.to_pylist()]
     assert sorted(map(json.dumps, arrived)) == sorted(map(json.dumps, expected))
     counts = {"messages": 3, "requests": 2, "rows": 603, "clients": 603, "repeated": 0, "unreadable": 0}
@@ -108,7 +108,7 @@ def test_messages_that_cannot_be_read_are_counted_and_named_and_the_others_count
 
 def test_a_message_whose_rows_break_the_contract_does_not_arrive():
     # Anybody who has the public key can seal whatever he wants.
-    table = json_rows.judge(clients(2))[0]
+    table = json_rows.check_rows(clients(2))[0]
     forged = table.set_column(table.column_names.index("age"), "age", [[40.0, 7.0]])
     request = Request("f" * 32, "credit-card-default", "3", datetime(2026, 3, 1, tzinfo=UTC))
     messages = [record.message for record in seal(forged, request, PublicKey.read(KEYS.public(), "PUBLIC_KEY"))]

@@ -13,7 +13,7 @@ Acceptance = Literal["ok", "warning", "error"]
 MIN_ACCEPTED_SHARE = 0.95
 
 
-def judge(rows: int, accepted: int) -> dict[str, Any]:
+def evaluate_share(rows: int, accepted: int) -> dict[str, Any]:
     """Return ``accepted_share`` (None when nothing but a header landed) and ``acceptance``, the verdict on it."""
     share = accepted / rows if rows else None
     verdict: Acceptance = "ok"

@@ -28,7 +28,7 @@ SCHEMA = pa.schema([pa.field(CLIENT_ID, pa.string()), *list(tables.schema())[1:]
 _REQUEST = "request"
 
 
-class Problem(NamedTuple):
+class RowProblem(NamedTuple):
     """Why a row, counted from 1, cannot be taken; never holds a value."""
 
     row: int
@@ -40,13 +40,13 @@ def client_id_of(row: Row) -> Any:
     return next((row[name] for name in ID_COLUMNS if name in row), None)
 
 
-def judge(rows: Sequence[Row]) -> tuple[pa.Table, list[Problem]]:
+def check_rows(rows: Sequence[Row]) -> tuple[pa.Table, list[RowProblem]]:
     """Give rows their types (`SCHEMA`), and say what is wrong with them, by row; nulls stand for what is wrong."""
     broken: Broken = []
     columns = [_ids(rows, broken), *(_feature(rows, feature, broken) for feature in FEATURES)]
     table = pa.table(columns, schema=SCHEMA)
     broken.append((NO_FEATURE, all_missing(table, broken)))
-    problems = [Problem(int(place) + 1, reason) for reason, mask in broken for place in np.flatnonzero(mask)]
+    problems = [RowProblem(int(place) + 1, reason) for reason, mask in broken for place in np.flatnonzero(mask)]
     return table, sorted(problems, key=lambda problem: problem.row)
 
 

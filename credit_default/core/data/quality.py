@@ -23,7 +23,7 @@ from credit_default.core.data.splits import DEVELOPMENT
 from credit_default.core.plurals import plural, verb
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURES, TARGET, Feature
 from credit_default.core.statistics.bins import Bins, Floats, codes, count, is_number, to_floats
-from credit_default.core.statistics.stability import ACT, null_limit, population_stability_index
+from credit_default.core.statistics.stability import PSI_ALERT, null_limit, population_stability_index
 
 Severity = Literal["ERROR", "WARN"]
 
@@ -225,7 +225,7 @@ def _drift_between_parts(parts: Mapping[str, pa.Table], bins: Bins) -> QualityCh
             highest = max(highest, index)
             if index > limit:
                 told = f"column {name!r} of the {part_name} part has PSI {index:.3f}, chance gives {limit:.3f} at most"
-                (errors if index > ACT else warnings).append(told)
+                (errors if index > PSI_ALERT else warnings).append(told)
         warnings += _rate_differs(parts[DEVELOPMENT], part, part_name)
     severity: Severity = "ERROR" if errors else "WARN"
     return _result(

@@ -63,7 +63,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class TakenIn:
+class IngestionRecord:
     """Files of these names, sizes and times gave a table of this content.
 
     It says both, so that it never vouches for a table that another run published: it is about the present one only

@@ -15,7 +15,7 @@ from credit_default.core.data import prepared
 from credit_default.core.data.prepared import MANIFEST_FILE
 from credit_default.core.files.reading import sha256_of
 from credit_default.core.lineage.evidence import Finding, Recorded, Step
-from credit_default.core.model.golden_rows import SAME
+from credit_default.core.model.golden_rows import TOLERANCE
 from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
 from credit_default.core.plurals import plural, verb
 from credit_default.core.schema import PROBABILITY
@@ -24,7 +24,7 @@ from credit_default.errors import CreditDefaultError
 
 MODEL, TRAINING = Step("model"), Step("training data")
 #: Tag of a version that was trained in another workspace, where its data and its runs are.
-TAKEN_FROM = "taken_from"
+IMPORTED_FROM = "taken_from"
 _TAGGED = ("model_id", "content_hash", "prepared_data_version", "code_version", "mlflow_run_id")
 _TRAINED = ("model_sha256", "content_hash", "prepared_data_version", "threshold")
 
@@ -120,11 +120,11 @@ def of_score(folder: Path, inputs: pa.Table, prediction: Mapping[str, Any], *, e
         return MODEL.altered("score", f"the row cannot be scored again: {type(error).__name__}")
     probability = float(model.probabilities(inputs)[0])
     # A NaN is no small difference either.
-    if not abs(probability - prediction[PROBABILITY]) <= SAME:
+    if not abs(probability - prediction[PROBABILITY]) <= TOLERANCE:
         return MODEL.altered("score", "the model gives this row another probability of default")
     if (probability >= model.threshold) != prediction[PREDICTED]:
         return MODEL.altered("score", "the model decides otherwise about this row")
-    return MODEL.ok("score", f"the row scores the same again, to {SAME:g}")
+    return MODEL.ok("score", f"the row scores the same again, to {TOLERANCE:g}")
 
 
 def of_prepared(
@@ -140,7 +140,7 @@ def of_prepared(
         Every materialisation of ``prepared_data``.
     """
     if folder is None:
-        if TAKEN_FROM in tags:
+        if IMPORTED_FROM in tags:
             yield TRAINING.unchecked("content", _elsewhere(tags))
         else:
             yield TRAINING.missing("content", f"prepared data {version} is gone")
@@ -158,13 +158,13 @@ def of_prepared(
 
 
 def _unrecorded(step: Step, tags: Mapping[str, str], told: str, *, log_is_empty: bool) -> Finding:
-    if TAKEN_FROM in tags:
+    if IMPORTED_FROM in tags:
         return step.unchecked("event log", _elsewhere(tags))
     return (step.unchecked if log_is_empty else step.missing)("event log", told)
 
 
 def _elsewhere(tags: Mapping[str, str]) -> str:
-    return f"the model was trained in another workspace: {tags[TAKEN_FROM]}"
+    return f"the model was trained in another workspace: {tags[IMPORTED_FROM]}"
 
 
 def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:

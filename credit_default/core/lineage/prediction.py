@@ -21,7 +21,7 @@ from credit_default.core import tables
 from credit_default.core.contract import made_ids
 from credit_default.core.contract.contract import accept
 from credit_default.core.files.reading import sha256_of
-from credit_default.core.lineage.evidence import Finding, Recorded, Step, TakenIn
+from credit_default.core.lineage.evidence import Finding, IngestionRecord, Recorded, Step
 from credit_default.core.schema import CLIENT_ID, PROBABILITY, SOURCE_FILE, SOURCE_ROW
 from credit_default.core.scoring.predictions import PREDICTED, PREDICTIONS, data_version, id_prefix, origin_key
 from credit_default.errors import InputError
@@ -199,7 +199,9 @@ def of_input(
         yield INPUT.altered("client", f"row {row} is another client than the prediction's")
 
 
-def of_taken_in(kept: TakenIn | None, *, is_there: bool, version: str, newest: Recorded | None, landed: str) -> Finding:
+def of_taken_in(
+    kept: IngestionRecord | None, *, is_there: bool, version: str, newest: Recorded | None, landed: str
+) -> Finding:
     """Hold what is kept in ``taken_in/`` about the present table of a day to the table and to the event log.
 
     Parameters

@@ -15,7 +15,7 @@ from datetime import datetime
 from credit_default.core.lineage.evidence import Finding, Recorded, Run, Step
 from credit_default.core.lineage.runs import CLOCKS
 from credit_default.core.plurals import plural, verb
-from credit_default.core.promotion.ledger import DEPLOYING, Entry, Ledger
+from credit_default.core.promotion.ledger import DEPLOYING, Ledger, LedgerEntry
 
 PROMOTION = Step("promotion")
 _LINES, _HEAD = "ledger_lines", "ledger_head"
@@ -117,7 +117,7 @@ def _held_to_record(ledger: Ledger, recorded: Sequence[Recorded], run: Callable[
     )
 
 
-def _not_recorded(entry: Entry, run: Callable[[str], Run | None]) -> Finding:
+def _not_recorded(entry: LedgerEntry, run: Callable[[str], Run | None]) -> Finding:
     """Tell a line of a run that was stopped before it could record anything from one that nobody's run has written."""
     made_by = run(entry.run_id) if entry.run_id else None
     if made_by is None or made_by.status == "SUCCESS":
@@ -127,7 +127,7 @@ def _not_recorded(entry: Entry, run: Callable[[str], Run | None]) -> Finding:
     return PROMOTION.unchecked("event log", f"line {entry.number}: run {made_by.run_id} has not recorded it")
 
 
-def _late(entry: Entry, moment: datetime, run: Callable[[str], Run | None]) -> bool:
+def _late(entry: LedgerEntry, moment: datetime, run: Callable[[str], Run | None]) -> bool:
     """Whether an entry is about something that may have gone live by a moment before it.
 
     Nobody knows the time of what was found live; and a run may be killed once the endpoint answers with the version,
@@ -137,5 +137,5 @@ def _late(entry: Entry, moment: datetime, run: Callable[[str], Run | None]) -> b
     return entry.action == "found" or (made_by is not None and made_by.started <= moment)
 
 
-def _told(entry: Entry) -> str:
+def _told(entry: LedgerEntry) -> str:
     return f"{entry.action} of version {entry.to_version} at {entry.at:%Y-%m-%d %H:%M:%S} UTC"

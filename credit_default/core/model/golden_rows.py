@@ -17,7 +17,7 @@ from credit_default.core.schema import FEATURE_NAMES, PROBABILITY
 from credit_default.errors import ModelError, SmokeTestFailed
 
 #: Largest difference between a probability and the same one in training.
-SAME = 1e-9
+TOLERANCE = 1e-9
 
 
 def read(folder: ModelFolder) -> pa.Table:
@@ -76,10 +76,10 @@ def held_to_answer(answer: bytes, golden: pa.Table, *, version: str, where: str)
         ) from None
     if answered != version:
         raise SmokeTestFailed(f"{where} answered with version {answered} of the model, expected version {version}")
-    return held_to(probabilities, golden, where=where)
+    return check_against(probabilities, golden, where=where)
 
 
-def held_to(probabilities: ArrayLike, golden: pa.Table, *, where: str) -> dict[str, Any]:
+def check_against(probabilities: ArrayLike, golden: pa.Table, *, where: str) -> dict[str, Any]:
     """Hold probabilities of the golden rows, in their order, to those of the training.
 
     Returns
@@ -89,15 +89,15 @@ def held_to(probabilities: ArrayLike, golden: pa.Table, *, where: str) -> dict[s
     Raises
     ------
     SmokeTestFailed
-        A probability differs by more than `SAME`, or one is missing.
+        A probability differs by more than `TOLERANCE`, or one is missing.
     """
     got, wanted = np.asarray(probabilities), golden[PROBABILITY].to_numpy()
     differences = np.abs(got - wanted) if len(got) == len(wanted) else np.array([])
     # A NaN is no small difference either.
-    if not len(differences) or not differences.max() <= SAME:
+    if not len(differences) or not differences.max() <= TOLERANCE:
         told = f"differ by {differences.max():.3g}" if len(differences) else f"are {len(got)} of {len(wanted)}"
         raise SmokeTestFailed(
-            f"Golden rows, scored by {where}, {told}, expected at most {SAME:g}; the environment of the deployment "
-            "scores differently from that of the training: look at the packages of both"
+            f"Golden rows, scored by {where}, {told}, expected at most {TOLERANCE:g}; the environment of the "
+            "deployment scores differently from that of the training: look at the packages of both"
         )
-    return {"rows": len(got), "largest_difference": float(differences.max()), "tolerance": SAME}
+    return {"rows": len(got), "largest_difference": float(differences.max()), "tolerance": TOLERANCE}

@@ -199,7 +199,7 @@ def smoke_test(model: LoadedModel) -> dict[str, Any]:
     """
     golden = golden_rows.read(model.folder)
     libraries = ", ".join(model.manifest["requirements"])
-    return golden_rows.held_to(model.probabilities(golden), golden, where=f"{model.folder.path} with {libraries}")
+    return golden_rows.check_against(model.probabilities(golden), golden, where=f"{model.folder.path} with {libraries}")
 
 
 def most_recent(rows: pa.Table, number: int) -> pa.Table:

@@ -16,7 +16,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
 from credit_default.core.model.features import Matrix, encode
-from credit_default.core.model.golden_rows import SAME
+from credit_default.core.model.golden_rows import TOLERANCE
 from credit_default.core.model.pipeline import (
     CalibrationMethod,
     Labels,
@@ -87,8 +87,8 @@ class TrainedModel:
             "features": [feature.name for feature in self.features],
             "parameters": self.parameters,
             "calibration": self.options.calibration,
-            "threshold": round(self.threshold / SAME),
-            "golden": [round(value / SAME) for value in self.golden[PROBABILITY].to_pylist()],
+            "threshold": round(self.threshold / TOLERANCE),
+            "golden": [round(value / TOLERANCE) for value in self.golden[PROBABILITY].to_pylist()],
         }
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -202,7 +202,7 @@ def measure_monotonicity(
         moved &= ~np.isnan(sample[:, position])
         after = probabilities(classify, worse[moved])
         perturbed += int(moved.sum())
-        by_feature[feature.name] = int((after < before[moved] - SAME).sum())
+        by_feature[feature.name] = int((after < before[moved] - TOLERANCE).sum())
     violations = sum(by_feature.values())
     return {
         "rows": perturbed,

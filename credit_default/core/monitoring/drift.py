@@ -21,7 +21,7 @@ from credit_default.core.monitoring import evidently_reports
 from credit_default.core.schema import FEATURE_NAMES, NUMBERS
 from credit_default.core.statistics.bins import Bins, Counts, count
 from credit_default.core.statistics.bins import labels as bin_labels
-from credit_default.core.statistics.stability import ACT, null_limit, population_stability_index
+from credit_default.core.statistics.stability import PSI_ALERT, null_limit, population_stability_index
 from credit_default.errors import ModelError
 
 SCORE = "probability_of_default"
@@ -111,7 +111,7 @@ def measure(reference: Reference, current: pa.Table) -> Drift:
         When a column of the reference is not in ``current``, or is of another kind there.
     """
     counts = count(reference.bins, current)
-    stability = judge(reference.counts, counts, current.num_rows)
+    stability = stability_of(reference.counts, counts, current.num_rows)
     described = {}
     for name, kind in reference.kinds.items():
         with concerning(name):
@@ -129,7 +129,7 @@ def without_rows() -> Drift:
     return _assembled(described, 0, None, None)
 
 
-def judge(reference: Mapping[str, Counts], current: Mapping[str, Counts], n_rows: int) -> dict[str, Stability]:
+def stability_of(reference: Mapping[str, Counts], current: Mapping[str, Counts], n_rows: int) -> dict[str, Stability]:
     """PSI of every column on its bins, with the limit for ``n_rows``; empty for no rows."""
     judged = {}
     for name, limit in limits(reference, n_rows).items():
@@ -147,7 +147,10 @@ def limits(reference: Mapping[str, Counts], n_rows: int) -> dict[str, float]:
     if n_rows == 0:
         return {}
     confidence = 1 - FALSE_ALARMS / len(reference)
-    return {name: null_limit(counts, n_rows, confidence=confidence, at_least=ACT) for name, counts in reference.items()}
+    return {
+        name: null_limit(counts, n_rows, confidence=confidence, at_least=PSI_ALERT)
+        for name, counts in reference.items()
+    }
 
 
 def _distance(

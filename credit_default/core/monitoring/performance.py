@@ -28,7 +28,7 @@ _TOO_FEW = "the joined rows do not determine it"
 _NO_DECISION = "no client was predicted to default"
 
 
-def judge(predictions: pa.Table, outcomes: pa.Table, *, day: str | None = None) -> dict[str, Any]:
+def measure_performance(predictions: pa.Table, outcomes: pa.Table, *, day: str | None = None) -> dict[str, Any]:
     """Join predictions and outcomes by client and measure, as plain JSON without NaN.
 
     Parameters

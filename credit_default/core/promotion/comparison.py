@@ -33,7 +33,7 @@ Labels = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """What a model made of the rows: probabilities of default and the decisions at its own threshold, shape (n,)."""
 
     probabilities: Floats
@@ -47,8 +47,8 @@ class Scored:
 
 def compare(
     labels: Labels,
-    champion: Scored,
-    challenger: Scored,
+    champion: ScoredRows,
+    challenger: ScoredRows,
     *,
     segments: Mapping[str, Sequence[str]],
     groups: Mapping[str, Sequence[str]],
@@ -182,7 +182,7 @@ def _segments(
 
 
 def _group_rows(
-    name: str, of: Sequence[str], labels: Labels, champion: Scored, challenger: Scored
+    name: str, of: Sequence[str], labels: Labels, champion: ScoredRows, challenger: ScoredRows
 ) -> list[dict[str, Any]]:
     codes = np.asarray(of)
     rows = []
@@ -204,7 +204,7 @@ def _group_rows(
 
 
 def _gap(
-    of: NDArray[Any], models: tuple[Scored, Scored], generator: np.random.Generator, draws: int, attributes: int
+    of: NDArray[Any], models: tuple[ScoredRows, ScoredRows], generator: np.random.Generator, draws: int, attributes: int
 ) -> dict[str, Any]:
     """Largest difference between groups in the share predicted to default, and how much wider the challenger's is."""
     groups, codes = np.unique(of, return_inverse=True)

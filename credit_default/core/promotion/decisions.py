@@ -13,7 +13,7 @@ otherwise                                                              retrain
 ====================================================================== =======
 
 Days count that the live version scored: what a model before it drifted from says nothing about this one. The same rule
-holds for days whose outcomes are known and on which the model did clearly worse than it promised (`falls_short`).
+holds for days whose outcomes are known and on which the model did clearly worse than it promised (`underperformance`).
 
 **Whether to replace.** Champion and challenger are compared on labelled rows that neither was trained on
 (`credit_default.core.promotion.comparison`); intervals are of 98 %.
@@ -60,7 +60,7 @@ class RetrainingRule:
 
 
 @dataclass(frozen=True)
-class Window:
+class MeasuredDay:
     """What was measured for a day: whether it violates, by which columns, and how many rows have an outcome by now."""
 
     day: str
@@ -69,7 +69,7 @@ class Window:
     labelled_rows: int = 0
 
 
-def falls_short(figures: Mapping[str, Any], reference_auc: float) -> tuple[str, ...]:
+def underperformance(figures: Mapping[str, Any], reference_auc: float) -> tuple[str, ...]:
     """Return in what the predictions of a day did clearly worse than the model promised.
 
     ``roc_auc`` when that of the day is below the model's own on its test part by more than chance explains (standard
@@ -102,7 +102,7 @@ def _auc_error(auc: float, bads: float, goods: float) -> float:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RetrainingDecision:
     """Whether to retrain, and why, in words and as data.
 
     Attributes
@@ -118,13 +118,13 @@ class Answer:
 
 
 def when_to_retrain(
-    history: Sequence[Window],
+    history: Sequence[MeasuredDay],
     *,
     now: datetime,
     last_asked: datetime | None,
     under_way: bool,
     rule: RetrainingRule | None = None,
-) -> Answer:
+) -> RetrainingDecision:
     """Apply the rule to what was measured since the live version is live.
 
     Parameters
@@ -168,7 +168,7 @@ def when_to_retrain(
         waits_for_labels = True
         against = f"{share}; {labelled:,} rows since {since} have an outcome, and {limits.labelled_rows:,} are needed."
     words = against or f"{share}, the newest among them; {labelled:,} rows since {since} have an outcome."
-    return Answer(against is None, words, evidence, waits_for_labels)
+    return RetrainingDecision(against is None, words, evidence, waits_for_labels)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def judge_comparison(
     return Verdict("promote" if promotes else "hold", (criterion, *guards))
 
 
-def _since(history: Sequence[Window]) -> str | None:
+def _since(history: Sequence[MeasuredDay]) -> str | None:
     """Return the first day of the drift that goes on: no two days in a row without violation since then."""
     first, calm = None, 0
     for window in reversed(history):

@@ -58,7 +58,7 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Draft):
+class LedgerEntry(Draft):
     """A line of the ledger.
 
     Attributes
@@ -89,7 +89,7 @@ class Entry(Draft):
 
 
 @dataclass(frozen=True)
-class Problem:
+class LedgerProblem:
     """A line, counted from 1, and why it cannot be relied on."""
 
     line: int
@@ -113,8 +113,8 @@ class Ledger:
         The bytes of a last line that was cut off; empty when there is none.
     """
 
-    entries: tuple[Entry, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
+    problems: tuple[LedgerProblem, ...] = ()
     torn: bytes = b""
 
     @property
@@ -128,7 +128,7 @@ class Ledger:
         return self.entries[-1].sha256 if self.entries else BEGINNING
 
     @property
-    def last_deployment(self) -> Entry | None:
+    def last_deployment(self) -> LedgerEntry | None:
         """The entry by which the version that is live became so; None when nothing ever was."""
         return next((entry for entry in reversed(self.entries) if entry.action in DEPLOYING), None)
 
@@ -137,12 +137,12 @@ class Ledger:
         """The version that was made live last."""
         return self.last_deployment.to_version if self.last_deployment is not None else None
 
-    def champion_at(self, moment: datetime) -> Entry | None:
+    def champion_at(self, moment: datetime) -> LedgerEntry | None:
         """Return the entry by which a version became live that still was at a moment; None when nothing was."""
         known = (entry for entry in reversed(self.entries) if entry.action in DEPLOYING and entry.at <= moment)
         return next(known, None)
 
-    def decision_on(self, version: str) -> Entry | None:
+    def decision_on(self, version: str) -> LedgerEntry | None:
         """Return the latest approval or refusal of a version, or None."""
         decided = (entry for entry in reversed(self.entries) if entry.action in DECIDING)
         return next((entry for entry in decided if entry.to_version == version), None)
@@ -167,14 +167,14 @@ def read(content: bytes) -> Ledger:
         sha256 = hashlib.sha256(line).hexdigest()
         entry = _entry(_json(line), sha256)
         if entry is None:
-            problems.append(Problem(number, "is no entry of a ledger"))
+            problems.append(LedgerProblem(number, "is no entry of a ledger"))
         else:
             entries.append(entry)
             if entry.previous != previous:
                 # A line is vouched for by the next one only, so it is the one before that cannot be relied on.
-                problems.append(Problem(max(number - 1, 1), _broken(number)))
+                problems.append(LedgerProblem(max(number - 1, 1), _broken(number)))
             if entry.number != number:
-                problems.append(Problem(number, f"has the number {entry.number}"))
+                problems.append(LedgerProblem(number, f"has the number {entry.number}"))
         previous = sha256
     return Ledger(tuple(entries), tuple(sorted(problems, key=lambda problem: problem.line)), torn)
 
@@ -190,7 +190,7 @@ def append(content: bytes, draft: Draft, now: datetime) -> bytes:
     ledger = must_be_whole(read(content))
     last = ledger.entries[-1] if ledger.entries else None
     went_back = last is not None and now < last.at
-    entry = Entry(
+    entry = LedgerEntry(
         **asdict(draft),
         number=len(ledger.entries) + 1,
         at=last.at if last is not None and went_back else now.astimezone(UTC),
@@ -248,7 +248,7 @@ def _json(line: bytes) -> Any:
         return None
 
 
-def _entry(told: Any, sha256: str) -> Entry | None:
+def _entry(told: Any, sha256: str) -> LedgerEntry | None:
     """Return what a line tells as an entry, or None when it is none."""
     if not isinstance(told, Mapping) or not _fits(told):
         return None
@@ -260,7 +260,7 @@ def _entry(told: Any, sha256: str) -> Entry | None:
         return None
     # Entries of before 2026-12 have none.
     manifest_sha256 = told.get("manifest_sha256")
-    return Entry(
+    return LedgerEntry(
         **{name: told[name] for name in _FIELDS},
         manifest_sha256=manifest_sha256 if isinstance(manifest_sha256, str) else None,
         at=at,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from credit_default.core.contract.json_rows import Problem
+from credit_default.core.contract.json_rows import RowProblem
 from credit_default.core.plurals import plural
 
 MAX_CLIENTS = 1_000
@@ -17,7 +17,7 @@ FORM = 'a JSON array of clients, or {"data": [...]}'
 class Refusal(Exception):
     """Why a request is not answered with predictions; holds no value of it."""
 
-    def __init__(self, status: HTTPStatus, message: str, problems: Sequence[Problem] = ()) -> None:
+    def __init__(self, status: HTTPStatus, message: str, problems: Sequence[RowProblem] = ()) -> None:
         super().__init__(message)
         self.status = status
         self.problems = problems
@@ -48,7 +48,7 @@ def read(body: str) -> list[Mapping[str, Any]]:
         message = f"got {len(clients):,} clients; expected at most {MAX_CLIENTS:,} in a request; ask several times"
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     problems = [
-        Problem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
+        RowProblem(row, "row: not an object") for row, client in enumerate(clients, 1) if not isinstance(client, dict)
     ]
     if problems:
         message = f"got {plural(len(problems), 'client')} of another form than an object; expected {FORM}"

@@ -24,8 +24,8 @@ from scipy.special import gammaincinv
 from credit_default.core.statistics.bins import Counts, Floats
 
 #: Siddiqi's two marks.
-WATCH = 0.10
-ACT = 0.25
+PSI_WATCH = 0.10
+PSI_ALERT = 0.25
 
 #: Pseudo-rows by which the current shares are pulled to the reference, so that an empty bin has a logarithm.
 _PULL = 1.0

@@ -12,15 +12,15 @@ from credit_default.code_version import code_version
 from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
-from credit_default.defs.landing import refusals, taken_in, withdrawal
-from credit_default.defs.landing.landing import FINGERPRINT
+from credit_default.defs.landing import ingestion, refusals, withdrawal
 from credit_default.defs.landing.refusals import Chain
+from credit_default.defs.landing.scan import FINGERPRINT
 from credit_default.defs.shared import metadata
 from credit_default.defs.shared.history import DATA_VERSION, data_version, figure, newest
 from credit_default.defs.shared.kills import GivenUp, StartStep, run_days
 from credit_default.defs.shared.recording import Metadata, catalogued, job_of
 from credit_default.errors import CreditDefaultError, StorageError
-from credit_default.ports import Compute, Message, Refused, Storage, Stored, Telemetry
+from credit_default.ports import Compute, DayRejected, StepMessage, StepResult, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
 from credit_default.telemetry.records import Record, acceptance_record, measurements
 
@@ -56,18 +56,18 @@ class Days:
         self.fingerprints: dict[str, str] = {}
 
     @property
-    def going_on(self) -> list[str]:
+    def remaining(self) -> list[str]:
         """The days that nothing has gone wrong with."""
         return [day for day in self._days if day not in self.failed]
 
     def wanted(self, asset: str) -> bool:
         """Whether an asset is selected and there are days to make it for."""
-        return asset in self._selected and bool(self.going_on)
+        return asset in self._selected and bool(self.remaining)
 
-    def stored(self, asset: str, days: Sequence[str], start_step: StartStep) -> Iterator[tuple[str, Stored]]:
+    def stored(self, asset: str, days: Sequence[str], start_step: StartStep) -> Iterator[tuple[str, StepResult]]:
         """Yield each day that a step stored; the days that it refused, or that end it, drop out."""
         for message in run_days(start_step, days, log=self._context.log) if days else ():
-            if isinstance(message, Refused):
+            if isinstance(message, DayRejected):
                 self.failed[message.partition] = f"{asset}: {message.error}"
                 if isinstance(message, GivenUp):
                     self._remember(asset, message)
@@ -105,14 +105,14 @@ class Days:
         dagster.Failure
             Naming each day, what was wrong and what to do.
         """
-        for day in set(refusals.find(self._storage, self._landed)) & set(self.going_on):
+        for day in set(refusals.find(self._storage, self._landed)) & set(self.remaining):
             refusal = refusals.read(self._storage, self._landed, day)
             if refusal is None or refusal.asset in self._selected:
                 refusals.remove(self._storage, self._landed, day)
         if not self.failed:
             return
         reasons = "\n".join(f"{day}: {sentence(error)}" for day, error in sorted(self.failed.items()))
-        others = "; the others went on to the end and stand" if self.going_on else ""
+        others = "; the others went on to the end and stand" if self.remaining else ""
         raise dg.Failure(
             f"{len(self.failed)} of {plural(len(self._days), 'day')} failed{others}.\n"
             f"{reasons}\nMend or remove what the messages name and materialise these days again.",
@@ -126,7 +126,7 @@ def versions_of(context: dg.AssetExecutionContext, asset: str, days: Iterable[st
     return [data_version(context.instance, asset, day) for day in days]
 
 
-def take_in(
+def ingest(
     context: dg.AssetExecutionContext,
     days: Days,
     compute: Compute,
@@ -145,15 +145,15 @@ def take_in(
     The fingerprint of the files is taken before they are read: if they change meanwhile, the day counts as
     changed and is made again. It is kept with the table's data version in ``taken_in/<asset>/<day>.json`` too.
     """
-    changes = storage.changes(landing, days.going_on)
+    changes = storage.changes(landing, days.remaining)
     days.failed |= {
         day: f"{asset}: {landing}/{day}: {change.problem}" for day, change in changes.items() if change.problem
     }
-    fingerprints = {day: changes[day].fingerprint if day in changes else "" for day in days.going_on}
+    fingerprints = {day: changes[day].fingerprint if day in changes else "" for day in days.remaining}
     days.fingerprints |= fingerprints
     emptied = [
         day
-        for day in days.going_on
+        for day in days.remaining
         if day in changes and not fingerprints[day] and _is_made(context, storage, asset, day)
     ]
     for day in emptied:
@@ -162,11 +162,11 @@ def take_in(
             telemetry.emit(_accepted_figures(context, asset, day, NO_ROWS))
             yield recorded_day(asset, day, withdrawal.NOTHING, {**about, FINGERPRINT: ""})
 
-    def start_step(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         versions = [fingerprints[day] for day in some]
         return compute.run(context, asset, inputs={"landing": landing}, days=some, versions=versions)
 
-    for day, stored in days.stored(asset, [day for day in days.going_on if day not in emptied], start_step):
+    for day, stored in days.stored(asset, [day for day in days.remaining if day not in emptied], start_step):
         with days.guard(asset, day):
             table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
             quarantined = "quarantine" in stored.files
@@ -177,7 +177,7 @@ def take_in(
             if data_version(context.instance, asset, day) != stored.data_version:
                 storage.preserve(table, into=f"superseded_{asset}/{day}")
             storage.publish(stored.files["table"], table)
-            taken_in.keep(storage, asset, day, taken_in.TakenIn(fingerprints[day], stored.data_version))
+            ingestion.keep(storage, asset, day, ingestion.IngestionRecord(fingerprints[day], stored.data_version))
             about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)
             telemetry.emit(_accepted_figures(context, asset, day, stored.result))
             entered = catalogued(storage, asset, stored) if in_catalogue else {}
@@ -203,7 +203,7 @@ def _is_made(context: dg.AssetExecutionContext, storage: Storage, asset: str, da
     return newest(context.instance, asset, day) is not None or storage.exists(f"{asset}/{day}/{asset}.parquet")
 
 
-def materialised_day(asset: str, stored: Stored, metadata: Metadata) -> dg.AssetMaterialization:
+def materialised_day(asset: str, stored: StepResult, metadata: Metadata) -> dg.AssetMaterialization:
     """Record one day that a job has made."""
     return recorded_day(asset, str(stored.partition), stored.data_version, {**metadata, **job_of(stored)})
 

@@ -15,7 +15,7 @@ from credit_default.defs.shared.history import data_version, newest_id
 from credit_default.defs.shared.kills import run_whole
 from credit_default.defs.shared.policies import ON_COMPUTE, spec
 from credit_default.defs.shared.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
-from credit_default.ports import Compute, Storage, Stored
+from credit_default.ports import Compute, StepResult, Storage
 
 PREPARED_POINTER = "prepared/current.json"
 
@@ -64,7 +64,7 @@ def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: S
     versions = [storage.fingerprint("landing/curated"), *arrivals]
     start = partial(compute.run, context, "curated_data", inputs=inputs, versions=versions)
     for message in run_whole(start, log=context.log):
-        assert isinstance(message, Stored)
+        assert isinstance(message, StepResult)
         yield from checks_of("curated_data", message)
         quarantine = None
         if "quarantine" in message.files:
@@ -108,7 +108,7 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
     options = {"recent-rows": str(config.recent_rows)}
     start = partial(compute.run, context, "prepared_data", inputs=inputs, options=options, versions=versions)
     for message in run_whole(start, log=context.log):
-        assert isinstance(message, Stored)
+        assert isinstance(message, StepResult)
         yield from checks_of("prepared_data", message)
         blocked = blocked_by(message)
         if blocked is None:
@@ -139,7 +139,7 @@ def data_quality_report(context: dg.AssetExecutionContext, compute: Compute, sto
     key = f"data_quality/{prepared.removeprefix('prepared/')}/report.html"
     start = partial(compute.run, context, "data_quality_report", inputs={"prepared": prepared})
     for message in run_whole(start, log=context.log):
-        assert isinstance(message, Stored)
+        assert isinstance(message, StepResult)
         storage.publish(message.files["report"], key)
         yield materialised(message, metadata.quality_report(message.result, storage.uri(key)))
 

@@ -66,7 +66,7 @@ def batch_deployment(
     elif chosen.version != before.default or before.outdated:
         must_be_whole(ledger)
         smoke = endpoint.deploy(context, chosen)
-    wish = _Wish(
+    wish = PromotionRequest(
         chosen,
         flip=smoke is not None,
         action="rollback" if config.direction == "back" else "promote",
@@ -76,7 +76,7 @@ def batch_deployment(
         root=root,
     )
     ledger = _go_live(wish, storage, endpoint)
-    state, champion = _crown(endpoint, registry)
+    state, champion = _sync_champion_alias(endpoint, registry)
     if chosen is not None and chosen.version != champion.version:
         context.log.warning(
             f"Version {chosen.version} was live and is not any more: run {state.changed_by} put another in its place."
@@ -92,7 +92,7 @@ def batch_deployment(
 
 
 @dataclass(frozen=True)
-class _Wish:
+class PromotionRequest:
     """What a run wants to be live, and what the ledger is to say of it; nothing changes unless ``flip``."""
 
     model: ModelVersion | None
@@ -145,21 +145,21 @@ def why_not_live(model: ModelVersion, ledger: Ledger, *, was_live: bool = False)
     return f"its verdict is {verdict}; see registered_model for the criteria that it did not meet{remedy}"
 
 
-def _go_live(wish: _Wish, storage: Storage, endpoint: BatchEndpoint) -> Ledger:
+def _go_live(wish: PromotionRequest, storage: Storage, endpoint: BatchEndpoint) -> Ledger:
     """Let the version answer, if that is wanted, and enter into the ledger whatever became live.
 
     The ledger is held meanwhile, so that a run that is killed in between leaves one difference at most, which whoever
     comes next enters, and a person who refuses the version either comes before it or is told that it is live.
     """
     with ledgers.held(storage) as writer:
-        _enter(writer, endpoint.state(), wish)
+        _record(writer, endpoint.state(), wish)
         if wish.flip and wish.model is not None:
             _allowed(wish.model, must_be_whole(writer.ledger), was_live=wish.action == "rollback")
-            _enter(writer, endpoint.make_default(wish.model.version, changed_by=wish.root), wish)
+            _record(writer, endpoint.make_default(wish.model.version, changed_by=wish.root), wish)
         return writer.ledger
 
 
-def _enter(writer: LedgerWriter, state: EndpointState, wish: _Wish) -> None:
+def _record(writer: LedgerWriter, state: EndpointState, wish: PromotionRequest) -> None:
     """Enter what answers now, unless the ledger says so already."""
     if state.default is None or state.default == writer.ledger.live:
         return
@@ -179,7 +179,7 @@ def _enter(writer: LedgerWriter, state: EndpointState, wish: _Wish) -> None:
         writer.enter("found", state.default, who="unknown", reason=reason, run_id=wish.root)
 
 
-def _crown(endpoint: BatchEndpoint, registry: ModelRegistry) -> tuple[EndpointState, ModelVersion]:
+def _sync_champion_alias(endpoint: BatchEndpoint, registry: ModelRegistry) -> tuple[EndpointState, ModelVersion]:
     """Make the version that answers the champion.
 
     Looked at until both are the same: whoever deploys at this moment, by another Dagster, may come in between.

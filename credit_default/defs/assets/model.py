@@ -21,13 +21,13 @@ from credit_default.core.model.model_folder import (
 from credit_default.core.promotion.gates import Verdict
 from credit_default.core.stored_json import read_object
 from credit_default.defs.assets.data import current_prepared
-from credit_default.defs.assets.judging import Judged, judge
+from credit_default.defs.assets.evaluation import Evaluation, evaluate
 from credit_default.defs.shared import metadata
 from credit_default.defs.shared.history import figure, newest
 from credit_default.defs.shared.kills import run_whole
 from credit_default.defs.shared.policies import ON_COMPUTE, spec
 from credit_default.defs.shared.recording import Events, materialised
-from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, Storage, Stored
+from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, StepResult, Storage
 from credit_default.resources.model_versions import SHA256, expectation_of
 
 TRAINED_POINTER = "models/newest.json"
@@ -84,7 +84,7 @@ def trained_model(context: dg.AssetExecutionContext, config: Training, compute: 
     inputs = {"prepared": current_prepared(storage)}
     start = partial(compute.search, context, "train", inputs=inputs, options=options, trials=config.trials)
     for message in run_whole(start, log=context.log):
-        assert isinstance(message, Stored)
+        assert isinstance(message, StepResult)
         key = f"models/{message.result['model_id']}"
         storage.publish(message.files["model"], key)
         storage.write(TRAINED_POINTER, json.dumps({"model_id": message.result["model_id"]}).encode())
@@ -125,11 +125,11 @@ def registered_model(
     manifest = read_manifest(content, expectation, f"{key}/{MANIFEST_FILE}")
     if known is not None and storage.exists(f"verdicts/{known.version}.json"):
         # A file is judged once: the champion may be another one by now, or this very model.
-        version, judged = known, Judged.read(storage.read(f"verdicts/{known.version}.json"))
+        version, judged = known, Evaluation.read(storage.read(f"verdicts/{known.version}.json"))
     else:
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
-        judged = judge(
+        judged = evaluate(
             context, compute, storage, key=key, manifest=manifest, expectation=expectation, champion=champion
         )
         trained_at = _trained_at(context.instance, manifest["model_sha256"])

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.defs.assets.daily import Days, materialised_day, recorded_day, take_in, versions_of
+from credit_default.defs.assets.daily import Days, ingest, materialised_day, recorded_day, versions_of
 from credit_default.defs.landing import withdrawal
 from credit_default.defs.shared import columns, metadata
 from credit_default.defs.shared.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.shared.recording import Events
-from credit_default.ports import Compute, Message, Storage, Telemetry
+from credit_default.ports import Compute, StepMessage, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
 from credit_default.telemetry.records import joining_record, measurements
 
@@ -57,7 +57,7 @@ def judge_days(context: dg.AssetExecutionContext, compute: Compute, storage: Sto
     """Take in outcomes and measure, each day on its own."""
     days = Days(context, storage, "outcomes", CHAIN)
     if days.wanted("outcomes"):
-        yield from take_in(context, days, compute, storage, asset="outcomes", landing=LANDING, telemetry=telemetry)
+        yield from ingest(context, days, compute, storage, asset="outcomes", landing=LANDING, telemetry=telemetry)
     if days.wanted("model_performance"):
         yield from _judge(context, days, compute, storage, telemetry)
     days.finish()
@@ -67,7 +67,7 @@ def _judge(
     context: dg.AssetExecutionContext, days: Days, compute: Compute, storage: Storage, telemetry: Telemetry
 ) -> Events:
     root = context.run.root_run_id or context.run.run_id
-    emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.going_on)
+    emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.remaining)
     for day, missing in emptied.items():
         with days.guard("model_performance", day):
             about = withdrawal.withdraw_results(
@@ -78,11 +78,11 @@ def _judge(
             yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
     inputs = {"predictions": "predictions", "outcomes": "outcomes"}
 
-    def start_step(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         versions = [*versions_of(context, "batch_predictions", some), *versions_of(context, "outcomes", some)]
         return compute.run(context, "performance", inputs=inputs, days=some, versions=versions)
 
-    rest = [day for day in days.going_on if day not in emptied]
+    rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("model_performance", rest, start_step):
         with days.guard("model_performance", day):
             key = f"performance/{day}/performance.json"

@@ -22,8 +22,8 @@ from credit_default.telemetry import collection_key
 from credit_default.telemetry.records import measurements
 
 if TYPE_CHECKING:
+    from credit_default.telemetry.encryption import PrivateKeys
     from credit_default.telemetry.online_rows import OnlineDay
-    from credit_default.telemetry.sealing import PrivateKeys
 
 ASSET = "online_inputs"
 FILE = "online.parquet"
@@ -57,7 +57,7 @@ def export_days(context: dg.AssetExecutionContext, storage: Storage, telemetry: 
     days = Days(context, storage, ASSET)
     # Only if there is anything to open, and then once.
     keys = cache(lambda: collection_key.private_keys(settings.read()))
-    for day in days.going_on:
+    for day in days.remaining:
         try:
             found = _of_day(telemetry, date.fromisoformat(day), keys)
             landed, outcome, version = _land(storage, f"{LANDING}/{day}/{FILE}", found)

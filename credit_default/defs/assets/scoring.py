@@ -12,7 +12,7 @@ import dagster as dg
 
 from credit_default import settings
 from credit_default.core.model.model_folder import Expectation, as_text
-from credit_default.defs.assets.daily import Days, materialised_day, recorded_day, take_in, versions_of
+from credit_default.defs.assets.daily import Days, ingest, materialised_day, recorded_day, versions_of
 from credit_default.defs.automation.retention import kept_until
 from credit_default.defs.landing import withdrawal
 from credit_default.defs.shared import columns, metadata
@@ -20,7 +20,7 @@ from credit_default.defs.shared.history import figure, newest
 from credit_default.defs.shared.policies import DAYS, ON_COMPUTE, ONE_RUN, spec
 from credit_default.defs.shared.recording import Events
 from credit_default.errors import HashMismatch
-from credit_default.ports import BatchEndpoint, Compute, Message, ModelRegistry, Storage, Telemetry
+from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, StepMessage, Storage, Telemetry
 from credit_default.resources.model_versions import SHA256, expectation_of
 from credit_default.settings import MODEL_NAME
 from credit_default.telemetry.records import drift_measurements, drift_records, measurements
@@ -87,7 +87,7 @@ def score_days(
     """Take the selected assets through the run's days, each day on its own."""
     days = Days(context, storage, "inference_data", CHAIN)
     if days.wanted("inference_data"):
-        yield from take_in(
+        yield from ingest(
             context,
             days,
             compute,
@@ -107,16 +107,16 @@ def score_days(
 def _predict(
     context: dg.AssetExecutionContext, days: Days, endpoint: BatchEndpoint, storage: Storage, telemetry: Telemetry
 ) -> Events:
-    emptied = withdrawal.days_without(context.instance, ["inference_data"], days.going_on)
+    emptied = withdrawal.days_without(context.instance, ["inference_data"], days.remaining)
     for day in emptied:
         with days.guard("batch_predictions", day):
             about = withdrawal.withdraw_predictions(storage, day)
             yield recorded_day("batch_predictions", day, withdrawal.NOTHING, about)
 
-    def start_step(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         return endpoint.invoke(context, some, versions=versions_of(context, "inference_data", some))
 
-    rest = [day for day in days.going_on if day not in emptied]
+    rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("batch_predictions", rest, start_step):
         with days.guard("batch_predictions", day):
             key = f"predictions/{day}/predictions.parquet"
@@ -142,7 +142,7 @@ def _measure(
     registry: ModelRegistry,
     telemetry: Telemetry,
 ) -> Events:
-    emptied = withdrawal.days_without(context.instance, ["batch_predictions"], days.going_on)
+    emptied = withdrawal.days_without(context.instance, ["batch_predictions"], days.remaining)
     for day in emptied:
         with days.guard("drift_metrics", day):
             results = (f"drift/{day}/report.html", f"drift/{day}/drift.json")
@@ -154,12 +154,12 @@ def _measure(
             yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
     inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
 
-    def start_step(some: Sequence[str]) -> Iterator[Message]:
+    def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         versions = versions_of(context, "batch_predictions", some)
         options = {"registered": as_text(_registered(context, some, registry, storage))}
         return compute.run(context, "drift", inputs=inputs, options=options, days=some, versions=versions)
 
-    rest = [day for day in days.going_on if day not in emptied]
+    rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("drift_metrics", rest, start_step):
         with days.guard("drift_metrics", day):
             report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"

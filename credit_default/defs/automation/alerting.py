@@ -19,8 +19,8 @@ from typing import Any
 import dagster as dg
 
 from credit_default.core.plurals import verb
-from credit_default.core.promotion.decisions import Answer, Window, when_to_retrain
-from credit_default.defs.automation import loop
+from credit_default.core.promotion.decisions import MeasuredDay, RetrainingDecision, when_to_retrain
+from credit_default.defs.automation import event_log
 from credit_default.defs.automation.jobs import retrain
 from credit_default.defs.automation.retraining import ask
 from credit_default.ports import Telemetry
@@ -35,14 +35,14 @@ _Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Looked:
+class AlertCursor:
     """From when on a look asks, and the rows from then on that were dealt with: when, which day, which version."""
 
     since: datetime
     rows: frozenset[tuple[str, str, str]] = frozenset()
 
     @staticmethod
-    def read(cursor: str | None) -> _Looked | None:
+    def read(cursor: str | None) -> AlertCursor | None:
         """Read a cursor; None when there is none, or none that can be read."""
         try:
             told = json.loads(cursor or "")
@@ -50,12 +50,13 @@ class _Looked:
             rows = frozenset((str(at), str(day), str(version)) for at, day, version in told["rows"])
         except (ValueError, TypeError, KeyError):
             return None
-        return _Looked(since, rows) if since.tzinfo is not None else None
+        return AlertCursor(since, rows) if since.tzinfo is not None else None
 
     def written(self) -> str:
+        """Return the text that `read` reads."""
         return json.dumps({"since": self.since.isoformat(), "rows": sorted(self.rows)})
 
-    def after(self, found: Iterable[_Row], now: datetime) -> _Looked:
+    def after(self, found: Iterable[_Row], now: datetime) -> AlertCursor:
         """Return what is to be remembered once these rows are dealt with."""
         since = max(self.since, now - _LOOK_BACK)
         kept = sorted(row for row in self.rows | set(map(_row, found)) if datetime.fromisoformat(row[0]) >= since)
@@ -63,7 +64,7 @@ class _Looked:
             kept = kept[-_MOST_ROWS:]
             # What came before them is not remembered, and must not look new.
             since = datetime.fromisoformat(kept[0][0])
-        return _Looked(since, frozenset(kept))
+        return AlertCursor(since, frozenset(kept))
 
 
 @dg.sensor(
@@ -78,17 +79,17 @@ class _Looked:
 )
 def alert_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> dg.SensorResult:
     """Ask by the alert's query what came since the last look, however late, and apply the rule to it."""
-    instance, looked, now = context.instance, _Looked.read(context.cursor), datetime.now(UTC)
+    instance, looked, now = context.instance, AlertCursor.read(context.cursor), datetime.now(UTC)
     if looked is None:
         told = "The first look: what is alerted of from now on counts."
-        return dg.SensorResult(skip_reason=told, cursor=_Looked(now).written())
+        return dg.SensorResult(skip_reason=told, cursor=AlertCursor(now).written())
     found = telemetry.query(_QUERY.read_text("utf-8"), since=looked.since)
     new = [row for row in found if _row(row) not in looked.rows]
     cursor = looked.after(new, now).written()
     if not new:
         told = f"The query of the alert returns nothing new since {looked.since.isoformat(timespec='seconds')}."
         return dg.SensorResult(skip_reason=told, cursor=cursor)
-    live = loop.live_version(instance)
+    live = event_log.live_version(instance)
     if live is None or all(row["model_version"] != live for row in new):
         days = sorted(row["day"] for row in new)
         violate = verb(len(days), "violates", "violate")
@@ -102,24 +103,24 @@ def alert_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> d
     return ask(context, telemetry, f"alert_sensor-{live}-{read_to}", answer, cursor=cursor)
 
 
-def _answer(instance: dg.DagsterInstance, live: str, alerted: Iterable[_Row]) -> Answer:
+def _answer(instance: dg.DagsterInstance, live: str, alerted: Iterable[_Row]) -> RetrainingDecision:
     """Apply the rule to the days that the event log knows, and those that the alert tells of."""
-    known = loop.records(instance, "drift_metrics")
-    measured = [loop.drift_window(record) for record in known if loop.is_of(record, live)]
+    known = event_log.records(instance, "drift_metrics")
+    measured = [event_log.drift_window(record) for record in known if event_log.is_of(record, live)]
     windows = {window.day: window for window in measured}
     windows |= {row["day"]: _window(row) for row in alerted}
-    labelled = loop.labelled_rows(instance, windows)
+    labelled = event_log.labelled_rows(instance, windows)
     history = [replace(windows[day], labelled_rows=labelled.get(day, 0)) for day in sorted(windows)]
     return when_to_retrain(
         history,
         now=datetime.now(UTC),
-        last_asked=loop.last_asked(instance),
-        under_way=loop.is_under_way(instance),
+        last_asked=event_log.last_asked(instance),
+        under_way=event_log.is_under_way(instance),
     )
 
 
-def _window(row: _Row) -> Window:
-    return Window(row["day"], violation=True, features=tuple(name for name in row["features"].split(", ") if name))
+def _window(row: _Row) -> MeasuredDay:
+    return MeasuredDay(row["day"], violation=True, features=tuple(name for name in row["features"].split(", ") if name))
 
 
 def _row(row: _Row) -> tuple[str, str, str]:

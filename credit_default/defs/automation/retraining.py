@@ -14,10 +14,10 @@ import dagster as dg
 
 from credit_default import settings
 from credit_default.core.plurals import plural
-from credit_default.core.promotion.decisions import Answer, Window, when_to_retrain
+from credit_default.core.promotion.decisions import MeasuredDay, RetrainingDecision, when_to_retrain
 from credit_default.core.sentences import sentence
 from credit_default.defs.assets.deployment import WHY
-from credit_default.defs.automation import loop
+from credit_default.defs.automation import event_log
 from credit_default.defs.automation.jobs import retrain
 from credit_default.defs.shared.history import newest
 from credit_default.defs.shared.policies import FRESHNESS, MODEL_TABLES
@@ -34,26 +34,27 @@ _FROM_STAGING = (
 )
 #: From this hour (UTC) on, yesterday is expected to be scored and measured.
 _DUE_HOUR = 12
-_WindowOf = Callable[[dg.EventLogRecord], Window]
+_WindowOf = Callable[[dg.EventLogRecord], MeasuredDay]
 
 
 @dataclass(frozen=True)
-class _Seen:
+class DriftCursor:
     """How far a sensor has read, and whether all that it waits for is outcomes."""
 
     storage_id: int
     waits_for_labels: bool = False
 
     @staticmethod
-    def read(cursor: str | None) -> "_Seen | None":
+    def read(cursor: str | None) -> "DriftCursor | None":
         """Read a cursor; None when there is none, or none that can be read."""
         try:
             told = json.loads(cursor or "")
-            return _Seen(int(told["storage_id"]), bool(told["waits_for_labels"]))
+            return DriftCursor(int(told["storage_id"]), bool(told["waits_for_labels"]))
         except (ValueError, TypeError, KeyError):
             return None
 
     def written(self) -> str:
+        """Return the text that `read` reads."""
         return json.dumps({"storage_id": self.storage_id, "waits_for_labels": self.waits_for_labels})
 
 
@@ -70,28 +71,30 @@ def _sensor(
         description=description,
     )
     def sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> dg.SensorResult:
-        instance, seen = context.instance, _Seen.read(context.cursor)
+        instance, seen = context.instance, DriftCursor.read(context.cursor)
         if seen is None:
             record = newest(instance, asset)
-            start = _Seen(record.storage_id if record is not None else 0)
+            start = DriftCursor(record.storage_id if record is not None else 0)
             return dg.SensorResult(
                 skip_reason="The first look: what is measured from now on counts.", cursor=start.written()
             )
-        new = loop.records(instance, asset, after=seen.storage_id)
+        new = event_log.records(instance, asset, after=seen.storage_id)
         read_to = new[-1].storage_id if new else seen.storage_id
         if not new and not seen.waits_for_labels:
             return dg.SensorResult(skip_reason="Nothing was measured since the last look.", cursor=seen.written())
-        live = loop.live_version(instance)
+        live = event_log.live_version(instance)
         judge = window_of(instance, live) if live is not None else None
         if live is None or judge is None:
             reason = f"It is not on record what version {live} promised." if live else "No version is live."
-            return dg.SensorResult(skip_reason=reason, cursor=_Seen(read_to).written())
-        known = [one for one in loop.records(instance, asset, until=seen.storage_id) if loop.is_of(one, live)]
-        at, answer = _first_yes(instance, judge, known, [one for one in new if loop.is_of(one, live)])
+            return dg.SensorResult(skip_reason=reason, cursor=DriftCursor(read_to).written())
+        known = [one for one in event_log.records(instance, asset, until=seen.storage_id) if event_log.is_of(one, live)]
+        at, answer = _first_yes(instance, judge, known, [one for one in new if event_log.is_of(one, live)])
         if not answer.retrain:
-            return dg.SensorResult(skip_reason=answer.words, cursor=_Seen(read_to, answer.waits_for_labels).written())
+            return dg.SensorResult(
+                skip_reason=answer.words, cursor=DriftCursor(read_to, answer.waits_for_labels).written()
+            )
         # What came after that event is read at the next tick. The key is made of it: one event asks once.
-        cursor = _Seen(max(at, seen.storage_id)).written()
+        cursor = DriftCursor(max(at, seen.storage_id)).written()
         return ask(context, telemetry, f"{name}-{live}-{at}", answer, cursor=cursor)
 
     return sensor
@@ -102,14 +105,14 @@ def _first_yes(
     judge: _WindowOf,
     known: list[dg.EventLogRecord],
     new: list[dg.EventLogRecord],
-) -> tuple[int, Answer]:
+) -> tuple[int, RetrainingDecision]:
     """Apply the rule after each new event, until it says yes; return the event that this was, and the answer."""
     windows = {window.day: window for window in map(judge, known)}
-    labelled = loop.labelled_rows(instance, {*windows, *(judge(one).day for one in new)})
-    now, last_asked, under_way = datetime.now(UTC), loop.last_asked(instance), loop.is_under_way(instance)
+    labelled = event_log.labelled_rows(instance, {*windows, *(judge(one).day for one in new)})
+    now, last_asked, under_way = datetime.now(UTC), event_log.last_asked(instance), event_log.is_under_way(instance)
     at = known[-1].storage_id if known else 0
 
-    def ask() -> Answer:
+    def ask() -> RetrainingDecision:
         history = [replace(windows[day], labelled_rows=labelled.get(day, 0)) for day in sorted(windows)]
         return when_to_retrain(history, now=now, last_asked=last_asked, under_way=under_way)
 
@@ -127,7 +130,7 @@ def ask(
     context: dg.SensorEvaluationContext,
     telemetry: Telemetry,
     run_key: str,
-    answer: Answer,
+    answer: RetrainingDecision,
     *,
     cursor: str | None = None,
 ) -> dg.SensorResult:
@@ -146,14 +149,14 @@ def ask(
 
 
 def _of_performance(instance: dg.DagsterInstance, live: str) -> _WindowOf | None:
-    promised = loop.promised_auc(instance, live)
-    return None if promised is None else lambda record: loop.performance_window(record, promised)
+    promised = event_log.expected_auc(instance, live)
+    return None if promised is None else lambda record: event_log.performance_window(record, promised)
 
 
 drift_sensor = _sensor(
     "drift_sensor",
     "drift_metrics",
-    lambda _instance, _live: loop.drift_window,
+    lambda _instance, _live: event_log.drift_window,
     description="Asks for a retraining when the days that the live version scored drift and go on drifting.",
 )
 performance_sensor = _sensor(
@@ -173,7 +176,7 @@ performance_sensor = _sensor(
 def freshness_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) -> dg.SensorResult:
     """Look at the age of the model, then at yesterday."""
     instance, now = context.instance, datetime.now(UTC)
-    live = loop.live_version(instance)
+    live = event_log.live_version(instance)
     if live is None:
         return dg.SensorResult(skip_reason="No version is live.")
     looked = _at_its_age(context, telemetry, live, now)
@@ -192,13 +195,15 @@ def freshness_sensor(context: dg.SensorEvaluationContext, telemetry: Telemetry) 
 
 def _at_its_age(context: dg.SensorEvaluationContext, telemetry: Telemetry, live: str, now: datetime) -> dg.SensorResult:
     """Ask for a retraining when the model is too old, or say in words why not."""
-    trained = loop.trained_at(context.instance, live)
+    trained = event_log.trained_at(context.instance, live)
     if trained is None:
         return dg.SensorResult(skip_reason=f"It is not on record when version {live} was trained.")
     age, oldest = now - trained, FRESHNESS["trained_model"].fail_window.to_timedelta()
-    if age < oldest or loop.is_under_way(context.instance):
+    if age < oldest or event_log.is_under_way(context.instance):
         return dg.SensorResult(skip_reason=f"The model is {plural(age.days, 'day')} old.")
-    answer = Answer(True, f"the model is {plural(age.days, 'day')} old, {oldest.days} are allowed", {"days": age.days})
+    answer = RetrainingDecision(
+        True, f"the model is {plural(age.days, 'day')} old, {oldest.days} are allowed", {"days": age.days}
+    )
     # Asked for once a day as long as it stays old.
     return ask(context, telemetry, f"freshness_sensor-{live}-{now.date()}", answer)
 

@@ -15,13 +15,13 @@ from credit_default.defs.automation.jobs import (
     retrain,
     score_batch,
 )
-from credit_default.defs.landing.landing import (
-    Found,
+from credit_default.defs.landing.scan import (
+    LandingScan,
     busy_days,
     given_up,
-    look,
     model_is_live,
     requests,
+    scan_landing,
     share,
     warn_of,
 )
@@ -44,7 +44,7 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
         yield dg.SkipReason("No model is live yet, run train_model and deploy_model.")
         return
     busy = busy_days(context.instance, score_batch.name)
-    found = look(
+    found = scan_landing(
         context.instance,
         storage,
         folder=scoring.LANDING,
@@ -75,7 +75,7 @@ def daily_scoring(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ti
 )
 def daily_judging(context: dg.ScheduleEvaluationContext, storage: Storage) -> Ticks:
     """Ask for scored days whose outcomes were not judged since they, or the predictions, last changed."""
-    found = look(
+    found = scan_landing(
         context.instance,
         storage,
         folder=monitoring.LANDING,
@@ -132,7 +132,7 @@ def weekly_online_export(context: dg.ScheduleEvaluationContext) -> Ticks:
     yield from requests(_now(context, complete), why="weekly online export", tags=DAILY_TABLES)
 
 
-def _nothing_to_do(words: str, found: Found) -> dg.SkipReason:
+def _nothing_to_do(words: str, found: LandingScan) -> dg.SkipReason:
     """Say why nothing is asked for, and what is left alone."""
     return dg.SkipReason(" ".join([words, *map(sentence, found.problems())]))
 

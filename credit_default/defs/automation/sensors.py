@@ -10,28 +10,28 @@ from credit_default.core.sentences import sentence
 from credit_default.defs.assets import monitoring, scoring
 from credit_default.defs.automation.jobs import judge_predictions, score_batch
 from credit_default.defs.landing.cursor import LandingCursor
-from credit_default.defs.landing.landing import (
-    Found,
+from credit_default.defs.landing.refusals import Chain
+from credit_default.defs.landing.scan import (
+    LandingScan,
     busy_days,
     change_ids,
-    look,
+    format_days,
     model_is_live,
     requests,
+    scan_landing,
     share,
-    told,
     warn_of,
 )
-from credit_default.defs.landing.refusals import Chain
 from credit_default.defs.shared.policies import DAILY_TABLES
 from credit_default.ports import Storage
 
 
-def _told(found: Found, waiting: str) -> str:
+def _told(found: LandingScan, waiting: str) -> str:
     """Say in words why nothing was asked for."""
     if found.pending:
-        why = f"{waiting}: {told(found.pending)}."
+        why = f"{waiting}: {format_days(found.pending)}."
     elif found.settling:
-        why = f"Still being written to: {told(found.settling)}."
+        why = f"Still being written to: {format_days(found.settling)}."
     else:
         why = "Nothing new has landed."
     return " ".join([why, *map(sentence, found.problems())])
@@ -57,7 +57,7 @@ def _landing_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext, storage: Storage) -> dg.SensorResult:
         cursor = LandingCursor.read(context.cursor).caught_up(context.instance, asset)
-        found = look(
+        found = scan_landing(
             context.instance,
             storage,
             folder=folder,

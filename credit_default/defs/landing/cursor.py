@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
-from credit_default.defs.landing.landing import FINGERPRINT, same_files
+from credit_default.defs.landing.scan import FINGERPRINT, same_files
 from credit_default.defs.shared.history import figure, newest
 
 #: Materialisations that one tick reads; the next ticks read on.

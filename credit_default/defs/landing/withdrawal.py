@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.defs.landing import taken_in
+from credit_default.defs.landing import ingestion
 from credit_default.defs.shared.history import figure, newest
 from credit_default.ports import Storage
 
@@ -34,7 +34,7 @@ def withdraw_table(storage: Storage, asset: str, day: str) -> dict[str, Any]:
     storage.preserve(f"{asset}/{day}/{asset}.parquet", into=f"superseded_{asset}/{day}")
     storage.remove(f"{asset}/{day}/{asset}.parquet")
     storage.remove(f"quarantine/{asset}/{day}/rejected.csv")
-    taken_in.forget(storage, asset, day)
+    ingestion.forget(storage, asset, day)
     kept = f"superseded_{asset}/{day}/"
     return _nothing(f"The landing folder of the day holds no data any more; what was made of it is kept in {kept}.")
 

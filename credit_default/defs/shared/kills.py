@@ -12,7 +12,7 @@ from credit_default import settings
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
-from credit_default.ports import Message, Refused
+from credit_default.ports import DayRejected, StepMessage
 
 #: Retries of a step that does not work on days.
 MAX_RETRIES = 2
@@ -23,15 +23,15 @@ MAX_KILLS_ALONE = 2
 _BY_HAND_ONLY = "until its files change, the day is tried again only by hand"
 
 #: Starts a step for some days and yields what it reports of them.
-StartStep = Callable[[Sequence[str]], Iterator[Message]]
+StartStep = Callable[[Sequence[str]], Iterator[StepMessage]]
 
 
 @dataclass(frozen=True)
-class GivenUp(Refused):
+class GivenUp(DayRejected):
     """A day for which a step does not come to an end. It is not tried again by itself until its files change."""
 
 
-def run_days(start_step: StartStep, days: Sequence[str], *, log: Any) -> Iterator[Message]:
+def run_days(start_step: StartStep, days: Sequence[str], *, log: Any) -> Iterator[StepMessage]:
     """Yield what a step reports of days.
 
     A step that is killed is tried again after a delay (`Settings.retry_delay`), then with each remaining day in a
@@ -51,7 +51,7 @@ def run_days(start_step: StartStep, days: Sequence[str], *, log: Any) -> Iterato
         yield from parts.run(parts.waiting.pop(0))
 
 
-def run_whole(start: Callable[[], Iterator[Message]], *, log: Any) -> Iterator[Message]:
+def run_whole(start: Callable[[], Iterator[StepMessage]], *, log: Any) -> Iterator[StepMessage]:
     """Yield what a step reports that does not work on days.
 
     A step that is killed before it reported anything is tried again after a delay (`Settings.retry_delay`), twice at
@@ -92,7 +92,7 @@ class _Parts:
         time.sleep(delay)
         self.waiting, self.killed = [[day] for day in self.killed], []
 
-    def run(self, days: list[str]) -> Iterator[Message]:
+    def run(self, days: list[str]) -> Iterator[StepMessage]:
         """Run the step for some days; those that it did not report are waiting then, or killed, or refused."""
         left = list(days)
         try:
@@ -115,7 +115,7 @@ class _Parts:
         except JobFailed as error:
             if days == self._all:
                 raise
-            yield from (Refused(day, _first_line(error), type(error).__name__) for day in left)
+            yield from (DayRejected(day, _first_line(error), type(error).__name__) for day in left)
 
     def _part(self, days: list[str], left: list[str], error: JobKilled) -> Iterator[GivenUp]:
         for day in left:

@@ -9,12 +9,12 @@ import dagster as dg
 
 from credit_default.core.plurals import plural
 from credit_default.errors import QualityError
-from credit_default.ports import Storage, Stored
+from credit_default.ports import StepResult, Storage
 
 Metadata = Mapping[str, Any]
 
 
-def checks_of(asset: str, stored: Stored) -> list[dg.AssetCheckResult]:
+def checks_of(asset: str, stored: StepResult) -> list[dg.AssetCheckResult]:
     """Return a step's data-quality checks as Dagster's."""
     return [
         dg.AssetCheckResult(
@@ -29,7 +29,7 @@ def checks_of(asset: str, stored: Stored) -> list[dg.AssetCheckResult]:
     ]
 
 
-def blocked_by(stored: Stored) -> QualityError | None:
+def blocked_by(stored: StepResult) -> QualityError | None:
     """Return an error that names each failed check which forbids publishing, or None."""
     failed = [check for check in stored.checks if not check["passed"] and check["severity"] == "ERROR"]
     if not failed:
@@ -38,19 +38,19 @@ def blocked_by(stored: Stored) -> QualityError | None:
     return QualityError(f"Nothing was published, because {plural(len(failed), 'blocking check')} failed. {told}")
 
 
-def materialised(stored: Stored, metadata: Metadata) -> dg.MaterializeResult[Any]:
+def materialised(stored: StepResult, metadata: Metadata) -> dg.MaterializeResult[Any]:
     """Record an asset without partitions."""
     return dg.MaterializeResult(
         data_version=dg.DataVersion(stored.data_version), metadata={**metadata, **job_of(stored)}
     )
 
 
-def job_of(stored: Stored) -> Metadata:
+def job_of(stored: StepResult) -> Metadata:
     """Tell which job made a result, and what the platform knows about it."""
     return {"job": stored.job_name, **stored.job_metadata}
 
 
-def catalogued(storage: Storage, asset: str, stored: Stored) -> Metadata:
+def catalogued(storage: Storage, asset: str, stored: StepResult) -> Metadata:
     """Enter a table into the platform's data catalogue, where there is one, and return its version to be shown.
 
     What is entered is the job's own file: the published one may be another run's by now.

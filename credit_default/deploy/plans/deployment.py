@@ -15,7 +15,7 @@ from credit_default.deploy.plans.changes import Action, Change
 from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.ports import ModelVersion
 from credit_default.resources.azure.endpoints import deployments
-from credit_default.resources.azure.endpoints.deployments import Look
+from credit_default.resources.azure.endpoints.deployments import EndpointSnapshot
 
 _FAILED = "Failed"
 
@@ -75,7 +75,7 @@ def choose(versions: Sequence[ModelVersion], ledger: Ledger, asked: str | None) 
     return Choice(model, f"version {model.version} was asked for")
 
 
-def is_missing(look: Look, model: ModelVersion) -> bool:
+def is_missing(look: EndpointSnapshot, model: ModelVersion) -> bool:
     """Whether the deployment of a version has to be made, with the present code.
 
     Raises
@@ -95,14 +95,14 @@ def is_missing(look: Look, model: ModelVersion) -> bool:
     return False
 
 
-def goes_live(look: Look, model: ModelVersion | None) -> bool:
+def goes_live(look: EndpointSnapshot, model: ModelVersion | None) -> bool:
     """Whether another version, or the same with other code, is to answer."""
     state = look.state
     return model is not None and (model.version != state.default or state.outdated)
 
 
 def plan_batch(
-    where: str, look: Look, choice: Choice, needs: Needs | None, *, ledger: Ledger, champion: str | None
+    where: str, look: EndpointSnapshot, choice: Choice, needs: Needs | None, *, ledger: Ledger, champion: str | None
 ) -> list[Change]:
     """Return what changes so that the chosen version answers at the batch endpoint, is the champion, and is entered.
 
@@ -150,7 +150,7 @@ def plan_batch(
     return changes
 
 
-def plan_online(where: str, look: Look, model: ModelVersion | None, needs: Needs | None) -> list[Change]:
+def plan_online(where: str, look: EndpointSnapshot, model: ModelVersion | None, needs: Needs | None) -> list[Change]:
     """Return what changes so that the version that is live at the batch endpoint answers at the online endpoint, too.
 
     Raises
@@ -170,7 +170,9 @@ def plan_online(where: str, look: Look, model: ModelVersion | None, needs: Needs
     ]
 
 
-def _put_beside(kind: str, where: str, look: Look, model: ModelVersion, needs: Needs | None) -> list[Change]:
+def _put_beside(
+    kind: str, where: str, look: EndpointSnapshot, model: ModelVersion, needs: Needs | None
+) -> list[Change]:
     """Return what it takes that a deployment is there and has scored its golden rows."""
     changes = []
     name = deployments.name_of(model.version, look.code)
@@ -189,7 +191,7 @@ def _put_beside(kind: str, where: str, look: Look, model: ModelVersion, needs: N
     return [*changes, Change(Action.CREATE, "smoke test", name, where, told)]
 
 
-def _answer(kind: str, where: str, look: Look, model: ModelVersion) -> Change:
+def _answer(kind: str, where: str, look: EndpointSnapshot, model: ModelVersion) -> Change:
     before = f"{look.default} answers now" if look.default else "nothing answers yet"
     deployment = deployments.name_of(model.version, look.code)
     return Change(Action.UPDATE, f"{kind} endpoint", look.name, where, before, deployment)
@@ -199,7 +201,7 @@ def _entry(where: str, version: str, why: str) -> Change:
     return Change(Action.UPDATE, "ledger", "promotions", where, why, version)
 
 
-def _removed(kind: str, where: str, look: Look, model: ModelVersion) -> list[Change]:
+def _removed(kind: str, where: str, look: EndpointSnapshot, model: ModelVersion) -> list[Change]:
     """Return the deployments that go once this one answers."""
     state, answers = look.state, deployments.name_of(model.version, look.code)
     names = [*look.deployments, *([] if answers in look.deployments else [answers])]

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from credit_default.core.scoring.predictions import data_version, origin_key
-from credit_default.defs.landing.taken_in import TakenIn
+from credit_default.defs.landing.ingestion import IngestionRecord
 from credit_default.deploy.plans.changes import Action, Change
 from credit_default.errors import NotThere
 from credit_default.ports import ModelVersion
@@ -48,7 +48,7 @@ class Day:
     """
 
     landed: str = ""
-    taken_in: TakenIn | None = None
+    taken_in: IngestionRecord | None = None
     clients: str | None = None
     predicted: Predicted | None = None
     measured: tuple[str, str | None] | None = None
@@ -86,7 +86,7 @@ def _why_again(day: date, live: ModelVersion, found: Day, predicted: Predicted) 
     """Return why a day that was scored has to be scored again, or None."""
     if predicted.rows and (predicted.model_version, predicted.model_sha256) != (live.version, live.sha256):
         return f"version {predicted.model_version} scored the day, and version {live.version} is live"
-    if found.clients is None or found.taken_in != TakenIn(found.landed, found.clients):
+    if found.clients is None or found.taken_in != IngestionRecord(found.landed, found.clients):
         return "nothing says that its clients were taken in from the files that are there now"
     if not _of_these_clients(day, live, found.clients, predicted):
         return "its predictions are not those of the clients that were taken in"

@@ -14,14 +14,14 @@ from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.errors import JobCancelled, JobFailed
 from credit_default.pipes.messages import StepMessages, job_name, open_session
-from credit_default.ports import Compute, Message, Stored, StoredFile
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.ports import Compute, StepMessage, StepResult, StoredFile
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.jobs.attempts import Attempts
-from credit_default.resources.azure.jobs.cancelling import Cancelling
-from credit_default.resources.azure.jobs.command import Place, Task
+from credit_default.resources.azure.jobs.canceller import JobCanceller
+from credit_default.resources.azure.jobs.command import ComputePlacement, Task
 from credit_default.resources.azure.jobs.history import RunHistory
-from credit_default.resources.azure.jobs.job import Ending, JobWatch, Limits, TakenAway, metadata_of
+from credit_default.resources.azure.jobs.job import JobOutcome, JobWatch, Limits, Preempted, metadata_of
 from credit_default.resources.azure.jobs.messages import JobMessages, channel_of, folder_of, output_of
 from credit_default.resources.azure.jobs.submission import Submission
 from credit_default.resources.azure.jobs.sweep import best_of
@@ -68,7 +68,7 @@ class AzureCompute(Compute):
         options: Mapping[str, str] | None = None,
         days: Sequence[str] = (),
         versions: Sequence[str] = (),
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
         yield from self._carry_out(context, name, step, inputs, options=options or {}, days=days)
 
@@ -80,7 +80,7 @@ class AzureCompute(Compute):
         inputs: Mapping[str, str],
         options: Mapping[str, str],
         trials: int,
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         if trials == 1:
             # A sweep would only wrap the one job in another.
             yield from super().search(context, step, inputs=inputs, options=options, trials=trials)
@@ -112,10 +112,10 @@ class AzureCompute(Compute):
         options: Mapping[str, str],
         days: Sequence[str] = (),
         trials: int | None = None,
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         client, history = self.workspace.client(), RunHistory(self.workspace)
-        patience = Patience(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
-        cancelling = Cancelling(client, patience, context.log)
+        patience = RetryPolicy(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
+        cancelling = JobCanceller(client, patience, context.log)
         attempts = Attempts(client, history, self.storage, patience, cancelling, context.instance, context.run.run_id)
         submission = Submission(client, self.storage, attempts, self.sources, self.upload_limit)
         preemptions = 0
@@ -141,8 +141,8 @@ class AzureCompute(Compute):
                             time_limit = self.run_limit + _MARGIN_SECONDS
                             submission.submit(task, watch.name, place=place, variables=variables, time_limit=time_limit)
                             context.log.info(f"Started job {attempt.name} on {place.compute}.")
-                        ending = watch.until_it_ends()
-                except TakenAway as taken:
+                        ending = watch.wait()
+                except Preempted as taken:
                     attempts.taken_away(attempt.name, taken.times)
                     preemptions += taken.times
                     context.log.warning(
@@ -158,7 +158,7 @@ class AzureCompute(Compute):
                 found = list(self._results(context, watch, ending, trials))
                 about = metadata_of(ending, preemptions=preemptions + ending.requeued)
                 for message in found:
-                    if isinstance(message, Stored):
+                    if isinstance(message, StepResult):
                         yield dataclasses.replace(message, job_metadata={**message.job_metadata, **about})
                     else:
                         yield message
@@ -166,12 +166,12 @@ class AzureCompute(Compute):
             attempts.settle(attempt.name)
             return
 
-    def _place(self, step: str, preemptions: int) -> Place:
+    def _place(self, step: str, preemptions: int) -> ComputePlacement:
         """Return where the next attempt runs: on machines that may be taken away as long as that is worth a try."""
         target = self.targets[kind_of(step)]
         spot = preemptions < self.spot_attempts and (target.spot or target.spot_compute is not None)
         compute = target.spot_compute if spot and target.spot_compute else target.compute
-        return Place(compute, spot, target.instance_type, target.instance_count)
+        return ComputePlacement(compute, spot, target.instance_type, target.instance_count)
 
     def _open(
         self, stack: ExitStack, context: dg.AssetExecutionContext, name: str, trials: int | None
@@ -201,7 +201,7 @@ class AzureCompute(Compute):
         context: dg.AssetExecutionContext,
         name: str,
         history: RunHistory,
-        patience: Patience,
+        patience: RetryPolicy,
         messages: Sequence[JobMessages],
     ) -> JobWatch:
         return JobWatch(
@@ -215,7 +215,7 @@ class AzureCompute(Compute):
             poll_seconds=self.poll_seconds,
         )
 
-    def _lost_a_trial(self, watch: JobWatch, ending: Ending, trials: int | None) -> bool:
+    def _lost_a_trial(self, watch: JobWatch, ending: JobOutcome, trials: int | None) -> bool:
         """Whether a trial is missing for no fault of its own: without it, the search may find another model."""
         if trials is None or not ending.spot or all(messages.closed for messages in watch.messages):
             return False
@@ -223,8 +223,8 @@ class AzureCompute(Compute):
         return watch.patience.ask(f"looking at the trials of {name}", lambda: watch.history.lost_a_child(name))
 
     def _results(
-        self, context: dg.AssetExecutionContext, watch: JobWatch, ending: Ending, trials: int | None
-    ) -> Iterator[Message]:
+        self, context: dg.AssetExecutionContext, watch: JobWatch, ending: JobOutcome, trials: int | None
+    ) -> Iterator[StepMessage]:
         """Yield what the job reported.
 
         Raises
@@ -254,7 +254,7 @@ class AzureCompute(Compute):
             if messages not in good:
                 error = messages.error or "it ended without saying how"
                 context.log.warning(sentence(f"Trial {number} failed: {error}"))
-        yield best_of([message for messages in good for message in messages.arrived if isinstance(message, Stored)])
+        yield best_of([message for messages in good for message in messages.arrived if isinstance(message, StepResult)])
 
 
 def _below(output: str, path: str) -> str:

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from credit_default.errors import NotThere, SettingsError
 from credit_default.pipes.messages import job_name
-from credit_default.ports import BatchEndpoint, Message, ModelVersion, Refused, Stored
+from credit_default.ports import BatchEndpoint, DayRejected, ModelVersion, StepMessage, StepResult
 from credit_default.resources.azure.endpoints import deployments
-from credit_default.resources.azure.endpoints.invocation import Asked, Invocations, Outcome, failure_of
+from credit_default.resources.azure.endpoints.invocation import Invocation, Invocations, Outcome, failure_of
 from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.job import Limits, metadata_of
@@ -41,7 +41,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
 
     def invoke(  # noqa: D102 - see the port
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         endpoint = self._found()
         deployment = self._default_of(endpoint) if endpoint is not None else None
         version = deployments.version_of(deployment) if deployment else None
@@ -56,19 +56,21 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
             if self.compute.storage.exists(source):
                 sources[day] = source
             else:
-                yield Refused(day, f"{source} is not in storage; materialise inference_data first", NotThere.__name__)
+                yield DayRejected(
+                    day, f"{source} is not in storage; materialise inference_data first", NotThere.__name__
+                )
         wanted = []
         for start in range(0, len(sources), self.days_per_invocation):
             some = dict(islice(sources.items(), start, start + self.days_per_invocation))
             content = [contents[day] for day in some if day in contents]
             name = job_name(context, "score", list(some), inputs=some, options=options, versions=content)
-            wanted.append(Asked(name, some))
+            wanted.append(Invocation(name, some))
         broken: Outcome | None = None
         for day, outcome in self._invocations.run(context, deployment, wanted):
             if outcome.scores is not None:
                 yield self._completed(context, day, outcome, outcome.scores)
             elif outcome.error_type is not None:
-                yield Refused(day, outcome.error, outcome.error_type)
+                yield DayRejected(day, outcome.error, outcome.error_type)
             else:
                 if broken is None or broken.job != outcome.job:
                     context.log.error(f"{day}: {outcome.failure}")
@@ -178,15 +180,15 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
-        for _, outcome in self._invocations.run(context, deployment, [Asked(name, {"golden": key})]):
+        for _, outcome in self._invocations.run(context, deployment, [Invocation(name, {"golden": key})]):
             if outcome.scores is None:
                 raise failure_of(outcome)
             with storage.on_disk(outcome.scores) as scored:
                 probabilities = pq.read_table(scored, columns=[PROBABILITY])[PROBABILITY].to_numpy()
-            result = golden_rows.held_to(probabilities, golden, where=self.name)
+            result = golden_rows.check_against(probabilities, golden, where=self.name)
         return result
 
-    def _completed(self, context: dg.AssetExecutionContext, day: str, outcome: Outcome, scores: str) -> Stored:
+    def _completed(self, context: dg.AssetExecutionContext, day: str, outcome: Outcome, scores: str) -> StepResult:
         """Complete the scores of a day to its predictions, and stage them for publishing."""
         from credit_default.core.scoring.predictions import complete
 
@@ -201,7 +203,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         speed = {"seconds": seconds, "rows_per_second": round(told["rows"] / seconds)} if seconds else {}
         # Azure shows an invocation as a pipeline, which has no compute of its own.
         cluster = {"compute": self.compute.targets[Kind.SCORE.value].compute}
-        return Stored(
+        return StepResult(
             partition=day,
             data_version=told["data_version"],
             result={**told, **speed},

@@ -13,7 +13,7 @@ from credit_default.ports import ModelRegistry, ModelVersion
 from credit_default.resources.azure.assets import datastore
 from credit_default.resources.azure.assets.aliases import Aliases
 from credit_default.resources.azure.assets.shared_models import SharedModels
-from credit_default.resources.azure.client.patience import Patience, unless_missing
+from credit_default.resources.azure.client.retries import RetryPolicy, unless_missing
 from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.model_versions import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 #: Tag of a version that came from a registry: its id there.
-TAKEN_FROM = "taken_from"
+IMPORTED_FROM = "taken_from"
 #: Aliases that are shown as tags of the versions too, for whoever looks at them in the studio.
 _MARKS = ("champion", "challenger")
 _PAUSE_SECONDS = 2.0
@@ -153,7 +153,7 @@ class AzureModelRegistry(ModelRegistry):
             self.storage.write(f"{staged}/{MANIFEST_FILE}", folder.content)
         self.storage.publish(staged, key)
         tags = {name: value for name, value in shared.tags.items() if name not in (*_MARKS, KEY, SHA256)}
-        return self.register(key, sha256=shared.sha256, tags={**tags, TAKEN_FROM: self.shared_id(version)})
+        return self.register(key, sha256=shared.sha256, tags={**tags, IMPORTED_FROM: self.shared_id(version)})
 
     def is_shared(self, model: ModelVersion) -> bool:
         """Whether a version of this workspace is in the shared registry, under the same number.
@@ -266,7 +266,7 @@ class AzureModelRegistry(ModelRegistry):
                 return
 
     def _ask(self, what: str, question: Callable[[], _Result]) -> _Result:
-        return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
+        return RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
 
 
 def _model_version(model: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:

@@ -17,10 +17,10 @@ from credit_default.core.files.companions import is_companion, is_hidden
 from credit_default.core.keys import checked_key
 from credit_default.core.stored_json import read_object
 from credit_default.errors import NotThere, StorageError
-from credit_default.ports import Change, Entry, Storage, StoredFile
+from credit_default.ports import DirEntry, FolderState, Storage, StoredFile
 from credit_default.resources.azure.client.blobs import BlobContainer
 from credit_default.resources.azure.client.leases import held
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.client.workspace import AzureWorkspace
 
 if TYPE_CHECKING:
@@ -76,18 +76,18 @@ class AzureStorage(Storage):
             return True
         return self.holds_anything(key) and not self._half_published(key)
 
-    def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
+    def entries(self, key: str) -> list[DirEntry]:  # noqa: D102 - see the port
         prefix = f"{key}/"
-        found: dict[str, Entry] = {}
+        found: dict[str, DirEntry] = {}
         items: list[Any] = self.blobs.ask(key, lambda client: list(client.walk_blobs(name_starts_with=prefix)))
         for item in items:
             if item.name.endswith("/") and item.name != prefix:
                 # Some tools leave an empty blob of the folder's own name beside it, which this replaces.
                 name = item.name[len(prefix) : -1]
-                found[name] = Entry(name, True, 0)
+                found[name] = DirEntry(name, True, 0)
             elif item.name != prefix:
                 name = item.name[len(prefix) :]
-                found.setdefault(name, Entry(name, False, item.size))
+                found.setdefault(name, DirEntry(name, False, item.size))
         return [found[name] for name in sorted(found)]
 
     def files(self, key: str) -> Iterator[StoredFile]:  # noqa: D102 - see the port
@@ -140,7 +140,7 @@ class AzureStorage(Storage):
     def fingerprint(self, key: str) -> str:  # noqa: D102 - see the port
         return _fingerprint(f"{key}/", self._list(f"{key}/"))
 
-    def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:  # noqa: D102 - see the port
+    def changes(self, key: str, names: Collection[str]) -> Mapping[str, FolderState]:  # noqa: D102 - see the port
         wanted = set(names)
         blobs: dict[str, list[BlobProperties]] = {}
         for start in sorted({name[:_MONTH] for name in wanted}):
@@ -149,7 +149,8 @@ class AzureStorage(Storage):
                 if slash and name in wanted:
                     blobs.setdefault(name, []).append(blob)
         return {
-            name: Change(_fingerprint(f"{key}/{name}/", found), _seconds_ago(found)) for name, found in blobs.items()
+            name: FolderState(_fingerprint(f"{key}/{name}/", found), _seconds_ago(found))
+            for name, found in blobs.items()
         }
 
     def held(self, key: str) -> AbstractContextManager[None]:  # noqa: D102 - see the port
@@ -184,7 +185,7 @@ class AzureStorage(Storage):
         kept = f"data_assets/{name}/{version}/{file_name}"
         register(
             self.workspace.client(),
-            Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS),
+            RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS),
             name,
             version,
             path=self.datastore_uri(kept),

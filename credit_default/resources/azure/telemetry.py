@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.errors import NotThere, PartialAnswer, QueryError
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.telemetry.kql.classic_tables import over_log_analytics
@@ -64,8 +64,8 @@ class AzureTelemetry(LocalTelemetry):
         raise QueryError(f"Azure Monitor does not run this query: {told}") from refusals[0]
 
     @property
-    def _patience(self) -> Patience:
-        return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS)
+    def _patience(self) -> RetryPolicy:
+        return RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS)
 
     def _component(self) -> str:
         found = self.workspace.client().workspaces.get(self.workspace.name).application_insights

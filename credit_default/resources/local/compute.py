@@ -21,7 +21,7 @@ from credit_default.core.keys import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.pipes.messages import StepMessages, job_name, open_session, runs_under_way
-from credit_default.ports import Compute, Message
+from credit_default.ports import Compute, StepMessage
 from credit_default.resources.local.job import Job, JobState
 
 _POLL_SECONDS = 0.1
@@ -47,7 +47,7 @@ class LocalCompute(Compute):
         options: Mapping[str, str] | None = None,
         days: Sequence[str] = (),
         versions: Sequence[str] = (),
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         self._remove_expired_jobs(context.instance)
         name = job_name(context, step, days, inputs=inputs, options=options, versions=versions)
         job, fresh = self._find_or_name(name)
@@ -103,7 +103,7 @@ class LocalCompute(Compute):
             number = 1
         return Job(Path(self.jobs) / f"{name}-{number}"), True
 
-    def _follow(self, job: Job, messages: StepMessages) -> Iterator[Message]:
+    def _follow(self, job: Job, messages: StepMessages) -> Iterator[StepMessage]:
         running = True
         deadline = time.monotonic() + self.step_timeout - job.seconds_since_start()
         while running:

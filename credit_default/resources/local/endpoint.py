@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from credit_default.errors import NotThere
-from credit_default.ports import BatchEndpoint, Compute, Message, ModelRegistry, ModelVersion, Stored
-from credit_default.resources.local.kept_endpoint import KeptEndpoint
+from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, ModelVersion, StepMessage, StepResult
+from credit_default.resources.local.file_endpoint import KeptEndpoint
 from credit_default.resources.model_versions import expectation_of, options_of
 
 
@@ -21,14 +21,14 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
         result: Mapping[str, Any] = {}
         options = options_of(expectation_of(model, self.storage, context.log.warning))
         for message in self.compute.run(context, "smoke_test", inputs={"model": model.key}, options=options):
-            assert isinstance(message, Stored)
+            assert isinstance(message, StepResult)
             result = message.result
             self._add(model.version)
         return result
 
     def invoke(  # noqa: D102 - see the port
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
-    ) -> Iterator[Message]:
+    ) -> Iterator[StepMessage]:
         version = self.state().default
         if version is None:
             raise NotThere(f"Nothing is deployed to {self.name}; run the jobs train_model and deploy_model first")

@@ -15,7 +15,7 @@ import dagster as dg
 
 from credit_default.errors import JobFailed
 from credit_default.ports import ModelVersion, OnlineEndpoint, Storage
-from credit_default.resources.local.kept_endpoint import KeptEndpoint
+from credit_default.resources.local.file_endpoint import KeptEndpoint
 from credit_default.resources.model_versions import expectation_of, variables_of
 from credit_default.settings import (
     COLLECTION_KEY_VARIABLE,
@@ -87,7 +87,7 @@ def _serving(folder: Path, model: ModelVersion, storage: Storage) -> Iterator[st
 
 def _variables(model: ModelVersion, storage: Storage, folder: str) -> dict[str, str]:
     """Return the environment of a server that is only tried: nothing that it is asked is collected."""
-    from credit_default.telemetry.sealing import PrivateKeys, new_key
+    from credit_default.telemetry.encryption import PrivateKeys, new_key
 
     kept_back = (COLLECTION_KEY_VARIABLE, CONNECTION_STRING_VARIABLE)
     inherited = {name: value for name, value in os.environ.items() if name not in kept_back}

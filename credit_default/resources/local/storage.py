@@ -18,7 +18,7 @@ from pydantic import Field
 from credit_default.core.keys import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import NotThere, StorageError
-from credit_default.ports import Change, Entry, Storage, StoredFile
+from credit_default.ports import DirEntry, FolderState, Storage, StoredFile
 from credit_default.resources.local import folders
 from credit_default.settings import permissions
 
@@ -46,7 +46,7 @@ class LocalStorage(Storage):
     def exists(self, key: str) -> bool:  # noqa: D102 - see the port
         return self.path(key).exists()
 
-    def entries(self, key: str) -> list[Entry]:  # noqa: D102 - see the port
+    def entries(self, key: str) -> list[DirEntry]:  # noqa: D102 - see the port
         try:
             found = folders.scan(self.path(key), follow=True).entries
         except (FileNotFoundError, NotADirectoryError):
@@ -54,7 +54,7 @@ class LocalStorage(Storage):
         except OSError as error:
             raise StorageError(f"{self.path(key)}: {folders.describe_problem(error)}") from error
         return [
-            Entry(name, stat.S_ISDIR(status.st_mode), status.st_size, stat.S_ISLNK(status.st_mode))
+            DirEntry(name, stat.S_ISDIR(status.st_mode), status.st_size, stat.S_ISLNK(status.st_mode))
             for name, status in found.items()
         ]
 
@@ -132,18 +132,18 @@ class LocalStorage(Storage):
         except OSError as error:
             raise StorageError(f"{self.path(key)}: {folders.describe_problem(error)}") from error
 
-    def changes(self, key: str, names: Collection[str]) -> Mapping[str, Change]:  # noqa: D102 - see the port
+    def changes(self, key: str, names: Collection[str]) -> Mapping[str, FolderState]:  # noqa: D102 - see the port
         found = {}
         for name in names:
             path = self.path(f"{key}/{name}")
             try:
                 state = folders.scan(path)
-                found[name] = Change(state.fingerprint(), state.seconds_ago())
+                found[name] = FolderState(state.fingerprint(), state.seconds_ago())
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if not folders.is_plain_file(path):
-                    found[name] = Change("", 0.0, folders.describe_problem(error, path))
+                    found[name] = FolderState("", 0.0, folders.describe_problem(error, path))
         return found
 
     @contextmanager

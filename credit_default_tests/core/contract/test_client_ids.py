@@ -40,7 +40,7 @@ def test_a_whole_number_is_one_client_in_every_format(number):
             [],
         )
     for value in (number, float(number), f"{number}.0"):
-        table, problems = json_rows.judge([client(0, client_id=value)])
+        table, problems = json_rows.check_rows([client(0, client_id=value)])
         assert (table["client_id"].to_pylist(), problems) == ([str(number)], [])
 
 
@@ -83,7 +83,7 @@ def test_large_numbers_that_were_never_floats_are_exact():
     large = 12345678901234567890123456789012345678
     assert ids([Decimal(large)], pa.decimal128(38, 0)) == ids([str(large)]) == ([str(large)], [])
     assert ids([2**64 - 1], pa.uint64()) == ([str(2**64 - 1)], [])
-    _, problems = json_rows.judge([client(0, client_id=2.0**53)])
+    _, problems = json_rows.check_rows([client(0, client_id=2.0**53)])
     assert [problem.reason for problem in problems] == [INEXACT]
 
 

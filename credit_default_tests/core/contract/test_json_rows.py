@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 
 from credit_default.core.contract.contract import accept
-from credit_default.core.contract.json_rows import SCHEMA, judge
+from credit_default.core.contract.json_rows import SCHEMA, check_rows
 from credit_default.core.schema import CATEGORIES, CLIENT_ID, FEATURE_NAMES, NUMBERS
 from credit_default_tests.strategies import client, client_rows, clients, write_parquet
 
 
 def reasons(row: dict) -> list[str]:
-    _, problems = judge([client(0), row])
+    _, problems = check_rows([client(0), row])
     assert {problem.row for problem in problems} <= {2}, "the other row is in order"
     return [problem.reason for problem in problems]
 
@@ -22,7 +22,7 @@ def reasons(row: dict) -> list[str]:
 @given(rows=client_rows())
 @settings(max_examples=50, deadline=None)
 def test_rows_that_keep_the_contract_become_what_a_file_of_them_becomes(rows, tmp_path_factory):
-    table, problems = judge(json.loads(json.dumps(rows)))
+    table, problems = check_rows(json.loads(json.dumps(rows)))
     assert problems == []
     assert table.schema == SCHEMA
     file = write_parquet(tmp_path_factory.mktemp("rows") / "rows.parquet", rows)
@@ -65,7 +65,7 @@ def test_everything_that_is_wrong_is_told_by_row_and_without_a_value():
     rows = clients(4)
     rows[1] |= {"age": 987_654, "sex": "secret"}
     rows[3]["age"] = "secret"
-    _, problems = judge(rows)
+    _, problems = check_rows(rows)
     assert [problem.row for problem in problems] == [2, 2, 4]
     told = json.dumps(problems)
     assert "secret" not in told
@@ -99,11 +99,11 @@ def test_a_row_without_any_value_is_refused():
 def test_a_client_is_known_by_the_same_columns_as_in_a_file(given_as, expected):
     row = client(0)
     del row[CLIENT_ID]
-    table, problems = judge([{**row, "branch": "north", **given_as}])
+    table, problems = check_rows([{**row, "branch": "north", **given_as}])
     assert problems == []
     assert table[CLIENT_ID].to_pylist() == [expected]
 
 
 def test_no_rows_are_no_problem():
-    table, problems = judge([])
+    table, problems = check_rows([])
     assert (table.num_rows, table.schema, problems) == (0, SCHEMA, [])

@@ -14,7 +14,7 @@ from credit_default.core.contract import made_ids
 from credit_default.core.data.curated import curate
 from credit_default.core.data.prepared import prepare
 from credit_default.core.data.sample import arrivals, development_clients
-from credit_default.core.monitoring.performance import judge
+from credit_default.core.monitoring.performance import measure_performance
 from credit_default.core.promotion.holdout_rows import holdout_rows
 from credit_default.core.schema import AS_OF, CLIENT_ID, SOURCE_FILE, SOURCE_ROW, TARGET
 
@@ -66,9 +66,9 @@ def test_outcomes_join_the_predictions_of_their_day_and_of_no_other(predicted_wi
     predictions = table.select([CLIENT_ID]).append_column("probability_of_default", score)
     predictions = predictions.append_column("predicted_default", decision)
 
-    result = judge(predictions, scored(3, with_day=outcomes_with_day), day=str(DAYS[3]))
+    result = measure_performance(predictions, scored(3, with_day=outcomes_with_day), day=str(DAYS[3]))
     assert (result["n_joined"], result["n_outcomes_without_prediction"]) == (A_DAY, 0)
-    other = judge(predictions, scored(4, with_day=True), day=str(DAYS[3]))
+    other = measure_performance(predictions, scored(4, with_day=True), day=str(DAYS[3]))
     assert (other["n_joined"], other["n_outcomes_without_prediction"]) == (0, A_DAY)
 
 
@@ -95,7 +95,7 @@ def test_ids_that_were_written_in_other_ways_before_are_the_clients_that_they_ar
         "probability_of_default": [0.2] * 6,
         "predicted_default": [False] * 6,
     })  # fmt: skip
-    assert judge(predictions, known, day=str(DAYS[0]))["n_outcomes_without_prediction"] == 0
+    assert measure_performance(predictions, known, day=str(DAYS[0]))["n_outcomes_without_prediction"] == 0
 
 
 def test_a_challenger_is_not_judged_by_rows_that_the_champion_learned_under_the_old_id(tmp_path):

@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 SHA256 = "a" * 64
 TAGS = {"model_id": "a" * 16, "content_hash": "c", "prepared_data_version": "p", "code_version": "c0de",
         "mlflow_run_id": "", "verdict": "promote"}  # fmt: skip
-ELSEWHERE = {model.TAKEN_FROM: "azureml://registries/shared/models/m/versions/1"}
+ELSEWHERE = {model.IMPORTED_FROM: "azureml://registries/shared/models/m/versions/1"}
 
 
 def recorded(version: str = "d", **metadata) -> Recorded:
@@ -99,7 +99,7 @@ def test_a_training_that_was_not_recorded_here_is_missing_unless_it_was_elsewher
     assert verdicts(folder, trained=None)["event log"] == "missing"
     assert verdicts(folder, trained=None, log_is_empty=True)["event log"] == "cannot be checked"
     assert verdicts(folder, trained=None, tags={**TAGS, **ELSEWHERE})["event log"] == "cannot be checked"
-    assert model.TAKEN_FROM == registry.TAKEN_FROM
+    assert model.IMPORTED_FROM == registry.IMPORTED_FROM
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from credit_default.core.contract.contract import accept
 from credit_default.core.files.reading import sha256_of
 from credit_default.core.lineage import prediction
-from credit_default.core.lineage.evidence import Finding, Recorded, TakenIn
+from credit_default.core.lineage.evidence import Finding, IngestionRecord, Recorded
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
 from credit_default_tests.strategies import clients, write_csv, write_parquet
 
@@ -148,7 +148,7 @@ class TestTheLandedFile:
         assert verdicts(None, row, then=[then], newest=taken_in("2", clients="1" * 64)) == {"file": "missing"}
 
 
-KEPT = TakenIn("f" * 16, "1")
+KEPT = IngestionRecord("f" * 16, "1")
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ KEPT = TakenIn("f" * 16, "1")
         (KEPT, True, {"landing_fingerprint": "f" * 16}, "ok"),
         (KEPT, True, {}, "ok"),  # as an older platform recorded it
         (KEPT, True, {"landing_fingerprint": "0" * 16}, "altered"),
-        (TakenIn("f" * 16, "2"), True, {}, "altered"),
+        (IngestionRecord("f" * 16, "2"), True, {}, "altered"),
         (None, True, {}, "altered"),
         (None, False, {}, "missing"),
         # Another Dagster instance has taken the day in.
         (KEPT, True, None, "ok"),
-        (TakenIn("f" * 16, "2"), True, None, "cannot be checked"),
+        (IngestionRecord("f" * 16, "2"), True, None, "cannot be checked"),
         (None, False, None, "cannot be checked"),
     ],
 )

@@ -39,9 +39,9 @@ def held(told: bytes, golden: pa.Table):
 def test_a_request_is_one_that_the_scoring_script_takes_and_knows_again(golden):
     asked = online_requests.read(golden_rows.as_request(golden).decode())
     assert all(PROBABILITY not in client for client in asked)
-    table, problems = json_rows.judge(asked)
+    table, problems = json_rows.check_rows(asked)
     assert problems == []
-    assert table.equals(json_rows.judge(golden_rows.as_clients(golden))[0])
+    assert table.equals(json_rows.check_rows(golden_rows.as_clients(golden))[0])
     for name in set(table.column_names) - {"client_id"}:
         assert table[name].to_pylist() == golden[name].to_pylist(), name
 

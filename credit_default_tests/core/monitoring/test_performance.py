@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from credit_default.core.monitoring.performance import judge
+from credit_default.core.monitoring.performance import measure_performance
 
 
 def predictions(probabilities, threshold=0.5, start=0):
@@ -34,7 +34,7 @@ def year():
 def test_rows_are_joined_by_client_whatever_their_order(year):
     p, y = year
     shuffled = outcomes(y).take(np.random.default_rng(1).permutation(len(y)))
-    result = judge(predictions(p, 0.3), shuffled)
+    result = measure_performance(predictions(p, 0.3), shuffled)
     assert result["metrics"]["roc_auc"] == pytest.approx(roc_auc_score(y, p))
     assert result["metrics"]["bad_rate"] == pytest.approx(y.mean())
     assert result["n_joined"] == 4_000
@@ -42,14 +42,14 @@ def test_rows_are_joined_by_client_whatever_their_order(year):
 
 def test_decisions_are_those_that_were_made_not_made_again(year):
     p, y = year
-    metrics = judge(predictions(p, 0.37), outcomes(y))["metrics"]
+    metrics = measure_performance(predictions(p, 0.37), outcomes(y))["metrics"]
     assert metrics["f1"] == pytest.approx(f1_score(y, p >= 0.37))
     # A client's own probability is no figure to publish.
     assert "threshold" not in metrics
 
 
 def test_what_has_no_partner_is_counted_and_left_out():
-    result = judge(predictions([0.1, 0.2, 0.8, 0.9]), outcomes([0, 1, 1, 0, 1], start=2))
+    result = measure_performance(predictions([0.1, 0.2, 0.8, 0.9]), outcomes([0, 1, 1, 0, 1], start=2))
     assert result["n_predictions"] == 4
     assert result["n_outcomes"] == 5
     assert result["n_joined"] == 2
@@ -60,7 +60,10 @@ def test_what_has_no_partner_is_counted_and_left_out():
 
 def test_bands_are_the_same_every_day_and_hold_every_joined_row(year):
     p, y = year
-    whole, part = judge(predictions(p), outcomes(y)), judge(predictions(p[:50]), outcomes(y[:50]))
+    whole, part = (
+        measure_performance(predictions(p), outcomes(y)),
+        measure_performance(predictions(p[:50]), outcomes(y[:50])),
+    )
     assert [(band["low"], band["high"]) for band in whole["bands"]] == [
         (band["low"], band["high"]) for band in part["bands"]
     ]
@@ -80,7 +83,7 @@ def test_bands_are_the_same_every_day_and_hold_every_joined_row(year):
     ],
 )
 def test_a_figure_that_is_undefined_is_null_with_a_reason(p, y, reason):
-    result = judge(predictions(p), outcomes(y))
+    result = measure_performance(predictions(p), outcomes(y))
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result["metrics"]["roc_auc"] is None
     assert reason in result["undefined"]["roc_auc"]
@@ -88,7 +91,7 @@ def test_a_figure_that_is_undefined_is_null_with_a_reason(p, y, reason):
 
 
 def test_nobody_called_a_default_leaves_precision_undefined():
-    result = judge(predictions([0.1, 0.2, 0.3, 0.25]), outcomes([0, 1, 0, 1]))
+    result = measure_performance(predictions([0.1, 0.2, 0.3, 0.25]), outcomes([0, 1, 0, 1]))
     assert result["metrics"]["precision"] is None
     assert "no client was predicted" in result["undefined"]["precision"]
     assert result["metrics"]["predicted_default_share"] == 0

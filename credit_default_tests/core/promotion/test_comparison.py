@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from credit_default.core.promotion.comparison import Scored, auc_gain, compare, inversions
+from credit_default.core.promotion.comparison import ScoredRows, auc_gain, compare, inversions
 from credit_default.core.promotion.decisions import judge_comparison
 
 BAD_RATE = 0.22
@@ -29,7 +29,7 @@ def pair_of_models(generator, rows: int, gain: float, correlation: float = 0.9) 
         distance = norm.ppf(auc) * np.sqrt(2)
         score = own + distance * labels
         logit = distance * score - distance**2 / 2 + np.log(BAD_RATE / (1 - BAD_RATE))
-        scored.append(Scored(1 / (1 + np.exp(-logit)), 0.3))
+        scored.append(ScoredRows(1 / (1 + np.exp(-logit)), 0.3))
     return labels, *scored
 
 
@@ -115,7 +115,9 @@ def test_segments_and_groups_that_are_small_are_counted_and_not_judged():
 def test_a_challenger_that_treats_a_group_worse_widens_the_gap():
     labels, champion, _ = pair_of_models(np.random.default_rng(10), 2_000, 0.0)
     names = np.array(["a", "b"] * 1_000)
-    unfair = Scored(np.where(names == "b", np.minimum(champion.probabilities + 0.2, 1), champion.probabilities), 0.3)
+    unfair = ScoredRows(
+        np.where(names == "b", np.minimum(champion.probabilities + 0.2, 1), champion.probabilities), 0.3
+    )
     (gap,) = compare(labels, champion, unfair, segments={}, groups={"g": names})["gaps"]
     shares = [unfair.decided[names == name].mean() for name in "ab"]
     assert gap["challenger"] == pytest.approx(abs(shares[0] - shares[1]), abs=1e-6)

@@ -12,10 +12,10 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from credit_default.core.promotion.decisions import (
+    MeasuredDay,
     RetrainingRule,
-    Window,
-    falls_short,
     judge_comparison,
+    underperformance,
     when_to_retrain,
 )
 
@@ -23,10 +23,12 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 FIRST = date(2026, 3, 1)
 
 
-def history(pattern: str, labelled: int = 500) -> list[Window]:
+def history(pattern: str, labelled: int = 500) -> list[MeasuredDay]:
     """A window for each letter: `x` violates."""
     return [
-        Window((FIRST + timedelta(days=number)).isoformat(), letter == "x", ("age",) if letter == "x" else (), labelled)
+        MeasuredDay(
+            (FIRST + timedelta(days=number)).isoformat(), letter == "x", ("age",) if letter == "x" else (), labelled
+        )
         for number, letter in enumerate(pattern)
     ]
 
@@ -111,7 +113,7 @@ def a_day(generator, rows: int = 500) -> dict:
 
 def test_a_day_falls_short_by_chance_one_time_in_a_hundred_for_either_reason():
     generator = np.random.default_rng(1)
-    short = [falls_short(a_day(generator), 0.78) for _ in range(1_500)]
+    short = [underperformance(a_day(generator), 0.78) for _ in range(1_500)]
     rates = {reason: sum(reason in one for one in short) / len(short) for reason in ("roc_auc", "calibration")}
     print(rates)
     assert rates["roc_auc"] <= 0.02
@@ -133,7 +135,7 @@ def test_a_day_falls_short_by_chance_one_time_in_a_hundred_for_either_reason():
 )
 def test_a_day_falls_short_when_it_is_clearly_worse_than_promised(changed, expected):
     figures = {"n_joined": 500, "bad_rate": 0.22, "mean_pd": 0.22, "roc_auc": 0.78, **changed}
-    assert falls_short(figures, 0.78) == expected
+    assert underperformance(figures, 0.78) == expected
 
 
 def compared(gain=(0.02, 0.01, 0.03), **changed):

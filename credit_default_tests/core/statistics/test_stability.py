@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credit_default.core.statistics.stability import ACT, chi_square_limit, null_limit, population_stability_index
+from credit_default.core.statistics.stability import PSI_ALERT, chi_square_limit, null_limit, population_stability_index
 
 counts = st.lists(st.integers(0, 500), min_size=2, max_size=12).filter(lambda rows: sum(rows) > 0)
 
@@ -67,6 +67,6 @@ def test_the_usual_approximation_is_too_low_for_small_samples():
     st.lists(st.integers(0, 300), min_size=3, max_size=12).filter(lambda rows: sum(rows) > 300), st.integers(50, 2_000)
 )
 def test_leaving_out_the_draw_changes_no_limit(reference, n):
-    assert null_limit(reference, n, confidence=0.999, at_least=ACT) == max(
-        ACT, null_limit(reference, n, confidence=0.999)
+    assert null_limit(reference, n, confidence=0.999, at_least=PSI_ALERT) == max(
+        PSI_ALERT, null_limit(reference, n, confidence=0.999)
     )

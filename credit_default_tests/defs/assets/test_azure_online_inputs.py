@@ -13,8 +13,8 @@ import pytest
 
 from credit_default.defs.assets import online_inputs
 from credit_default.defs.automation.jobs import export_online_inputs
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
-from credit_default.telemetry.sealing import PrivateKeys, new_key
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
+from credit_default.telemetry.encryption import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.platforms import azure_storage, telemetry_of
 from credit_default_tests.served import script_of, served

@@ -15,18 +15,18 @@ from credit_default.core.contract import acceptance
 from credit_default.core.data.check_names import CURATED_CHECKS
 from credit_default.defs.assets import data, monitoring, scoring
 from credit_default.defs.automation.jobs import judge_predictions, score_batch
-from credit_default.defs.landing import refusals, taken_in
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
+from credit_default.defs.landing import ingestion, refusals
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
 from credit_default.errors import JobKilled
 from credit_default.ports import (
     BatchEndpoint,
     Compute,
+    DayRejected,
     EndpointState,
-    Message,
     ModelRegistry,
     ModelVersion,
-    Refused,
-    Stored,
+    StepMessage,
+    StepResult,
 )
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.telemetry.kql.kql import run as kql
@@ -78,13 +78,13 @@ class ScriptedCompute(Compute):
     checks: list[dict[str, Any]] = Field(default_factory=list)
     edition: int = 1
 
-    def run(self, context, step, *, inputs, options=None, days=(), versions=()) -> Iterator[Message]:
+    def run(self, context, step, *, inputs, options=None, days=(), versions=()) -> Iterator[StepMessage]:
         for day in days or [None]:
             if f"{step}/{day}" in self.kills:
                 raise JobKilled(f"Job {step}-job did not finish: it was killed.", "it was killed")
             problem = self.refused.get(f"{step}/{day}")
             if problem is not None:
-                yield Refused(str(day), problem, "ContractError")
+                yield DayRejected(str(day), problem, "ContractError")
                 continue
             files = {}
             for what, content in self._files(step, str(day)).items():
@@ -93,7 +93,7 @@ class ScriptedCompute(Compute):
                 path.write_text(content)
                 files[what] = str(path)
             version = hashlib.sha256(f"{step} {day} {self.edition}".encode()).hexdigest()
-            yield Stored(day, version, self._result(day), files, self.checks, f"{step}-job")
+            yield StepResult(day, version, self._result(day), files, self.checks, f"{step}-job")
 
     def _files(self, step: str, day: str) -> dict[str, str]:
         if step == "drift":
@@ -113,7 +113,8 @@ class ScriptedCompute(Compute):
     def _result(self, day: str | None) -> dict[str, Any]:
         rows = 100 + int(day[-2:]) if day else 2_000
         accepted = 0 if day in self.worthless else rows - 1
-        return {"rows": rows, "accepted": accepted, "rejected": rows - accepted, **acceptance.judge(rows, accepted),
+        share = acceptance.evaluate_share(rows, accepted)
+        return {"rows": rows, "accepted": accepted, "rejected": rows - accepted, **share,
                 "by_reason": {"age: number: range": rows - accepted},
                 "files": {"clients.csv": {"rows": rows, "rejected": 1, "sha256": f"sha256 of {day}"}},
                 "mean_pd": 0.2, "origins": {"bundled": rows}}  # fmt: skip
@@ -124,7 +125,7 @@ class ScriptedEndpoint(BatchEndpoint):
 
     compute: dg.ResourceDependency[ScriptedCompute]
 
-    def invoke(self, context, days, *, versions=()) -> Iterator[Message]:
+    def invoke(self, context, days, *, versions=()) -> Iterator[StepMessage]:
         yield from self.compute.run(context, "score", inputs={}, days=days)
 
     def state(self) -> EndpointState:
@@ -454,14 +455,14 @@ def test_the_lake_says_which_files_gave_which_table_and_of_a_refused_day_still_t
     folder = {"inference_data": scoring.LANDING, "outcomes": monitoring.LANDING}[asset]
     storage.write(f"{folder}/{DAYS[0]}/clients.csv", b"client_id")
     play(job=job)
-    made_of = taken_in.TakenIn(
+    made_of = ingestion.IngestionRecord(
         storage.fingerprint(f"{folder}/{DAYS[0]}"), hashlib.sha256(f"{asset} {DAYS[0]} 1".encode()).hexdigest()
     )
-    assert taken_in.of(storage, asset, DAYS[0]) == made_of
+    assert ingestion.of(storage, asset, DAYS[0]) == made_of
     storage.write(f"{folder}/{DAYS[0]}/more.csv", b"client_id")
     play(job=job, edition=2, refused={f"{asset}/{DAYS[0]}": "not text"})
-    assert taken_in.of(storage, asset, DAYS[0]) == made_of
-    assert taken_in.of(storage, asset, "2026-02-28") is None
+    assert ingestion.of(storage, asset, DAYS[0]) == made_of
+    assert ingestion.of(storage, asset, "2026-02-28") is None
 
 
 def test_rejected_rows_are_published_for_the_days_that_have_some(play, storage, instance):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from credit_default.core.promotion.ledger import Draft, Ledger, append, read
-from credit_default.defs.assets.deployment import Deployment, _choose, _crown
+from credit_default.defs.assets.deployment import Deployment, _choose, _sync_champion_alias
 from credit_default.errors import NotAllowed, NotThere
 from credit_default.ports import BatchEndpoint, EndpointState, ModelRegistry, ModelVersion
 
@@ -168,7 +168,7 @@ class Crowned(Versions):
 
 def test_the_champion_is_what_answers_though_another_run_deploys_at_the_same_moment():
     registry = Crowned(verdicts=["promote"] * 3, champions=[])
-    state, champion = _crown(ByTurns(looks=[]), registry)
+    state, champion = _sync_champion_alias(ByTurns(looks=[]), registry)
     assert (state.default, champion.version) == ("3", "3")
     assert registry.get("3").aliases == ("champion",)
     assert registry.get("2").aliases == ()

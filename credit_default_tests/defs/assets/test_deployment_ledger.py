@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from credit_default.core.promotion.ledger import KEY, Ledger
-from credit_default.defs.assets.deployment import ASKED_BY, _go_live, _Wish, batch_deployment
+from credit_default.defs.assets.deployment import ASKED_BY, PromotionRequest, _go_live, batch_deployment
 from credit_default.errors import LedgerError, NotAllowed
 from credit_default.ports import EndpointState, ModelVersion
 from credit_default.resources import ledger as ledgers
@@ -33,9 +33,9 @@ def ports(tmp_path):
     return made
 
 
-def wish(version: str | None, action: str = "promote", *, root: str = "run", flip: bool = True) -> _Wish:
+def wish(version: str | None, action: str = "promote", *, root: str = "run", flip: bool = True) -> PromotionRequest:
     model = version and ModelVersion("m", version, f"k{version}", "s", {"verdict": "promote"})
-    return _Wish(model, flip=flip, action=action, who=f"run {root}", reason="better", root=root)
+    return PromotionRequest(model, flip=flip, action=action, who=f"run {root}", reason="better", root=root)
 
 
 def go_live(ports, *args, **more) -> list[tuple[str, str | None, str]]:
@@ -125,7 +125,7 @@ def test_promotions_and_rollbacks_at_once_are_entered_as_they_happened(ports):
     failed: list[BaseException] = []
     together = threading.Barrier(len(wishes))
 
-    def work(one: _Wish) -> None:
+    def work(one: PromotionRequest) -> None:
         opened = ports()
         together.wait()
         try:
@@ -187,7 +187,7 @@ def test_on_azure_promotions_at_once_are_entered_as_they_happened_too(azure, fil
     _go_live(wish("1", root="first"), storage, endpoint)
     wishes = [wish("2", root="a"), wish("3", root="b")]
 
-    def work(one: _Wish) -> None:
+    def work(one: PromotionRequest) -> None:
         opened = azure_endpoint()
         _go_live(one, opened.compute.storage, opened)
 

@@ -14,14 +14,14 @@ import pytest
 from credit_default.core.contract import json_rows
 from credit_default.defs.assets import online_inputs
 from credit_default.defs.automation.jobs import export_online_inputs
-from credit_default.defs.landing.landing import RANGE_END, RANGE_START
+from credit_default.defs.landing.scan import RANGE_END, RANGE_START
 from credit_default.errors import PartialAnswer, QueryError
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.settings import read
 from credit_default.telemetry.collected_inputs import Request, seal
 from credit_default.telemetry.collection_key import private_keys
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 from credit_default.telemetry.records import TraceRecord
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
 from credit_default_tests.defs.conftest import Landing
 from credit_default_tests.strategies import client, clients
 
@@ -78,7 +78,7 @@ def ask(sent):
         asked.append(moment)
         request = Request(f"{len(asked):032x}", "credit-card-default", "3", moment)
         public = PublicKey.read((keys or private_keys(read())).public(), "PUBLIC_KEY")
-        for record in seal(json_rows.judge(rows)[0], request, public):
+        for record in seal(json_rows.check_rows(rows)[0], request, public):
             sent.rows.append((moment + timedelta(seconds=later), record.message))
 
     return tell
@@ -277,7 +277,7 @@ def test_telemetry_is_told_how_many_rows_each_day_had(ask, export, telemetry):
 
 def test_the_query_finds_what_was_collected_and_nothing_else(telemetry):
     record = seal(
-        json_rows.judge([client(0)])[0],
+        json_rows.check_rows([client(0)])[0],
         Request("0" * 32, "credit-card-default", "3", NOON[DAYS[0]]),
         PublicKey.read(private_keys(read()).public(), "PUBLIC_KEY"),
     )[0]

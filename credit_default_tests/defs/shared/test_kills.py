@@ -8,7 +8,7 @@ import pytest
 
 from credit_default.defs.shared.kills import GivenUp, run_days, run_whole
 from credit_default.errors import JobKilled
-from credit_default.ports import Refused, Stored
+from credit_default.ports import DayRejected, StepResult
 from credit_default.resources.local.compute import LocalCompute
 
 DAYS = ["2026-01-01", "2026-01-02", "2026-01-03"]
@@ -39,7 +39,7 @@ def run(tmp_path, monkeypatch):
 
             for message in run_days(start_step, days, log=context.log):
                 assert message.partition not in found
-                if isinstance(message, Stored):  # published while the job is there
+                if isinstance(message, StepResult):  # published while the job is there
                     assert Path(message.files["count"]).read_text() == f"{message.partition}\n"
                 found[message.partition] = message
                 yield from ()
@@ -59,7 +59,7 @@ def test_the_day_that_kills_twice_by_itself_is_given_up_and_the_others_are_made(
     monkeypatch.setattr(time, "sleep", lambda seconds: (pauses.append(seconds), sleep(seconds)))
     result, found = run(kill=f"{BAD}=9")
     assert result.success
-    assert {day for day, message in found.items() if isinstance(message, Stored)} == {DAYS[0], DAYS[2]}
+    assert {day for day, message in found.items() if isinstance(message, StepResult)} == {DAYS[0], DAYS[2]}
     assert isinstance(found[BAD], GivenUp)
     assert "was killed 2 times while it worked on this day alone: its process was killed by SIGKILL" in found[BAD].error
     assert "memory" in found[BAD].error
@@ -72,7 +72,7 @@ def test_the_day_that_kills_twice_by_itself_is_given_up_and_the_others_are_made(
 def test_a_kill_that_does_not_happen_again_costs_nothing_but_time(run, tmp_path):
     result, found = run(kill=f"{BAD}=1")
     assert result.success
-    assert {day for day, message in found.items() if isinstance(message, Stored)} == set(DAYS)
+    assert {day for day, message in found.items() if isinstance(message, StepResult)} == set(DAYS)
     assert started(tmp_path) == 3
 
 
@@ -85,7 +85,7 @@ def test_a_single_day_is_tried_once_more(run, tmp_path):
 def test_a_day_without_end_is_given_up_at_the_limit_and_the_others_are_made(run):
     result, found = run(hang=BAD, step_timeout=3.0)
     assert result.success
-    assert {day for day, message in found.items() if isinstance(message, Stored)} == {DAYS[0], DAYS[2]}
+    assert {day for day, message in found.items() if isinstance(message, StepResult)} == {DAYS[0], DAYS[2]}
     assert isinstance(found[BAD], GivenUp)
     assert "CREDIT_DEFAULT_STEP_TIMEOUT" in found[BAD].error
     assert found[BAD].error.endswith("is tried again only by hand")
@@ -99,16 +99,16 @@ def test_an_error_of_the_step_itself_is_no_kill(run, tmp_path):
 
 def test_a_day_that_the_step_refuses_stays_refused_after_a_kill(run):
     _, found = run(kill=f"{BAD}=1", fail=DAYS[2])
-    assert type(found[DAYS[2]]) is Refused
+    assert type(found[DAYS[2]]) is DayRejected
     assert found[DAYS[2]].error == "this day is refused"
-    assert isinstance(found[BAD], Stored)
+    assert isinstance(found[BAD], StepResult)
 
 
 @pytest.mark.parametrize(("kills", "succeeds"), [(2, True), (3, False)])
 def test_a_step_without_days_is_tried_again_twice(kills, succeeds, monkeypatch):
     monkeypatch.setenv("CREDIT_DEFAULT_RETRY_DELAY", "0.01")
     left = [JobKilled("Job train-1 did not finish: its process was killed by SIGKILL.", cause="SIGKILL")] * kills
-    stored = Stored(None, "1", {}, {}, (), "train-2")
+    stored = StepResult(None, "1", {}, {}, (), "train-2")
 
     def start():
         if left:

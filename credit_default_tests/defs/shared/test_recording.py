@@ -7,15 +7,15 @@ import re
 import pytest
 
 from credit_default.defs.shared.recording import catalogued
-from credit_default.ports import Stored
+from credit_default.ports import StepResult
 from credit_default.resources.local.storage import LocalStorage
 
 CONTENT = "0123456789abcdef0123456789abcdef"
 
 
-def stored(partition: str | None, data_version: str = CONTENT) -> Stored:
+def stored(partition: str | None, data_version: str = CONTENT) -> StepResult:
     files = {"table": "jobs/job/output/curated_data.parquet"}
-    return Stored(partition=partition, data_version=data_version, result={}, files=files, checks=[], job_name="job")
+    return StepResult(partition=partition, data_version=data_version, result={}, files=files, checks=[], job_name="job")
 
 
 class Catalogue(LocalStorage):

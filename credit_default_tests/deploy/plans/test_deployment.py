@@ -21,7 +21,7 @@ from credit_default.deploy.plans.deployment import Choice, Needs, choose, goes_l
 from credit_default.errors import LedgerError, ModelError, NotAllowed, NotThere
 from credit_default.ports import ModelVersion
 from credit_default.resources.azure.endpoints import deployments
-from credit_default.resources.azure.endpoints.deployments import Deployed, Look
+from credit_default.resources.azure.endpoints.deployments import Deployed, EndpointSnapshot
 
 NOW, OLD = "a" * 12, "b" * 12
 ENVIRONMENT = "credit-card-default-score:0123456789ab"
@@ -34,7 +34,7 @@ class World:
     """What is there: the workspace's models, its endpoint, the ledger, the alias and the environment."""
 
     models: tuple[ModelVersion, ...]
-    endpoint: Look = field(default_factory=lambda: Look("be", NOW))
+    endpoint: EndpointSnapshot = field(default_factory=lambda: EndpointSnapshot("be", NOW))
     ledger: bytes = b""
     champion: str | None = None
     environments: frozenset[str] = frozenset()
@@ -143,7 +143,7 @@ def worlds(draw) -> World:
     default = draw(st.none() | st.sampled_from(sound)) if sound else None
     previous = draw(st.none() | st.sampled_from(numbers))
     tags = {"previous": previous} if previous else {}
-    return replace(world, endpoint=Look("be", NOW, True, default, tags, held))
+    return replace(world, endpoint=EndpointSnapshot("be", NOW, True, default, tags, held))
 
 
 #: A world takes a while to draw where other tests run beside this one.
@@ -271,12 +271,12 @@ def test_when_nothing_answers_and_nothing_may_that_is_an_error():
     with pytest.raises(NotThere, match="Nothing is live, and nothing may be: version 1, the newest, may not"):
         planned(World((model("1", "reject"),)))
     with pytest.raises(NotThere, match="Nothing is live at the batch endpoint"):
-        plan_online("ws", Look("oe", NOW), None, None)
+        plan_online("ws", EndpointSnapshot("oe", NOW), None, None)
 
 
 def test_a_deployment_of_another_model_is_not_taken_for_ours():
     name = deployments.name_of("1", NOW)
-    look = Look("be", NOW, True, None, {}, {name: Deployed("Succeeded", "another")})
+    look = EndpointSnapshot("be", NOW, True, None, {}, {name: Deployed("Succeeded", "another")})
     with pytest.raises(ModelError, match=r"Deployment version-1-a{12} of be is of another model"):
         planned(World((model("1"),), endpoint=look))
 
@@ -290,7 +290,7 @@ def test_nothing_is_planned_past_a_ledger_that_cannot_be_relied_on():
 
 def test_what_went_live_past_the_platform_is_entered_although_nothing_else_changes():
     name = deployments.name_of("1", NOW)
-    look = Look("be", NOW, True, name, {}, {name: Deployed("Succeeded", "sha1")})
+    look = EndpointSnapshot("be", NOW, True, name, {}, {name: Deployed("Succeeded", "sha1")})
     changes = planned(World((model("2", "reject"), model("1")), endpoint=look, champion="1"))
     assert [(one.action, one.kind, one.to) for one in changes] == [
         (Action.UNCHANGED, "batch deployment", ""),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from credit_default.core.promotion.ledger import Ledger
 from credit_default.core.scoring.predictions import data_version, origin_key
 from credit_default.defs.assets.deployment import why_not_live
-from credit_default.defs.landing.taken_in import TakenIn
+from credit_default.defs.landing.ingestion import IngestionRecord
 from credit_default.deploy.output import conclusion, line
 from credit_default.deploy.plans.assets import plan
 from credit_default.deploy.plans.changes import Action, Change, Report, any_pending
@@ -124,7 +124,9 @@ def test_what_was_not_shared_is_told_with_what_to_do():
 LIVE = ModelVersion("m", "2", "k", "sha2")
 
 
-SCORED = Day("files", TakenIn("files", "clients"), "clients", Predicted(3, "2", "sha2", "clients", "p"), ("p", "2"))
+SCORED = Day(
+    "files", IngestionRecord("files", "clients"), "clients", Predicted(3, "2", "sha2", "clients", "p"), ("p", "2")
+)
 DAY = date(2026, 1, 31)
 
 

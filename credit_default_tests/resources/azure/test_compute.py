@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from credit_default.resources.azure.assets import datastore
-from credit_default.resources.azure.client.patience import within
-from credit_default.resources.azure.jobs import cancelling
+from credit_default.resources.azure.client.retries import within
+from credit_default.resources.azure.jobs import canceller
 from credit_default.resources.azure.jobs.command import Task, command_line
 from credit_default.resources.azure.jobs.history import is_preemption
 from credit_default.resources.azure.jobs.submission import Submission
@@ -363,7 +363,7 @@ def test_a_job_that_azure_starts_anew_too_often_goes_elsewhere(azure, emulator, 
 
 @pytest.mark.slow
 def test_a_cancel_that_azure_does_not_take_at_once_is_asked_for_again(azure, emulator, jobs, monkeypatch):
-    monkeypatch.setattr(cancelling, "CANCEL_SECONDS", 60.0)
+    monkeypatch.setattr(canceller, "CANCEL_SECONDS", 60.0)
     emulator.job_fault("^count-", hold=True)
     emulator.fault("POST", "/cancel", status=500, times=6)
     outcome = Running(azure_compute(run_limit=1.0)).run(days=ONE_DAY)

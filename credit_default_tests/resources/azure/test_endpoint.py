@@ -7,7 +7,7 @@ import os
 import pytest
 
 from credit_default.errors import HashMismatch, JobFailed, ModelError, NotAllowed, SettingsError
-from credit_default.ports import EndpointState, ModelVersion, Stored
+from credit_default.ports import EndpointState, ModelVersion, StepResult
 from credit_default.resources.azure.endpoints import deployments
 from credit_default.settings.azure_compute import Target
 from credit_default_tests.platforms import azure_compute, azure_endpoint
@@ -73,7 +73,7 @@ def test_a_deployment_whose_threshold_was_changed_scores_no_day_and_a_restored_o
         score()
     storage.write(f"{model.key}/{MANIFEST_FILE}", kept)
     (stored,) = score()
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StepResult)
 
 
 def test_a_deployment_may_take_longer_to_come_up_than_an_upload(endpoint, register, emulator):

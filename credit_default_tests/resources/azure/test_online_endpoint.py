@@ -23,7 +23,7 @@ from credit_default.ports import ModelVersion
 from credit_default.resources import resources_for
 from credit_default.settings import COLLECTION_KEY_VARIABLE, read
 from credit_default.telemetry.collected_inputs import open_message
-from credit_default.telemetry.sealing import PrivateKeys, new_key
+from credit_default.telemetry.encryption import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.platforms import azure_online_endpoint, online_platform
 from credit_default_tests.resources.served_models import in_a_run, model_files, register

@@ -13,7 +13,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from credit_default.defs.assets import scoring
-from credit_default.defs.landing.landing import look
+from credit_default.defs.landing.scan import scan_landing
 from credit_default.errors import StorageError
 from credit_default.resources.azure.client import blobs as blobs_module
 from credit_default.resources.azure.client.blobs import BlobContainer
@@ -214,7 +214,7 @@ def test_a_large_file_goes_up_in_blocks_and_is_seen_all_at_once(storage, monkeyp
             content = reader.read("table")
             seen.add((content[:1], len(content), len(set(content))))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=scan_landing)
     thread.start()
     for _ in range(2):
         storage.publish("jobs/j/output/b", "table")
@@ -248,7 +248,7 @@ def test_no_address_holds_a_signature_and_jobs_find_the_same_blob(storage, azure
 
 def landed(storage):
     with dg.DagsterInstance.ephemeral() as instance:
-        return look(
+        return scan_landing(
             instance,
             storage,
             folder=scoring.LANDING,
@@ -257,7 +257,7 @@ def landed(storage):
             start=date(1990, 1, 1),
             seen={},
             busy=set(),
-            settling_seconds=0,
+            quiet_period=0,
         )
 
 

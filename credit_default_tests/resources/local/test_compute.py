@@ -14,7 +14,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from credit_default.ports import Refused
+from credit_default.ports import DayRejected
 from credit_default.resources.local.compute import LocalCompute
 from credit_default.resources.local.job import Job
 
@@ -42,7 +42,7 @@ def run(home, *, options=None, instance=None, consume=None, **changed):
             arrived.append(message)
             if consume:
                 consume(message)
-            if not isinstance(message, Refused):
+            if not isinstance(message, DayRejected):
                 yield dg.AssetMaterialization("counted", partition=message.partition)
 
     # Held here: what Dagster makes for itself is gone as soon as the garbage collector comes by.

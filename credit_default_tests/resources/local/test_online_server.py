@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from credit_default.telemetry.collected_inputs import open_message
-from credit_default.telemetry.sealing import PrivateKeys, new_key
+from credit_default.telemetry.encryption import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.served import script_of, served
 from credit_default_tests.strategies import client, clients

@@ -18,7 +18,7 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 from filelock import FileLock
 
-from credit_default.telemetry.sealing import PrivateKeys, new_key
+from credit_default.telemetry.encryption import PrivateKeys, new_key
 from credit_default_tests import trained
 from credit_default_tests.end_to_end.world import processes_with, until
 from credit_default_tests.served import Served, script_of, served

@@ -11,13 +11,13 @@ from credit_default.errors import StorageError
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
-    from credit_default.resources.azure.client.patience import Patience
+    from credit_default.resources.azure.client.retries import RetryPolicy
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def register(
-    client: MLClient, patience: Patience, name: str, version: str, *, path: str, keep: Callable[[], None]
+    client: MLClient, patience: RetryPolicy, name: str, version: str, *, path: str, keep: Callable[[], None]
 ) -> None:
     """Register a file as a version of a data asset, unless that version is there.
 

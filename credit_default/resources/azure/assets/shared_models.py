@@ -19,7 +19,7 @@ from credit_default.core.model.model_folder import MANIFEST_FILE, MANIFEST_TAG, 
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, HashMismatch, ModelError
 from credit_default.ports import ModelVersion
-from credit_default.resources.azure.client.patience import Patience, unless_missing, within
+from credit_default.resources.azure.client.retries import RetryPolicy, unless_missing, within
 from credit_default.resources.azure.client.workspace import AzureWorkspace
 from credit_default.resources.azure.storage import AzureStorage
 from credit_default.resources.model_versions import KEY, SHA256, expectation_of
@@ -208,7 +208,7 @@ class SharedModels:
         return self._ask(what, lambda: within(self.time_limit, lambda _: work(), late))
 
     def _ask(self, what: str, question: Callable[[], _Result]) -> _Result:
-        return Patience(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
+        return RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
 
     def _root(self, folder: Path, version: str) -> Path:
         manifests = sorted(folder.rglob(MANIFEST_FILE))

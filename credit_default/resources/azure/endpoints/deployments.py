@@ -30,7 +30,7 @@ class Deployed:
 
 
 @dataclass(frozen=True)
-class Look:
+class EndpointSnapshot:
     """An endpoint as it is, by the names that Azure knows; for whoever plans a change of it, or shows it.
 
     Attributes

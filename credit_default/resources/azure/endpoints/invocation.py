@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from credit_default.core.stored_json import read_object
 from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.attempts import Attempts
-from credit_default.resources.azure.jobs.cancelling import Cancelling
+from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.history import RunHistory
-from credit_default.resources.azure.jobs.job import Ending, JobWatch, Limits
+from credit_default.resources.azure.jobs.job import JobOutcome, JobWatch, Limits
 from credit_default.resources.azure.jobs.messages import folder_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _ROUTING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Asked:
+class Invocation:
     """One invocation.
 
     Attributes
@@ -63,7 +63,7 @@ class Outcome:
     """
 
     job: str
-    ending: Ending
+    ending: JobOutcome
     scores: str | None = None
     error: str = ""
     error_type: str | None = None
@@ -89,7 +89,7 @@ class Invocations:
     unreachable_limit: float
 
     def run(
-        self, context: dg.AssetExecutionContext, deployment: str, asked: Sequence[Asked]
+        self, context: dg.AssetExecutionContext, deployment: str, asked: Sequence[Invocation]
     ) -> Iterator[tuple[str, Outcome]]:
         """Start what is not there yet, some at a time, and yield the outcome of each file, by its label.
 
@@ -102,13 +102,13 @@ class Invocations:
             Azure did not take an invocation, or one passed a limit.
         """
         client, history = self.workspace.client(), RunHistory(self.workspace)
-        patience = Patience(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
-        cancelling = Cancelling(client, patience, context.log)
+        patience = RetryPolicy(self.workspace.credential(), self.unreachable_limit, self.poll_seconds)
+        cancelling = JobCanceller(client, patience, context.log)
         attempts = Attempts(
             client, history, self.storage, patience, cancelling, context.instance, context.run.run_id, kept="output"
         )
-        ended: list[tuple[Asked, JobWatch, Ending]] = []
-        under_way: dict[str, tuple[Asked, JobWatch]] = {}
+        ended: list[tuple[Invocation, JobWatch, JobOutcome]] = []
+        under_way: dict[str, tuple[Invocation, JobWatch]] = {}
         # Whatever breaks this off, an interrupt above all: nobody but us waits for the jobs.
         with cancelling.when_any_is_broken_off(under_way):
             for one in asked:
@@ -129,7 +129,9 @@ class Invocations:
             self._remove_input(patience, watch.name)
             attempts.settle(watch.name)
 
-    def _watch(self, context: dg.AssetExecutionContext, job: str, patience: Patience, history: RunHistory) -> JobWatch:
+    def _watch(
+        self, context: dg.AssetExecutionContext, job: str, patience: RetryPolicy, history: RunHistory
+    ) -> JobWatch:
         return JobWatch(
             client=self.workspace.client(),
             history=history,
@@ -187,14 +189,14 @@ class Invocations:
         for label, key in sources.items():
             self.storage.blobs.copy(key, f"{_input_of(job)}/{label}{PurePosixPath(key).suffix}")
 
-    def _remove_input(self, patience: Patience, job: str) -> None:
+    def _remove_input(self, patience: RetryPolicy, job: str) -> None:
         def remove() -> None:
             for file in list(self.storage.files(_input_of(job))):
                 self.storage.remove(file.key)
 
         patience.ask(f"removing what job {job} has read", remove)
 
-    def _outcomes(self, watch: JobWatch, ending: Ending, labels: Collection[str]) -> Iterator[tuple[str, Outcome]]:
+    def _outcomes(self, watch: JobWatch, ending: JobOutcome, labels: Collection[str]) -> Iterator[tuple[str, Outcome]]:
         folder = f"{folder_of(watch.name)}/output"
         found = watch.patience.ask(f"looking what job {watch.name} made", lambda: list(self.storage.files(folder)))
         # A mini-batch that was tried again has several, of which the last is whole.
@@ -203,7 +205,7 @@ class Invocations:
             own = [key for key in keys if len(labels) == 1 or PurePosixPath(key).name.startswith(label)]
             yield label, replace(self._outcome(watch, ending, own), shared=len(labels) > 1)
 
-    def _outcome(self, watch: JobWatch, ending: Ending, keys: Sequence[str]) -> Outcome:
+    def _outcome(self, watch: JobWatch, ending: JobOutcome, keys: Sequence[str]) -> Outcome:
         failures = [key for key in keys if key.endswith(FAILURE_SUFFIX)]
         scores = [key for key in keys if key.endswith(SCORES_SUFFIX)]
         if ending.status == "Completed" and scores:
@@ -221,10 +223,10 @@ def _input_of(job: str) -> str:
     return f"{folder_of(job)}/input"
 
 
-def _oldest(under_way: dict[str, tuple[Asked, JobWatch]]) -> tuple[Asked, JobWatch, Ending]:
+def _oldest(under_way: dict[str, tuple[Invocation, JobWatch]]) -> tuple[Invocation, JobWatch, JobOutcome]:
     """Wait for the end of the job that was started first."""
     name, (one, watch) = next(iter(under_way.items()))
-    ending = watch.until_it_ends()
+    ending = watch.wait()
     del under_way[name]
     return one, watch, ending
 

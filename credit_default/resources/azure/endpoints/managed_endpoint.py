@@ -10,11 +10,11 @@ from pydantic import Field
 
 from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.ports import Endpoint, EndpointState, ModelVersion
-from credit_default.resources.azure.client.patience import Patience, within
+from credit_default.resources.azure.client.retries import RetryPolicy, within
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoints import deployments
-from credit_default.resources.azure.endpoints.deployments import Deployed, Look
-from credit_default.resources.azure.registry import TAKEN_FROM, AzureModelRegistry
+from credit_default.resources.azure.endpoints.deployments import Deployed, EndpointSnapshot
+from credit_default.resources.azure.registry import IMPORTED_FROM, AzureModelRegistry
 from credit_default.resources.model_versions import expectation_of
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class ManagedEndpoint(Endpoint, ABC):
     def state(self) -> EndpointState:  # noqa: D102 - see the port
         return self._state(*self._seen())
 
-    def look(self) -> Look:
+    def look(self) -> EndpointSnapshot:
         """Return the endpoint and its deployments as they are in Azure."""
         endpoint = self._found()
         if endpoint is None:
-            return Look(self.name, self._code)
+            return EndpointSnapshot(self.name, self._code)
         found = self.ask("listing deployments", lambda: list(self._deployments.list(self.name)))
         held = {str(one.name): Deployed(_state_of(one), (one.tags or {}).get(_SHA256)) for one in found}
-        return Look(self.name, self._code, True, self._default_of(endpoint), endpoint.tags or {}, held)
+        return EndpointSnapshot(self.name, self._code, True, self._default_of(endpoint), endpoint.tags or {}, held)
 
     def ensure(self) -> None:
         """Make the endpoint, without deployments, unless it is there."""
@@ -104,7 +104,7 @@ class ManagedEndpoint(Endpoint, ABC):
         SettingsError
             Nothing can be deployed with the present settings.
         """
-        if self.only_from_registry and TAKEN_FROM not in model.tags:
+        if self.only_from_registry and IMPORTED_FROM not in model.tags:
             raise NotAllowed(
                 f"Version {model.version} was registered in workspace {self.compute.workspace.name} itself; production "
                 f"deploys what came through the shared registry {self.registry.registry} and nothing else. Train in "
@@ -250,7 +250,7 @@ class ManagedEndpoint(Endpoint, ABC):
 
     def ask(self, what: str, question: Callable[[], _Result]) -> _Result:
         """Ask Azure, and again for a bounded time when it gives no usable answer."""
-        patience = Patience(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
+        patience = RetryPolicy(self.compute.workspace.credential(), self.compute.unreachable_limit, _PAUSE_SECONDS)
         return patience.ask(what, question)
 
 

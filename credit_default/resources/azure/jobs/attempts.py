@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from credit_default.resources.azure.client.patience import Patience
-from credit_default.resources.azure.jobs.cancelling import Cancelling
+from credit_default.resources.azure.client.retries import RetryPolicy
+from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.command import SPOT_TAG
 from credit_default.resources.azure.jobs.history import RunHistory
 from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, not_cancelled, status_of
@@ -58,8 +58,8 @@ class Attempts:
     client: MLClient
     history: RunHistory
     storage: AzureStorage
-    patience: Patience
-    cancelling: Cancelling
+    patience: RetryPolicy
+    cancelling: JobCanceller
     instance: dg.DagsterInstance
     run_id: str
     #: Folder of a job that holds something as long as nobody removed what it left behind.

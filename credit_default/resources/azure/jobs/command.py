@@ -22,7 +22,7 @@ SPOT_TAG = "spot"
 
 
 @dataclass(frozen=True)
-class Place:
+class ComputePlacement:
     """Where one attempt runs."""
 
     compute: str
@@ -79,7 +79,7 @@ def command_job(
     task: Task,
     job: str,
     *,
-    place: Place,
+    place: ComputePlacement,
     code: Path,
     environment: str,
     variables: Mapping[str, str],

@@ -13,7 +13,7 @@ import dagster as dg
 
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.pipes.messages import MEMORY_HINT
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.command import SPOT_TAG
 from credit_default.resources.azure.jobs.history import RunDetails, RunHistory
 from credit_default.resources.azure.jobs.logs import ChildLogs, UserLogs, invocation_logs, trial_logs
@@ -47,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ending:
+class JobOutcome:
     """How a job ended."""
 
     status: str
@@ -88,7 +88,7 @@ class Ending:
         return JobKilled(f"{message}\n({MEMORY_HINT})", cause)
 
 
-class TakenAway(Exception):
+class Preempted(Exception):
     """Azure took a job's machine away more often than it is to be tried there."""
 
     def __init__(self, times: int) -> None:
@@ -102,7 +102,7 @@ class JobWatch:
 
     client: MLClient
     history: RunHistory
-    patience: Patience
+    patience: RetryPolicy
     name: str
     log: Any
     messages: Sequence[JobMessages]
@@ -121,7 +121,7 @@ class JobWatch:
             self.logs = trial_logs(self.history) if len(self.messages) > 1 else UserLogs(self.history)
         self._warned = False
 
-    def until_it_ends(self) -> Ending:
+    def wait(self) -> JobOutcome:
         """Wait for the end. Whoever calls this cancels the job when the waiting is broken off.
 
         Raises
@@ -133,7 +133,7 @@ class JobWatch:
         """
         return self._follow()
 
-    def _follow(self) -> Ending:
+    def _follow(self) -> JobOutcome:
         status, looked, requeued = "", 0.0, 0
         spent: dict[str, float] = {}
         for job in self._looks():
@@ -152,7 +152,7 @@ class JobWatch:
             if status in ENDED:
                 return self._ending(job, max(restarts, 0))
             if self.most_requeued is not None and restarts > self.most_requeued:
-                raise TakenAway(restarts)
+                raise Preempted(restarts)
             self._hold_to_limits(status, spent.get(_phase(status), 0.0))
         raise AssertionError
 
@@ -160,7 +160,7 @@ class JobWatch:
         """Return how long a job waited and ran before it was first looked at: an earlier run may have started it."""
         created, started, now = created_at(job), None, datetime.now(UTC)
         if _phase(status_of(job)) != "queue":
-            details = self._gently(lambda: self.history.details(self.name))
+            details = self._best_effort(lambda: self.history.details(self.name))
             started = details.started if details else None
         spent = {}
         if created:
@@ -183,7 +183,7 @@ class JobWatch:
             if not messages.closed or len(self.messages) == 1:
                 messages.read(listing)
         if status_of(job) in _RUNNING | ENDED:
-            self._gently(lambda: self.logs.forward(self.name))
+            self._best_effort(lambda: self.logs.forward(self.name))
         return job
 
     def _hold_to_limits(self, status: str, seconds: float) -> None:
@@ -205,19 +205,19 @@ class JobWatch:
                 f"studio, or raise {setting}"
             )
 
-    def _ending(self, job: Job, requeued: int) -> Ending:
+    def _ending(self, job: Job, requeued: int) -> JobOutcome:
         spot = (job.tags or {}).get(SPOT_TAG) == "yes"
         ask = self.history.details_of_steps if self.invocation else self.history.details
         if spot and status_of(job) == "Failed":
             # Whether it is tried again hangs on the answer.
             details = self.patience.ask(f"asking why job {self.name} failed", lambda: ask(self.name))
         else:
-            details = self._gently(lambda: ask(self.name))
-        self._gently(self._read_on)
+            details = self._best_effort(lambda: ask(self.name))
+        self._best_effort(self._read_on)
         self.logs.finish()
         created, started = created_at(job), details.started if details else None
         waited = (started - created).total_seconds() if started and created else None
-        return Ending(
+        return JobOutcome(
             status=status_of(job),
             details=details,
             studio_url=job.studio_url,
@@ -231,7 +231,7 @@ class JobWatch:
         while self.logs.forward(self.name):
             pass
 
-    def _gently(self, question: Callable[[], Any]) -> Any:
+    def _best_effort(self, question: Callable[[], Any]) -> Any:
         """Ask for what is good to have; a failure is told once, without the address, which may be signed."""
         try:
             return question()
@@ -242,7 +242,7 @@ class JobWatch:
             return None
 
 
-def metadata_of(ending: Ending, *, preemptions: int) -> dict[str, Any]:
+def metadata_of(ending: JobOutcome, *, preemptions: int) -> dict[str, Any]:
     """Return what is worth knowing about the job that made a result."""
     run_seconds = ending.details.run_seconds if ending.details else None
     known = {

@@ -10,7 +10,7 @@ from dagster_pipes import PipesParams
 from credit_default.pipes import azure_messages
 from credit_default.pipes.azure_output import OUTPUT_PREFIX
 from credit_default.pipes.messages import StepMessages
-from credit_default.ports import Message
+from credit_default.ports import StepMessage
 from credit_default.resources.azure.storage import AzureStorage
 
 _WRITTEN_EVERY_SECONDS = 5.0
@@ -69,7 +69,7 @@ class JobMessages:
         self._start = ""
         self._read_to = 0
         #: What the step reported so far.
-        self.arrived: list[Message] = []
+        self.arrived: list[StepMessage] = []
         #: How often the step was started.
         self.starts = 0
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure.assets import datastore
-from credit_default.resources.azure.client.patience import within
+from credit_default.resources.azure.client.retries import within
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.attempts import Attempts
-from credit_default.resources.azure.jobs.command import Place, Task, command_job
+from credit_default.resources.azure.jobs.command import ComputePlacement, Task, command_job
 from credit_default.resources.azure.jobs.snapshot import snapshot
 from credit_default.resources.azure.jobs.sweep import sweep_job
 from credit_default.settings.azure_compute import kind_of
@@ -56,7 +56,9 @@ class Submission:
             {option: kind for option, (_, kind) in found.items()},
         )
 
-    def submit(self, task: Task, name: str, *, place: Place, variables: Mapping[str, str], time_limit: float) -> None:
+    def submit(
+        self, task: Task, name: str, *, place: ComputePlacement, variables: Mapping[str, str], time_limit: float
+    ) -> None:
         """Submit a job, or find that it is there: when its name is taken, or an answer was lost, it is ours.
 
         Raises
@@ -91,7 +93,7 @@ class Submission:
         task: Task,
         name: str,
         *,
-        place: Place,
+        place: ComputePlacement,
         variables: Mapping[str, str],
         time_limit: float,
         given_up: threading.Event,

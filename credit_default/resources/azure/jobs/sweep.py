@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from credit_default.core.model.trials import CrossValidated, best
-from credit_default.ports import Stored
+from credit_default.ports import StepResult
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Command
@@ -46,7 +46,7 @@ def sweep_job(trial: Command, *, trials: int, at_once: int, time_limit: float) -
     return sweep._to_job()  # noqa: SLF001 - what `create_or_update` does with it, too
 
 
-def best_of(trials: Sequence[Stored]) -> Stored:
+def best_of(trials: Sequence[StepResult]) -> StepResult:
     """Return what the best trial stored, by the very rule of a local search, with the figures of all in it."""
     by_number = {
         result.number: (result, stored)

@@ -12,8 +12,8 @@ from azure.identity import ClientAssertionCredential
 from credit_default.errors import SettingsError
 from credit_default.resources.azure.client import github_identity
 from credit_default.resources.azure.client.credential import Credential
-from credit_default.resources.azure.client.patience import Patience, is_transient
 from credit_default.resources.azure.client.request_options import REQUEST_OPTIONS
+from credit_default.resources.azure.client.retries import RetryPolicy, is_transient
 from credit_default_tests.deploy.deployed import trusted_subjects
 from credit_default_tests.id_token_server import OWNER_ID, REPOSITORY, REPOSITORY_ID, id_token_server, subject_of
 from credit_default_tests.platforms import azure_storage
@@ -77,7 +77,7 @@ def test_an_id_token_that_entra_refuses_is_told_at_once_however_often_one_was_ac
     github.lifetime = -1
     begun = time.monotonic()
     with pytest.raises(SettingsError, match=r"refused the identity of this GitHub job \(AADSTS700024\); expected"):
-        Patience(credential, A_WHILE, 0.1).ask("looking", lambda: credential.get_token(STORAGE))
+        RetryPolicy(credential, A_WHILE, 0.1).ask("looking", lambda: credential.get_token(STORAGE))
     assert time.monotonic() - begun < 10
 
 
@@ -172,7 +172,7 @@ def test_a_job_that_github_gives_no_token_is_told_so_at_once_and_no_token_is_tol
     github.answer = (status, body)
     credential = Credential()
     with pytest.raises(SettingsError, match=told) as caught:
-        Patience(credential, A_WHILE, 0.1).ask("looking", lambda: credential.get_token(ARM))
+        RetryPolicy(credential, A_WHILE, 0.1).ask("looking", lambda: credential.get_token(ARM))
     assert "eyJ" not in str(caught.value)
 
 

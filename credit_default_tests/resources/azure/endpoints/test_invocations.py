@@ -21,7 +21,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from credit_default.defs.shared.kills import run_days
 from credit_default.errors import JobKilled
-from credit_default.ports import Refused, Stored
+from credit_default.ports import DayRejected, StepResult
 from credit_default_tests import CHECKOUT
 from credit_default_tests.azure_emulator import Workspace
 from credit_default_tests.platforms import azure_endpoint
@@ -102,7 +102,7 @@ def test_a_day_that_cannot_be_scored_drops_out_of_the_invocation_alone(endpoint,
     key = "inference_data/2026-03-09/inference_data.parquet"
     endpoint.compute.storage.write(key, b"no parquet")
     found = score(endpoint, DAYS[0], "2026-03-09", DAYS[1])
-    assert [type(message) for message in found] == [Stored, Refused, Stored]
+    assert [type(message) for message in found] == [StepResult, DayRejected, StepResult]
     assert (found[1].partition, found[1].error_type) == ("2026-03-09", "UnreadableFile")
     assert [job["status"] for job in invocations()] == ["Completed"]
 
@@ -150,7 +150,7 @@ def test_an_orchestrator_that_went_away_finds_its_invocation_again(endpoint, inv
 def test_a_post_whose_answer_does_not_come_makes_one_invocation(endpoint, invocations, emulator, fault):
     emulator.fault("POST", "^/jobs$", host="inference", **fault)
     (stored,) = score(endpoint, DAYS[0])
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StepResult)
     assert [job["name"] for job in invocations()] == [stored.job_name]
 
 

@@ -11,7 +11,7 @@ from dagster._core.execution.api import execute_run
 
 from credit_default.pipes import messages
 from credit_default.resources.azure.jobs import attempts as attempts_module
-from credit_default.resources.azure.jobs import cancelling
+from credit_default.resources.azure.jobs import canceller
 from credit_default.resources.azure.jobs import job as job_module
 from credit_default_tests.platforms import azure_compute
 from credit_default_tests.resources.running import DAYS, Running
@@ -93,7 +93,7 @@ def test_a_job_that_somebody_cancelled_is_started_anew(azure, emulator, statuses
 
 
 def test_no_job_is_started_beside_one_that_is_still_being_cancelled(azure, emulator, statuses, monkeypatch):
-    for module in (job_module, cancelling, attempts_module):
+    for module in (job_module, canceller, attempts_module):
         monkeypatch.setattr(module, "CANCEL_SECONDS", 1.0)
     emulator.job_fault("^count-.*-1$", state="CancelRequested")
     compute = azure_compute()

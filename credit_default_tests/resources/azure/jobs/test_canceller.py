@@ -9,8 +9,8 @@ from importlib import resources
 import pytest
 import yaml
 
-from credit_default.resources.azure.client import patience
-from credit_default.resources.azure.jobs import cancelling, submission
+from credit_default.resources.azure.client import retries
+from credit_default.resources.azure.jobs import canceller, submission
 from credit_default.resources.azure.jobs.job import CANCEL_SECONDS
 from credit_default_tests.platforms import azure_compute
 from credit_default_tests.resources.running import DAYS, Running
@@ -34,7 +34,7 @@ def eventually(condition, seconds=30.0):
 
 def test_dagster_waits_for_a_run_longer_than_the_run_waits_for_azure():
     told = yaml.safe_load((resources.files("credit_default.resources.azure") / "dagster.yaml").read_text())
-    needed = CANCEL_SECONDS + patience._INTERRUPTED_SECONDS
+    needed = CANCEL_SECONDS + retries._INTERRUPTED_SECONDS
     assert told["run_monitoring"]["cancel_timeout_seconds"] > needed
 
 
@@ -46,17 +46,17 @@ def test_work_that_nobody_waits_for_any_more_knows_it():
         known.append(given_up.wait(10))
 
     with pytest.raises(TimeoutError):
-        patience.within(0.2, work, TimeoutError)
+        retries.within(0.2, work, TimeoutError)
     eventually(lambda: known == [False, True])
 
 
 def test_an_interrupt_does_not_wait_for_work_that_hangs(monkeypatch):
-    monkeypatch.setattr(patience, "_INTERRUPTED_SECONDS", 0.2)
+    monkeypatch.setattr(retries, "_INTERRUPTED_SECONDS", 0.2)
     known = []
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        patience.within(60, lambda given_up: known.append(given_up.wait(30)), TimeoutError)
+        retries.within(60, lambda given_up: known.append(given_up.wait(30)), TimeoutError)
     assert time.monotonic() - begun < 10
     eventually(lambda: known == [True])
 
@@ -93,7 +93,7 @@ def test_a_job_that_ends_before_it_can_be_cancelled_raises_no_false_alarm(azure,
 
 @pytest.mark.slow
 def test_the_error_says_when_azure_did_not_confirm_the_end(azure, emulator, monkeypatch):
-    monkeypatch.setattr(cancelling, "CANCEL_SECONDS", 2.0)
+    monkeypatch.setattr(canceller, "CANCEL_SECONDS", 2.0)
     emulator.job_fault("^count-", hold=True)
     emulator.fault("POST", "/cancel", status=403, times=1000)
     failure = Running(azure_compute(run_limit=1.0)).run(days=ONE_DAY).failure
@@ -125,7 +125,7 @@ def test_an_interrupt_between_two_steps_leaves_no_job_behind(azure, statuses, mo
     if moment != "it was submitted":
         with monkeypatch.context() as patch:
             # The first orchestrator is gone without a word.
-            patch.setattr(cancelling.Cancelling, "cancel", lambda *_: None)
+            patch.setattr(canceller.JobCanceller, "cancel", lambda *_: None)
             patch.setattr("credit_default.resources.azure.jobs.job.JobWatch.until_it_ends", lambda _: 1 / 0)
             running.run(days=ONE_DAY, options={"seconds": "120"})
         assert [status for _, status in statuses()] != []

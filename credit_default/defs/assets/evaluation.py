@@ -14,12 +14,12 @@ from credit_default.core.promotion.gates import Verdict, judge_absolute
 from credit_default.core.stored_json import read_object
 from credit_default.defs.shared.kills import run_whole
 from credit_default.errors import DamagedFile
-from credit_default.ports import Compute, ModelVersion, Storage, Stored
+from credit_default.ports import Compute, ModelVersion, StepResult, Storage
 from credit_default.resources.model_versions import expectation_of, options_of
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """A verdict, and what it was reached by.
 
     Attributes
@@ -40,7 +40,7 @@ class Judged:
         return json.dumps(content, indent=2).encode()
 
     @staticmethod
-    def read(content: bytes) -> "Judged":
+    def read(content: bytes) -> "Evaluation":
         """Read what `stored` returned."""
         remedy = "put the verdict back, or train and register anew"
         stored = read_object(content, "the stored verdict", remedy, decision=str, criteria=list)
@@ -48,10 +48,10 @@ class Judged:
             verdict = Verdict.from_dict(stored)
         except TypeError as error:
             raise DamagedFile(f"the stored verdict is damaged: got other criteria than ours; {remedy}") from error
-        return Judged(verdict, stored.get("compared_with"), stored.get("figures"))
+        return Evaluation(verdict, stored.get("compared_with"), stored.get("figures"))
 
 
-def judge(
+def evaluate(
     context: dg.AssetExecutionContext,
     compute: Compute,
     storage: Storage,
@@ -60,7 +60,7 @@ def judge(
     manifest: Mapping[str, Any],
     expectation: Expectation,
     champion: ModelVersion | None,
-) -> Judged:
+) -> Evaluation:
     """Judge the model in a folder of storage.
 
     Parameters
@@ -76,7 +76,7 @@ def judge(
     """
     alone = judge_absolute(manifest["metrics"]["test"], manifest["monotonicity"])
     if champion is None:
-        return Judged(alone)
+        return Evaluation(alone)
     options = {
         **options_of(expectation, "challenger-"),
         **options_of(expectation_of(champion, storage, context.log.warning), "champion-"),
@@ -85,10 +85,10 @@ def judge(
     figures: Mapping[str, Any] = {}
     start = partial(compute.run, context, "comparison", inputs=inputs, options=options)
     for message in run_whole(start, log=context.log):
-        assert isinstance(message, Stored)
+        assert isinstance(message, StepResult)
         figures = message.result
     beside = judge_comparison(figures, manifest["monotonicity"])
     # What it must reach by itself holds for every model, however bad the one that is live.
     gates = tuple(replace(criterion, name=f"alone: {criterion.name}") for criterion in alone.criteria)
     decision = beside.decision if alone.decision == "promote" else "reject"
-    return Judged(Verdict(decision, (*beside.criteria, *gates)), champion.version, figures)
+    return Evaluation(Verdict(decision, (*beside.criteria, *gates)), champion.version, figures)

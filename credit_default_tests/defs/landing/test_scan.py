@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_default.defs.assets import scoring
-from credit_default.defs.landing import landing as landed
-from credit_default.defs.landing.landing import busy_days, look, requests, stretches
+from credit_default.defs.landing import scan as landed
+from credit_default.defs.landing.scan import busy_days, requests, scan_landing, stretches
 from credit_default.steps import inference_data
 from credit_default_tests.defs.conftest import day, ranges
 from credit_default_tests.strategies import clients, csv_text
@@ -27,7 +27,7 @@ def found(instance, storage):
     """Take a look; `seen`, `busy` and the like as a sensor would give them."""
 
     def take(seen=None, busy=frozenset(), **options):
-        return look(
+        return scan_landing(
             instance,
             storage,
             folder=scoring.LANDING,
@@ -43,9 +43,9 @@ def found(instance, storage):
 
 
 def test_an_empty_or_missing_landing_folder_holds_nothing(found, storage):
-    assert found() == landed.Found()
+    assert found() == landed.LandingScan()
     storage.path(scoring.LANDING).mkdir(parents=True)
-    assert found() == landed.Found()
+    assert found() == landed.LandingScan()
 
 
 def test_a_day_with_files_is_pending_and_an_empty_one_is_not(found, landing, storage):
@@ -127,7 +127,7 @@ def test_files_that_are_still_being_written_are_left_until_they_settle(found, la
     landing.put(day(3))
     assert found().settling == [day(2)]
     assert list(found().pending) == [day(3)]
-    assert list(found(settling_seconds=0.0).pending) == [day(3), day(2)]
+    assert list(found(quiet_period=0.0).pending) == [day(3), day(2)]
 
 
 def test_a_last_line_without_its_end_counts_once_the_file_has_been_quiet(found, landing, tmp_path, capsys):
@@ -198,7 +198,7 @@ def test_a_file_and_links_in_place_of_a_folder_are_reported(found, storage, tmp_
 def test_hidden_entries_are_not_worth_a_word(found, landing):
     landing.put(".ipynb_checkpoints")
     landing.put("_tmp")
-    assert found() == landed.Found()
+    assert found() == landed.LandingScan()
 
 
 def test_a_long_history_is_looked_at_part_by_part_the_newest_days_always(found, landing, monkeypatch):

@@ -13,8 +13,8 @@ from credit_default.core.promotion.ledger import KEY
 from credit_default.definitions import defs
 from credit_default.defs.assets import deployment
 from credit_default.defs.assets.deployment import _go_live
-from credit_default.defs.automation import loop
-from credit_default.defs.automation.deployed_elsewhere import deployed_elsewhere
+from credit_default.defs.automation import event_log
+from credit_default.defs.automation.external_deployments import deployed_elsewhere
 from credit_default.defs.automation.sensors import inference_landing
 from credit_default.defs.shared.history import newest
 from credit_default.errors import LedgerError
@@ -126,7 +126,7 @@ def test_promotions_and_rollbacks_that_follow_are_recorded_too(host):
     host.tick()
     host.elsewhere("2")
     host.tick()
-    assert (loop.live_version(host.instance), loop.promised_auc(host.instance, "2")) == ("2", 0.79)
+    assert (event_log.live_version(host.instance), event_log.expected_auc(host.instance, "2")) == ("2", 0.79)
     host.elsewhere("1", "rollback")
     host.tick()
     told = host.told()
@@ -144,7 +144,7 @@ def test_a_tag_that_cannot_be_read_is_no_promise(host):
     host.elsewhere("3")
     host.tick()
     assert host.told().keys().isdisjoint({"roc_auc", "trained_at"})
-    assert loop.trained_at(host.instance, "3") is None
+    assert event_log.trained_at(host.instance, "3") is None
 
 
 @pytest.mark.parametrize("job", ["deploy_model", "retrain", "rollback_model"])

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from credit_default.core.lineage.evidence import TakenIn
+from credit_default.core.lineage.evidence import IngestionRecord
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, NotThere
 from credit_default.ports import Storage
 
-__all__ = ["TakenIn", "keep", "key_of", "of", "parsed"]
+__all__ = ["IngestionRecord", "keep", "key_of", "of", "parsed"]
 
 
-def keep(storage: Storage, asset: str, day: str, taken_in: TakenIn) -> None:
+def keep(storage: Storage, asset: str, day: str, taken_in: IngestionRecord) -> None:
     """Remember what a day's table was made from, once the table is published."""
     storage.write(key_of(asset, day), json.dumps(asdict(taken_in)).encode())
 
 
-def of(storage: Storage, asset: str, day: str) -> TakenIn | None:
+def of(storage: Storage, asset: str, day: str) -> IngestionRecord | None:
     """Return what is remembered of a day, or None when that is nothing, or nothing that we wrote."""
     try:
         return parsed(storage.read(key_of(asset, day)))
@@ -31,13 +31,13 @@ def forget(storage: Storage, asset: str, day: str) -> None:
     storage.remove(key_of(asset, day))
 
 
-def parsed(content: bytes) -> TakenIn | None:
+def parsed(content: bytes) -> IngestionRecord | None:
     """Return what `keep` wrote, or None when it is something else."""
     try:
         stored = read_object(content, "", "", fingerprint=str, data_version=str)
     except DamagedFile:
         return None
-    return TakenIn(stored["fingerprint"], stored["data_version"])
+    return IngestionRecord(stored["fingerprint"], stored["data_version"])
 
 
 def key_of(asset: str, day: str) -> str:

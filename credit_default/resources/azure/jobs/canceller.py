@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dagster._utils.interrupts import capture_interrupts
 
 from credit_default.errors import SettingsError
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, status_of
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ _UNAUTHORISED = 401
 
 
 @dataclass(frozen=True)
-class Cancelling:
+class JobCanceller:
     """Cancels jobs."""
 
     client: MLClient
-    patience: Patience
+    patience: RetryPolicy
     log: Any
 
     @contextmanager

@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from credit_default.core.promotion.ledger import Entry, Ledger, must_be_whole
-from credit_default.defs.automation import loop
+from credit_default.core.promotion.ledger import Ledger, LedgerEntry, must_be_whole
+from credit_default.defs.automation import event_log
 from credit_default.defs.automation.jobs import deploy_model, retrain, rollback_model
 from credit_default.defs.shared import metadata
 from credit_default.defs.shared.history import DATA_VERSION
@@ -36,9 +36,11 @@ def deployed_elsewhere(
     entry = ledger.last_deployment
     if entry is None:
         return dg.SensorResult(skip_reason="By the ledger of promotions nothing was ever live.")
-    if loop.knows_of(instance, entry):
+    if event_log.knows_of(instance, entry):
         return dg.SensorResult(skip_reason=f"It is known here that version {entry.to_version} is live.")
-    at_work = [job.name for job in (deploy_model, retrain, rollback_model) if loop.is_under_way(instance, job.name)]
+    at_work = [
+        job.name for job in (deploy_model, retrain, rollback_model) if event_log.is_under_way(instance, job.name)
+    ]
     if at_work:
         told = f"Version {entry.to_version} is live; a run of {' and '.join(at_work)} is at work, and records what is."
         return dg.SensorResult(skip_reason=told)
@@ -51,14 +53,14 @@ def deployed_elsewhere(
             "rollback_model enters what is live into the ledger."
         )
         return dg.SensorResult(skip_reason=told)
-    known = EndpointState(default=loop.live_version(instance))
+    known = EndpointState(default=event_log.live_version(instance))
     event = _event(registry.get(entry.to_version), known, state, ledger, entry)
     told = f"Recorded: version {entry.to_version} is live, by {entry.action} of {entry.who} ({entry.reason})."
     return dg.SensorResult(asset_events=[event], skip_reason=told)
 
 
 def _event(
-    champion: ModelVersion, known: EndpointState, state: EndpointState, ledger: Ledger, entry: Entry
+    champion: ModelVersion, known: EndpointState, state: EndpointState, ledger: Ledger, entry: LedgerEntry
 ) -> dg.AssetMaterialization:
     """Tell what a run of this instance would have told, but for the smoke test, which was another one's."""
     return dg.AssetMaterialization(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from credit_default.errors import SettingsError, UnreadableMessage
-from credit_default.telemetry.sealing import PrivateKeys, PublicKey, new_key
+from credit_default.telemetry.encryption import PrivateKeys, PublicKey, new_key
 
 
 def private(*keys: str) -> PrivateKeys:

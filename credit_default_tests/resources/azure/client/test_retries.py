@@ -10,7 +10,7 @@ import pytest
 
 from credit_default.errors import JobFailed, StorageError
 from credit_default.resources.azure.client import request_options
-from credit_default.resources.azure.client.patience import Patience
+from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs import history as history_module
 from credit_default.resources.azure.jobs.messages import JobMessages, listing_of
 from credit_default.resources.azure.jobs.submission import Submission
@@ -72,7 +72,7 @@ def test_a_passing_outage_of_the_token_endpoint_cancels_nothing(azure, emulator,
 def test_an_identity_that_never_was_one_is_told_at_once(azure, monkeypatch):
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
     storage = azure_storage()
-    patience = Patience(storage.workspace.credential(), 600.0, 0.1)
+    patience = RetryPolicy(storage.workspace.credential(), 600.0, 0.1)
     begun = time.monotonic()
     with pytest.raises(StorageError, match="asked for a token"):
         patience.ask("reading", lambda: storage.read("landing/x"))

@@ -24,7 +24,7 @@ class Unreachable(JobFailed):
 
 
 @dataclass
-class Patience:
+class RetryPolicy:
     """Asks again what failed, as long as Azure answered anything within the last ``limit`` seconds.
 
     azure-core itself repeats a request a few times and obeys Retry-After; this begins where that ends.

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from credit_default.core.promotion.decisions import Window, falls_short
-from credit_default.core.promotion.ledger import Entry
+from credit_default.core.promotion.decisions import MeasuredDay, underperformance
+from credit_default.core.promotion.ledger import LedgerEntry
 from credit_default.defs.shared.history import figure, newest
 from credit_default.pipes.run_statuses import UNDER_WAY
 
@@ -39,7 +39,7 @@ def trained_at(instance: dg.DagsterInstance, version: str) -> datetime | None:
     return datetime.fromtimestamp(max(known), UTC) if known else None
 
 
-def knows_of(instance: dg.DagsterInstance, entry: Entry) -> bool:
+def knows_of(instance: dg.DagsterInstance, entry: LedgerEntry) -> bool:
     """Whether the newest `batch_deployment` tells what the entry by which a version became live says."""
     record = newest(instance, "batch_deployment")
     if record is None or figure(record, "live_version") != entry.to_version:
@@ -61,18 +61,18 @@ def records(
     return list(found) if after is not None else list(reversed(found))
 
 
-def drift_window(record: dg.EventLogRecord) -> Window:
+def drift_window(record: dg.EventLogRecord) -> MeasuredDay:
     """Return what a materialisation of `drift_metrics` says of its day."""
     features = str(figure(record, "violating_features") or "")
     named = tuple(name for name in features.split(", ") if name and name != "none")
-    return Window(_day(record), bool(figure(record, "violation")), named)
+    return MeasuredDay(_day(record), bool(figure(record, "violation")), named)
 
 
-def performance_window(record: dg.EventLogRecord, reference_auc: float) -> Window:
+def performance_window(record: dg.EventLogRecord, reference_auc: float) -> MeasuredDay:
     """Return what a materialisation of `model_performance` says of its day."""
     figures = {name: figure(record, name) for name in ("n_joined", "bad_rate", "roc_auc", "mean_pd")}
-    short = falls_short(figures, reference_auc)
-    return Window(_day(record), bool(short), short)
+    short = underperformance(figures, reference_auc)
+    return MeasuredDay(_day(record), bool(short), short)
 
 
 def is_of(record: dg.EventLogRecord, version: str | None) -> bool:
@@ -80,7 +80,7 @@ def is_of(record: dg.EventLogRecord, version: str | None) -> bool:
     return bool(figure(record, "model_version") == version)
 
 
-def promised_auc(instance: dg.DagsterInstance, version: str) -> float | None:
+def expected_auc(instance: dg.DagsterInstance, version: str) -> float | None:
     """Return the ROC AUC of a version on its test part; None when that is not on record.
 
     The event by which it is known to be live says so, or else the one by which it was registered, if that was here.

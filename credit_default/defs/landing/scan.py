@@ -19,10 +19,10 @@ from credit_default.defs.landing import refusals
 from credit_default.defs.landing.refusals import Chain
 from credit_default.defs.shared.history import figure, newest
 from credit_default.pipes.run_statuses import UNDER_WAY
-from credit_default.ports import Entry, Storage
+from credit_default.ports import DirEntry, Storage
 
 #: A folder that changed less than this many seconds ago may still be written to.
-SETTLING_SECONDS = 3.0
+QUIET_PERIOD = 3.0
 #: How many days one look fingerprints: half of them the newest, half of them from among the others.
 DAYS_A_LOOK = 200
 #: How many days one tick may ask for.
@@ -39,7 +39,7 @@ _SHORT = 16
 
 
 @dataclass
-class Found:
+class LandingScan:
     """What a look at the landing folder found.
 
     ``pending`` maps each day that has to be made to the fingerprint of its files; ``seen`` holds the days that
@@ -69,7 +69,7 @@ class Found:
         return [*(f"{name}: {problem}" for name, problem in named.items()), *_and_more(more)]
 
 
-def warn_of(found: Found, folder: str, log: Any) -> None:
+def warn_of(found: LandingScan, folder: str, log: Any) -> None:
     """Log a warning for each entry that is left alone."""
     named, more = found.left_alone()
     for problem in (*(f"{name} is left alone: {problem}" for name, problem in named.items()), *_and_more(more)):
@@ -80,7 +80,7 @@ def _and_more(count: int) -> list[str]:
     return [f"{plural(count, 'more entry', 'more entries')} {verb(count, 'is', 'are')} left alone"] if count else []
 
 
-def look(
+def scan_landing(
     instance: dg.DagsterInstance,
     storage: Storage,
     *,
@@ -90,8 +90,8 @@ def look(
     start: date,
     seen: dict[str, str],
     busy: set[str],
-    settling_seconds: float = SETTLING_SECONDS,
-) -> Found:
+    quiet_period: float = QUIET_PERIOD,
+) -> LandingScan:
     """Compare the landing folder with what was made of it.
 
     Parameters
@@ -107,10 +107,10 @@ def look(
         Fingerprints that an earlier look had dealt with; losing them costs look-ups and nothing else.
     busy
         Days that a run is at work on.
-    settling_seconds
+    quiet_period
         How long files must have been left alone before they count as whole.
     """
-    found = Found()
+    found = LandingScan()
     days = _days_in(storage, folder, start, found)
     looked_at = _some_of(days)
     changes = storage.changes(folder, looked_at)
@@ -127,7 +127,7 @@ def look(
             found.refused[day] = reason
         elif seen.get(day) == fingerprint:
             found.seen[day] = fingerprint
-        elif change.seconds_ago < settling_seconds:
+        elif change.seconds_ago < quiet_period:
             found.settling.append(day)
         elif _dealt_with(instance, asset, chain, day, fingerprint):
             found.seen[day] = fingerprint
@@ -140,7 +140,7 @@ def look(
     return found
 
 
-def _days_in(storage: Storage, folder: str, start: date, found: Found) -> list[str]:
+def _days_in(storage: Storage, folder: str, start: date, found: LandingScan) -> list[str]:
     """Return the days that have a folder, and put the other entries among the unusable."""
     today = datetime.now(UTC).date()
     days = []
@@ -243,7 +243,7 @@ def stretches(days: Iterable[str]) -> list[tuple[str, str]]:
     return found
 
 
-def told(days: Iterable[str]) -> str:
+def format_days(days: Iterable[str]) -> str:
     """Name days in words, a stretch at a time."""
     return ", ".join(first if first == last else f"{first} to {last}" for first, last in stretches(days))
 
@@ -266,7 +266,7 @@ def _days_of(tags: Mapping[str, str]) -> list[str]:
     return [tags[PARTITION]] if PARTITION in tags else []
 
 
-def _problem(entry: Entry, start: date, today: date) -> str | None:
+def _problem(entry: DirEntry, start: date, today: date) -> str | None:
     day = _day(entry.name)
     if day is None:
         return "not a day; expected a folder named YYYY-MM-DD"
