@@ -24,7 +24,7 @@ def test_tags_that_the_registry_drops_are_found_though_the_platform_goes_on_with
     made = register(registry)
     registry.share(made.version)
     place: Any = SimpleNamespace(registry=registry)
-    session = Session(place, SimpleNamespace(), print, str, b"", b"")  # type: ignore[arg-type]
+    session = Session(place, SimpleNamespace(), print, str, b"", b"")
     look_at_shared_tags(session, made.version)
     assert registry.is_shared(made)
     assert [(one.key, one.observed) for one in session.findings] == [("shared-models", observed)]
