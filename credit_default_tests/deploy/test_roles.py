@@ -45,17 +45,13 @@ EVERYWHERE = {
     ("ci", "storageBlobDataContributor", "storageAccounts"),
 }
 SHARED = "Microsoft.MachineLearningServices/registries"
+#: Workflows share and promote. Jobs, deployments and Dagster use the workspace's own copy of a model.
 ON_THE_REGISTRY = {
     # Made for trying out: what is trained there reaches nobody.
     "development": set(),
     # The one environment whose models become everybody's.
-    "staging": {
-        ("compute", "reader", SHARED),
-        ("online", "reader", SHARED),
-        ("orchestrator", "azureMlRegistryUser", SHARED),
-        ("ci", "azureMlRegistryUser", SHARED),
-    },
-    "production": {(identity, "reader", SHARED) for identity in ("compute", "online", "orchestrator", "ci")},
+    "staging": {("ci", "azureMlRegistryUser", SHARED)},
+    "production": {("ci", "reader", SHARED)},
 }
 
 
