@@ -53,7 +53,8 @@ _LIMITS = {
     "minimum": lambda value, limit: value >= limit,
 }
 #: Words of either generation for kinds of values.
-_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": (int, float), "str": str, "duration": str}
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": (int, float), "str": str}
+_DURATION = re.compile(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def _expected(known: Property, value: Any, models: Any) -> str:
     if isinstance(enumeration, type) and issubclass(enumeration, Enum):
         values = sorted(str(one.value) for one in enumeration)
         return "" if all(one in values for one in _items(value)) else f"one of {', '.join(values)}"
+    if re.search(r"\bduration\b|\btimedelta\b", known.kind):
+        return "" if isinstance(value, str) and _DURATION.fullmatch(value) else "a duration such as PT5M or P1D"
     if re.match(r"\[|.*(?:list|List)\[", known.kind):
         return "" if isinstance(value, list) else "a list"
     for word, types in _KINDS.items():

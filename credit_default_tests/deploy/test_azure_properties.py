@@ -107,6 +107,21 @@ def test_a_misspelt_property_is_found_in_models_of_either_generation(kind, sent,
                 "properties.enabled is 1; expected bool",
             ],
         ),
+        (
+            "Microsoft.Insights/scheduledQueryRules",
+            {"properties": {"evaluationFrequency": "P1H", "windowSize": "PT1H"}},
+            ["properties.evaluationFrequency is 'P1H'; expected a duration"],
+        ),
+        (
+            "Microsoft.MachineLearningServices/workspaces/computes",
+            {
+                "properties": {
+                    "computeType": "AmlCompute",
+                    "properties": {"scaleSettings": {"nodeIdleTimeBeforeScaleDown": "2M"}},
+                }
+            },
+            ["properties.properties.scaleSettings.nodeIdleTimeBeforeScaleDown is '2M'; expected a duration"],
+        ),
     ],
 )
 def test_a_wrong_value_is_found_in_models_of_either_generation(kind, sent, told):
