@@ -109,8 +109,19 @@ def test_a_misspelt_property_is_found_in_models_of_either_generation(kind, sent,
         ),
         (
             "Microsoft.Insights/scheduledQueryRules",
-            {"properties": {"evaluationFrequency": "P1H", "windowSize": "PT1H"}},
-            ["properties.evaluationFrequency is 'P1H'; expected a duration"],
+            {
+                "kind": "LogAlerts",
+                "properties": {
+                    "evaluationFrequency": "P1H",
+                    "windowSize": "PT1H",
+                    "criteria": {"allOf": [{"operator": "Greater"}]},
+                },
+            },
+            [
+                "kind is 'LogAlerts'; expected one of LogAlert, ",
+                "properties.evaluationFrequency is 'P1H'; expected a duration",
+                "properties.criteria.allOf[].operator is 'Greater'; expected one of Equals, GreaterThan, ",
+            ],
         ),
         (
             "Microsoft.MachineLearningServices/workspaces/computes",
