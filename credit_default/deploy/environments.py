@@ -13,6 +13,7 @@ from credit_default.deploy.place import Place, told_by_azure
 from credit_default.deploy.plan_assets import plan
 from credit_default.resources.azure import job_environments
 from credit_default.resources.azure.job_environments import BATCH, ONLINE
+from credit_default.resources.azure.patience import uploaded
 from credit_default.resources.azure.targets import Kind
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def deploy(place: Place, *, in_registry: bool, dry_run: bool) -> Report:
         with told_by_azure(f"registering environments in {where}"), contextlib.redirect_stderr(io.StringIO()):
             for change in changes:
                 if change.pending:
-                    register = partial(job_environments.ensure, client, wanted[change.name])
+                    ensure = partial(job_environments.ensure, client, wanted[change.name])
+                    register = partial(uploaded, f"Environment {change.name}", place.registry.time_limit, ensure)
                     place.patience().ask(f"registering {change.name}", register)
     return Report("environments", place.environment, dry_run, changes)
 

@@ -13,7 +13,7 @@ from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure import datastore, job_environments
 from credit_default.resources.azure.attempts import Attempts
 from credit_default.resources.azure.command import Place, Task, command_job
-from credit_default.resources.azure.patience import within
+from credit_default.resources.azure.patience import SIGNED_UPLOADS_HINT, within
 from credit_default.resources.azure.snapshot import snapshot
 from credit_default.resources.azure.sweep import sweep_job
 from credit_default.resources.azure.targets import kind_of
@@ -133,12 +133,10 @@ class Submission:
         with suppress(Exception):  # only the message is poorer without it
             default = within(_ASKING_SECONDS, lambda _: self.client.datastores.get_default(), TimeoutError)
             where = f"container {default.container_name} of storage account {default.account_name}"
-        # The SDK uploads by signed addresses only, and waits for ever when the account refuses them.
         return JobFailed(
             f"What job {name} needs was not uploaded within {self.upload_limit:g} s. The workspace keeps its uploads "
             f"in {where}: check that it exists and that the identity that runs this may write there, or raise "
-            "CREDIT_DEFAULT_UPLOAD_LIMIT. If the keys of the account are off and it takes no signed upload, deploy the "
-            "infrastructure with the parameter allowSharedKeyAccess set to true."
+            f"CREDIT_DEFAULT_UPLOAD_LIMIT. {SIGNED_UPLOADS_HINT}"
         )
 
 
