@@ -21,7 +21,7 @@ OWNER_ID, REPOSITORY_ID = "5544123", "821093847"
 
 
 def subject_of(environment: str, *, immutable: bool = True) -> str:
-    """What a token says of a job in a GitHub environment: of a repository made since 2026-06-18, or of an older one."""
+    """What a token says of a job in a GitHub environment: of a newer repository, or of an older one."""
     owner, _, name = REPOSITORY.partition("/")
     repository = f"{owner}@{OWNER_ID}/{name}@{REPOSITORY_ID}" if immutable else REPOSITORY
     return f"repo:{repository}:environment:{environment}"

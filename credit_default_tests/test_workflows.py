@@ -13,6 +13,7 @@ import yaml
 
 from credit_default_tests import CHECKOUT
 from credit_default_tests.deploy.deployed import GIVEN, INFRASTRUCTURE
+from credit_default_tests.resources.azure.jobs.test_environments import pins
 
 GITHUB = CHECKOUT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -120,3 +121,35 @@ def test_every_bicep_file_is_compiled_with_every_variable_that_it_reads(compiled
 def test_what_the_compiler_does_not_know_blocks_and_a_matter_of_style_does_not(compiled, said, status, fails):
     ended, _ = compiled(said, status)
     assert (ended != 0) is fails
+
+
+@pytest.mark.parametrize(
+    ("private", "advanced_security", "runs"),
+    [(False, "", True), (True, "", False), (True, "true", True), (True, "false", False)],
+)
+def test_codeql_runs_where_what_it_finds_can_be_shown(private, advanced_security, runs):
+    job = yaml.safe_load((GITHUB / "workflows" / "code-quality.yml").read_text())["jobs"]["codeql"]
+    condition = str(job["if"]).removeprefix("${{").removesuffix("}}").strip()
+    for theirs, ours in {
+        "github.event.repository.private": str(private),
+        "vars.ADVANCED_SECURITY": repr(advanced_security),
+        "||": "or",
+        "!": "not ",
+    }.items():
+        assert theirs in condition
+        condition = condition.replace(theirs, ours)
+    assert eval(condition) is runs
+
+
+def test_every_environment_with_packages_that_are_not_in_the_lock_is_looked_over():
+    job = yaml.safe_load((GITHUB / "workflows" / "code-quality.yml").read_text())["jobs"]["audit"]
+    looked_over = {argument for step in job["steps"] for argument in step.get("run", "").split()}
+    locked = pins((CHECKOUT / "requirements.lock").read_text("utf-8"))
+    folder = CHECKOUT / "credit_default" / "resources" / "azure" / "environments"
+    others = {
+        path.relative_to(CHECKOUT).as_posix()
+        for path in folder.glob("*.txt")
+        if any(not versions <= locked.get(name, set()) for name, versions in pins(path.read_text("utf-8")).items())
+    }
+    assert len(others) >= 2
+    assert others - looked_over == set()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.assets import plan
 from credit_default.deploy.plans.changes import Change, Report
+from credit_default.resources.azure.client.retries import uploaded
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.job_environments import BATCH, ONLINE
 from credit_default.settings.azure_compute import Kind
@@ -35,7 +36,8 @@ def deploy(place: AzureTarget, *, in_registry: bool, dry_run: bool) -> Report:
         with told_by_azure(f"registering environments in {where}"), contextlib.redirect_stderr(io.StringIO()):
             for change in changes:
                 if change.pending:
-                    register = partial(job_environments.ensure, client, wanted[change.name])
+                    ensure = partial(job_environments.ensure, client, wanted[change.name])
+                    register = partial(uploaded, f"Environment {change.name}", place.registry.time_limit, ensure)
                     place.patience().ask(f"registering {change.name}", register)
     return Report("environments", place.environment, dry_run, changes)
 

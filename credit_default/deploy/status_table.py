@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from credit_default.core.plurals import plural
+from credit_default.deploy.environments import KINDS
 
 Facts = dict[str, Any]
 
 _SHORT = 8
 _VERSIONS = 5
-_KINDS = ("train", "score", "drift", "batch", "online")
 _STYLES = {"current": "green", "outdated": "yellow", "missing": "red"}
 
 
@@ -35,7 +35,7 @@ def status_table(told: Facts) -> Table:
         "problem": lambda facts: f"[bold red]{escape(facts['problem'])}[/]" if facts.get("problem") else "",
         "live model": _live,
         "model versions": _models,
-        **{f"environment {kind}": partial(_environment, kind) for kind in _KINDS},
+        **{f"environment {kind}": partial(_environment, kind) for kind in KINDS},
         "batch endpoint": partial(_endpoint, "batch_endpoint"),
         "batch deployments": partial(_deployments, "batch_endpoint"),
         "online endpoint": partial(_endpoint, "online_endpoint"),

@@ -7,8 +7,9 @@ the job; rows that the contract refuses are kept beside it, with their reasons.
 Azure ML retries a mini-batch, perhaps on another machine, where the files are mounted elsewhere. So what a file becomes
 is named after its content: ``<stem>-<version>.scores.parquet``, where the version is the first `VERSION_DIGITS` of its
 data version or, for a file that is none of ours, of its sha256. In the output, which is mounted too, nothing can be
-renamed, removed or written over: each file is made elsewhere and copied there once. A file that failed and was scored
-by a retry has both; its scores count.
+renamed, removed or written over: each file is made elsewhere and copied there once. What an attempt that was killed
+left there stays, and the next one writes ``<stem>-<version>.2.scores.parquet`` beside it. A file that failed and was
+scored by a retry has both; its scores count.
 
 Source: https://learn.microsoft.com/azure/machine-learning/how-to-batch-scoring-script
 """
@@ -91,10 +92,11 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
     name, target = printable(file.name), output / file.stem
     try:
         target = output / f"{file.stem}-{_version_of(file)[:VERSION_DIGITS]}"
-        if _is_complete(_named(target, SCORES_SUFFIX)):
+        free = _free(target)
+        if free is None:
             told = f"{name}: scored before"
         else:
-            rows, rejected = _write_scores(model, file, target)
+            rows, rejected = _write_scores(model, file, free)
             told = f"{name}: {plural(rows, 'row')} scored, {rejected:,} rejected"
     except Exception as caught:  # noqa: BLE001 - whatever it is, the other files of the mini-batch go on
         error = caught if isinstance(caught, CreditDefaultError) else as_unexpected(caught)
@@ -111,16 +113,14 @@ def _score(model: LoadedModel, file: Path, output: Path) -> str:
 def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, int]:
     """Score a file; returns the number of rows that were scored, and of those that were rejected."""
     with tempfile.TemporaryDirectory() as folder:
-        rejected, source = 0, file
+        rejected, source, refused = 0, file, Path(folder) / f"rejected{REJECTED_SUFFIX}"
         if not _is_accepted(file):
             accepted = accept([file], dataset="inference")
             source = Path(folder) / "accepted.parquet"
             tables.write(accepted.table, source, data_version=tables.content_hash(accepted.table))
             rejected = accepted.rejected.num_rows
             if rejected:
-                refused = Path(folder) / f"rejected{REJECTED_SUFFIX}"
                 write_rejected(accepted.rejected, refused)
-                _copy(refused, _named(target, REJECTED_SUFFIX))
         origin = Origin(
             model_name=os.environ[MODEL_NAME],
             model_version=os.environ[MODEL_VERSION],
@@ -130,6 +130,8 @@ def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, in
         )
         written = Path(folder) / f"written{SCORES_SUFFIX}"
         rows = write_scores(scores(model, source), written, origin)
+        if rejected:
+            _copy(refused, _named(target, REJECTED_SUFFIX))
         # The last: what is beside it is complete once it is there.
         _copy(written, _named(target, SCORES_SUFFIX))
     return rows, rejected
@@ -139,11 +141,20 @@ def _named(target: Path, suffix: str) -> Path:
     return target.with_name(target.name + suffix)
 
 
+def _free(target: Path) -> Path | None:
+    """Return the first name under which nothing was written; None when an attempt before this wrote all scores."""
+    name, number = target, 1
+    while _named(name, SCORES_SUFFIX).exists() or _named(name, REJECTED_SUFFIX).exists():
+        if _is_complete(_named(name, SCORES_SUFFIX)):
+            return None
+        number += 1
+        name = target.with_name(f"{target.name}.{number}")
+    return name
+
+
 def _copy(made: Path, target: Path) -> None:
-    """Copy a file to the output, unless an attempt before this one did."""
     with explained(target):
-        if not target.exists() or target.stat().st_size != made.stat().st_size:
-            shutil.copyfile(made, target)
+        shutil.copyfile(made, target)
 
 
 def _is_complete(scored: Path) -> bool:

@@ -73,6 +73,7 @@ NOT_LOOKED_AT = {
     "infrastructure": "it is made before a check can run; the item says by which commands each part is seen",
     "pipeline-nodes": "the platform submits no pipelines",
     "restarted-log": "it takes a machine that is taken away",
+    "shell-commands": "a training that completes has shown it; a search of several trials shows it for those",
     "online-folders": "the program asks Azure for the folder of its model by AZUREML_MODEL_DIR, whatever that is",
     "registry-environments": "run `credit-default deploy environments --registry` twice, and look at both answers",
 }

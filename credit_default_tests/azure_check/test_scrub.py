@@ -34,6 +34,21 @@ def scrubber() -> Scrubber:
         ("SharedAccessSignature=sv=1&sig=abc", "SharedAccessSignature=sv=1&"),
         ("ann.o'neil+x@example.com at 10.1.2.3", "ann.o'<someone> at <address>"),
         ("contoso.onmicrosoft.com, version 1.60.0", "<directory>, version 1.60.0"),
+        ("IP 2001:db8::8a2e:370:7334 at 10:11:12", "IP <address> at 10:11:12"),
+        ("ann%40example.com", "<someone>"),
+        ("https://ann:pw@proxy:3128/x", "https://proxy:3128/x"),
+        ("https://github.com/o/r?access_token=abc&subscription-key=abc#id_token=abc", "https://github.com/o/r"),
+        # A signed address within another, within JSON that is a text, and written twice as in a URL.
+        ("https://x/y?u=https%3A%2F%2Fz%2Fc%3Fsv%3D1%26sig%3Dabc%253D", "https://x/y?u=https%3A%2F%2Fz%2Fc%3Fsv%3D1%26"),
+        (r'"https://x/c?sv=1\u0026sig=abc\u0026se=2"', '"https://x/c?sv=1&se=2"'),
+        (r"at /c?sv=1\u0026sig=abc", r"at /c?sv=1\u0026"),
+        ("c%3Fsig%253Dabc%2526se%253D2", "c%3F%2526se%253D2"),
+        (r"\u0027ws-of-ours\u0027 and \nws-of-ours", r"\u0027workspace-name\u0027 and \nworkspace-name"),
+        ("AccountName=x;AccountKey=YWJj+/==;EndpointSuffix=y", "AccountName=x;AccountKey=<secret>;EndpointSuffix=y"),
+        (r'{\"accountKey\": \"abc\", \"code\": \"None\"}', r'{\"accountKey\": \"<secret>\", \"code\": \"None\"}'),
+        ("Authorization: Bearer 0.opaque-1234 is none", "Authorization: Bearer <token> is none"),
+        ('claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="', 'claims="<token>"'),
+        ("a%20secret%20of%20ours", "<secret>"),
         ("x" * 200, "<opaque>"),
     ],
 )  # fmt: skip
@@ -48,17 +63,27 @@ def test_an_id_is_replaced_by_the_same_one_wherever_it_is(scrubber):
     assert Scrubber(b"another", {}, []).text(GUID) != instead
 
 
+def test_a_query_keeps_where_a_page_begins_and_nothing_that_opens_anything(scrubber):
+    kept = scrubber.query("$continuationtoken=2&sig=abc&x-ms-sig=abc&refresh_token=abc&subscription-key=abc&key=abc")
+    assert kept == {"$continuationtoken": "2"}
+
+
 def test_members_that_hold_secrets_are_removed_by_their_names(scrubber):
     told = {
         "properties": {"primaryKey": "abc", "accessToken": "abc", "clientSecret": "abc", "hasSasToken": True},
+        "credentials": {"credentialsType": "AccountKey", "secrets": {"key": "abc"}, "connection_string": "abc"},
+        "proxy": {"Authorization": "abc", "key1": "abc", "tokens": ["abc"], "pwd": "abc", "sas": "abc"},
         "environmentVariables": {"DAGSTER_PIPES_CONTEXT": "eJw", "APPLICATIONINSIGHTS_CONNECTION_STRING": "abc"},
         "systemData": {"createdBy": "Ann O'Neil", "createdAt": "2026-01-31T00:00:00Z"},
         "tags": {"ai.cloud.roleInstance": "anns-laptop", "ai.device.id": "anns-laptop"},
         "metrics": [{"key": "roc_auc", "value": 0.75}],
+        "params": [{"key": "mlflow.user", "value": "ann"}, {"key": "depth", "value": "3"}],
     }
     kept = scrubber.body(told)
     assert "abc" not in json.dumps(kept)
     assert kept["environmentVariables"]["DAGSTER_PIPES_CONTEXT"] == "<secret>"
+    assert kept["credentials"]["credentialsType"] == "AccountKey"
+    assert kept["params"] == [{"key": "mlflow.user", "value": "<someone>"}, {"key": "depth", "value": "3"}]
     assert kept["tags"] == {"ai.cloud.roleInstance": "<someone>", "ai.device.id": "<someone>"}
     assert kept["systemData"] == {"createdBy": "<someone>", "createdAt": "2026-01-31T00:00:00Z"}
     assert (kept["metrics"], kept["properties"]["hasSasToken"]) == (told["metrics"], True)

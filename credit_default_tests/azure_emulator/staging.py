@@ -15,7 +15,7 @@ from credit_default_tests.azure_emulator.azure_errors import AzureError
 from credit_default_tests.azure_emulator.blobs import Blobs
 from credit_default_tests.azure_emulator.job import Job, JobError
 from credit_default_tests.azure_emulator.locations import asset, locate
-from credit_default_tests.azure_emulator.node.sitecustomize import VARIABLE
+from credit_default_tests.azure_emulator.node.sitecustomize import READ_ONLY_VARIABLE, VARIABLE
 
 #: Azure's limit for one block of an append blob, in the older versions of the service.
 _BLOCK = 4 * 2**20
@@ -38,6 +38,7 @@ class Staging:
     folder: Path
     values: dict[str, str] = field(default_factory=dict)
     _uploads: dict[str, Path] = field(default_factory=dict)
+    _inputs: list[Path] = field(default_factory=list)
     _there: dict[Path, int] = field(default_factory=dict)
     _logged: dict[str, int] = field(default_factory=dict)
 
@@ -58,9 +59,10 @@ class Staging:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the program's environment holds, so that its outputs behave as mounts do."""
-        mounted = os.pathsep.join(str(path.resolve()) for path in self._uploads.values())
-        return {"PYTHONPATH": str(_NODE), VARIABLE: mounted} if mounted else {}
+        """What the program's environment holds, so that its outputs and inputs behave as mounts do."""
+        mounts = {VARIABLE: self._uploads.values(), READ_ONLY_VARIABLE: self._inputs}
+        told = {name: os.pathsep.join(str(path.resolve()) for path in paths) for name, paths in mounts.items() if paths}
+        return {"PYTHONPATH": str(_NODE), **told} if told else {}
 
     def bring(self) -> None:
         """Bring code and inputs; raises :class:`JobError` for an input that is not there."""
@@ -94,6 +96,8 @@ class Staging:
             raise JobError(f"Input '{name}' cannot be read from '{address}': {_told(error)}") from error
         if not found:
             raise JobError(f"Input '{name}': there is nothing at '{address}'.", inner="PathNotFound")
+        if given.get("mode") != "Download":
+            self._inputs.append(self.folder / "inputs" / name)
         return str(target)
 
     def _output(self, name: str, wanted: Mapping[str, Any]) -> str:

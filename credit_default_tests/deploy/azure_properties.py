@@ -1,8 +1,8 @@
 """Which properties a resource of Azure has, and of which values, by the models of Microsoft's own libraries.
 
 They come in two generations, of which neither refuses an unknown property or a wrong value by itself. Versions of the
-API differ from ours in places: what is compared is names, kinds of values, enumerations (which only the newer
-generation has) and limits (which only the older has); Azure keeps them from one version to the next.
+API differ from ours in places: what is compared is names, kinds of values, enumerations and limits (which only the
+older generation has); Azure keeps them from one version to the next.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MODELS = {
     "Microsoft.Storage/storageAccounts/managementPolicies": ("azure.mgmt.storage", "ManagementPolicy"),
 }
 #: What every resource has, wherever the models keep it.
-_OF_ALL = {"name", "location", "tags", "kind"}
+_OF_ALL = {"name", "location", "tags"}
 
 
 #: Limits of the older generation: whether a value keeps them.
@@ -53,7 +53,8 @@ _LIMITS = {
     "minimum": lambda value, limit: value >= limit,
 }
 #: Words of either generation for kinds of values.
-_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": (int, float), "str": str, "duration": str}
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": (int, float), "str": str}
+_DURATION = re.compile(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,20 @@ def _expected(known: Property, value: Any, models: Any) -> str:
             return f"{limit} {known.limits[limit]}"
     enumeration = _named(known.kind, models)
     if isinstance(enumeration, type) and issubclass(enumeration, Enum):
-        values = sorted(str(one.value) for one in enumeration)
-        return "" if all(one in values for one in _items(value)) else f"one of {', '.join(values)}"
-    if re.match(r"\[|.*(?:list|List)\[", known.kind):
+        values = [one.value for one in enumeration]
+        taken = ", ".join(sorted(map(str, values)))
+        return "" if all(one in values for one in _items(value)) else f"one of {taken}"
+    return _expected_kind(known.kind, value)
+
+
+def _expected_kind(kind: str, value: Any) -> str:
+    """Return the kind of value that is taken when this is of another; nothing when it is not."""
+    if re.match(r"\[|.*(?:list|List)\[", kind):
         return "" if isinstance(value, list) else "a list"
+    if re.search(r"\bduration\b|\btimedelta\b", kind) and not _DURATION.fullmatch(str(value)):
+        return "a duration such as PT5M or P1D"
     for word, types in _KINDS.items():
-        if re.search(rf"\b{word}\b", known.kind) and not re.search(r"[{]|[dD]ict|Any", known.kind):
+        if re.search(rf"\b{word}\b", kind) and not re.search(r"[{]|[dD]ict|Any", kind):
             fits = isinstance(value, types) and (isinstance(value, bool) == (types is bool))
             return "" if fits else word
     return ""
@@ -165,6 +174,11 @@ def _of_first_generation(model: Any, models: Any) -> dict[str, Property]:
             level = level.setdefault(name, Property({})).made_by
         kind = entry["type"]
         made_by = None if kind.startswith("{") else getattr(models, kind.strip("[]"), None)
+        # Which text a property takes is said where the model is made, and only there.
+        hint = str(model.__init__.__annotations__.get(attribute, ""))
+        enumeration = _named(hint, models)
+        if isinstance(enumeration, type) and issubclass(enumeration, Enum):
+            kind = hint
         level[last] = Property(made_by, kind, getattr(model, "_validation", {}).get(attribute, {}))
     return found
 

@@ -53,7 +53,7 @@ def test_each_alert_asks_its_own_file_of_application_insights_and_tells_people(n
     (people,) = environment(name).of("Microsoft.Insights/actionGroups")
     (receiver,) = people.config["properties"]["emailReceivers"]
     assert receiver["emailAddress"] == GIVEN["ALERT_EMAIL"]
-    assert len(people.config["properties"]["groupShortName"]) <= 12
+    assert people.config["location"] == "global"
     for file, rule in found.items():
         (condition,) = rule["criteria"]["allOf"]
         assert condition["query"] == TEXTS[file]

@@ -24,7 +24,7 @@ env -0 > "$ASKED/$n/environment"
 #: Knows one repository, as GitHub's API tells of it.
 GH = """#!/bin/bash
 case "$*" in
-"api repos/example/credit-default/actions/oidc/customization/sub --jq .use_immutable_subject") echo "$IMMUTABLE";;
+"api repos/example/credit-default/actions/oidc/customization/sub --jq .sub_claim_prefix") echo "$PREFIX";;
 "api repos/example/credit-default --jq .owner.id") echo 1001;;
 "api repos/example/credit-default --jq .id") echo 2002;;
 *) echo "gh: unknown: $*" >&2; exit 1;;
@@ -32,7 +32,7 @@ esac
 """
 
 
-def deployed_by(tmp_path: Path, *, immutable: str) -> dict[str, Deployment]:
+def deployed_by(tmp_path: Path, *, prefix: str) -> dict[str, Deployment]:
     """Run the commands of *Make*; returns what each parameter file that they name deploys, in their order."""
     (commands, *_) = re.findall(r"```sh\n(.*?)```", README.partition("## Make")[2], re.DOTALL)
     checkout = tmp_path / "checkout"
@@ -46,7 +46,7 @@ def deployed_by(tmp_path: Path, *, immutable: str) -> dict[str, Deployment]:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    environ = {"PATH": path, "ASKED": str(asked), "IMMUTABLE": immutable}
+    environ = {"PATH": path, "ASKED": str(asked), "PREFIX": prefix}
     done = subprocess.run(
         ["bash", "-e", "-c", commands], cwd=checkout, env=environ, capture_output=True, text=True, check=False
     )
@@ -63,15 +63,15 @@ def deployed_by(tmp_path: Path, *, immutable: str) -> dict[str, Deployment]:
 
 
 @pytest.mark.parametrize(
-    ("immutable", "subject"),
+    ("prefix", "subject"),
     [
-        ("true", "repo:example@1001/credit-default@2002:environment:staging"),
-        ("false", "repo:example/credit-default:environment:staging"),
+        ("repo:example@1001/credit-default@2002", "repo:example@1001/credit-default@2002:environment:staging"),
+        ("repo:example/credit-default", "repo:example/credit-default:environment:staging"),
         ("null", "repo:example/credit-default:environment:staging"),  # GitHub Enterprise Server knows one form
     ],
 )
-def test_whoever_follows_it_trusts_the_form_that_github_gives_the_repository(tmp_path, immutable, subject):
-    made = deployed_by(tmp_path, immutable=immutable)
+def test_whoever_follows_it_trusts_the_form_that_github_gives_the_repository(tmp_path, prefix, subject):
+    made = deployed_by(tmp_path, prefix=prefix)
     assert list(made) == ["parameters/registry.bicepparam", "parameters/staging.bicepparam"]
     (credential,) = made["parameters/staging.bicepparam"].of(FEDERATED)
     assert credential.config["properties"]["subject"] == subject

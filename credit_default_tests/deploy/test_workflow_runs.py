@@ -24,7 +24,7 @@ from credit_default_tests.strategies import csv_text
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DAY = ago(1)
-#: Made since 2026-06-18, so that its jobs' subjects have numbers in them.
+#: A newer one, so that its jobs' subjects have numbers in them.
 NEW_REPOSITORY = {
     "GITHUB_REPOSITORY": REPOSITORY,
     "GITHUB_OWNER_ID": OWNER_ID,

@@ -368,6 +368,25 @@ def test_what_is_in_a_mounted_output_is_neither_renamed_nor_removed_nor_written_
     )
 
 
+@pytest.mark.parametrize("mode", ["ro_mount", "download"])
+@pytest.mark.parametrize("change", ["(given / 'new.txt').write_text('new')", "(given / 'new').mkdir()"])
+def test_below_a_mounted_input_nothing_is_written(client, azure, tmp_path, mode, change):
+    from azure.ai.ml import Input
+
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "change.py").write_text(f"import pathlib, sys\ngiven = pathlib.Path(sys.argv[1])\n{change}\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.txt").write_text("one")
+    given = {"given": Input(type="uri_folder", path=str(tmp_path / "in"), mode=mode)}
+
+    ended = run(client, job("python change.py ${{inputs.given}}", code=str(tmp_path / "code"), inputs=given))
+
+    if mode == "download":
+        assert ended.status == "Completed"
+    else:
+        assert "Read-only file system" in details(client, ended.name)["error"]["error"]["message"]
+
+
 def test_a_mounted_output_shows_what_is_there_which_stays_as_it_is(client, azure, emulator, tmp_path):
     from azure.ai.ml import Output
 

@@ -79,6 +79,11 @@ def test_what_is_malformed_is_told_with_what_was_got_and_what_was_expected(name,
     assert f"{name} is {value!r}; expected " in told
 
 
+@pytest.mark.parametrize("length", [2, 32])
+def test_a_registry_may_have_the_shortest_and_the_longest_name_that_azure_takes(length):
+    assert read(given(AZURE_ML_REGISTRY="r" * length)).registry == "r" * length
+
+
 def test_all_that_is_wrong_is_said_at_once():
     wrong = {name: values[0] for name, values in WRONG.items()}
     told = refused(**wrong)

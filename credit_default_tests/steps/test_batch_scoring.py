@@ -159,14 +159,26 @@ def test_scores_are_named_by_the_version_of_the_data_if_it_is_one_of_ours(deploy
     assert re.fullmatch(rf"{named}\.scores\.parquet", scored.name)
 
 
-def test_what_a_killed_attempt_left_half_written_is_written_again(deployed, accepted):
-    batch_scoring.run([str(accepted)])
-    (scored,) = made(deployed, ".scores.parquet")
-    rows = pq.read_metadata(scored).num_rows
-    MOUNTED.clear()  # such a file can only be written over; where that is refused the mini-batch fails
-    scored.write_bytes(scored.read_bytes()[:-100])
-    batch_scoring.run([str(accepted)])
-    assert pq.read_metadata(scored).num_rows == rows
+def test_what_a_killed_attempt_left_half_written_stays_and_the_next_one_writes_beside_it(deployed, tmp_path):
+    rows = raw_rows(20)
+    rows[3]["age"] = "a person's age"
+    file = str(as_csv(tmp_path / "clients.csv", rows))
+    (told,) = batch_scoring.run([file])
+    ((scored,), (rejected,)), mounted = (
+        (made(deployed, suffix) for suffix in (".scores.parquet", ".rejected.csv")),
+        [*MOUNTED],
+    )
+    MOUNTED.clear()
+    scored.write_bytes(half := scored.read_bytes()[:-100])
+    MOUNTED.extend(mounted)
+    assert batch_scoring.run([file]) == [told]
+    assert batch_scoring.run([file]) == ["clients.csv: scored before"]
+    stem = scored.name.removesuffix(".scores.parquet")
+    whole, again = (deployed / f"{stem}.2{suffix}" for suffix in (".scores.parquet", ".rejected.csv"))
+    assert set(deployed.iterdir()) == {scored, rejected, whole, again}
+    assert scored.read_bytes() == half
+    assert pq.read_metadata(whole).num_rows == 19
+    assert again.read_text() == rejected.read_text()
 
 
 def test_a_file_that_cannot_be_scored_fails_its_mini_batch_and_is_told(deployed, tmp_path, accepted):

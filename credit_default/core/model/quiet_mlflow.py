@@ -25,4 +25,6 @@ def settle(uri: str) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if not uri.startswith(_PLUGIN) and _PLUGIN not in sys.modules:
         sys.modules[_PLUGIN] = None  # type: ignore[assignment] # Python's own mark for "not to be imported"
+    if _PLUGIN in sys.modules and sys.modules[_PLUGIN] is None:
+        # Each time: a filter is forgotten with the block that it was set in, and MLflow registers in several modules.
         warnings.filterwarnings("ignore", message=f'Failure attempting to register .*"{_PLUGIN}"')

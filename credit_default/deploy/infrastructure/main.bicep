@@ -45,7 +45,7 @@ param registryName string
 @description('Its resource group, in the same subscription.')
 param registryResourceGroup string
 
-@description('What this environment may do with the registry: none, read (take models) or write (share them, too).')
+@description('What workflows of this environment may do with the registry: none, read (take models) or write (share them, too).')
 @allowed([
   'none'
   'read'
@@ -217,7 +217,7 @@ module registryRoles 'modules/registry-roles.bicep' = if (registryAccess != 'non
   scope: resourceGroup(registryResourceGroup)
   params: {
     registryName: registryName
-    principals: identities.outputs.principals
+    ciId: identities.outputs.principals.ci
     access: registryAccess
   }
 }

@@ -135,9 +135,9 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, ModelBatchDeployment
         from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 
-        target, client = self.compute.targets[Kind.SCORE.value], self.compute.workspace.client()
+        target = self.compute.targets[Kind.SCORE.value]
         asset, variables = self.model_asset(model), variables_of(model, self.compute.storage)
-        environment = self.ask("looking for the environment", lambda: job_environments.ensure(client, self.environment))
+        environment = self.ensure_environment()
 
         def create() -> None:
             with snapshot(self.compute.sources) as code:

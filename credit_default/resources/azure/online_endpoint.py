@@ -119,10 +119,7 @@ class AzureOnlineEndpoint(ManagedEndpoint, OnlineEndpoint):
             **variables_of(model, self.compute.storage),
             **self._variables(public_key=self._public_key()),
         }
-        asset, client = self.model_asset(model), self.compute.workspace.client()
-        environment = self.ask(
-            "looking for the environment", lambda: job_environments.ensure(client, job_environments.ONLINE)
-        )
+        asset, environment = self.model_asset(model), self.ensure_environment()
 
         def create() -> None:
             with snapshot(self.compute.sources) as code:

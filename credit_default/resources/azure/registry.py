@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.core.model.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, open_folder
-from credit_default.errors import HashMismatch, ModelError, NotThere, StorageError
+from credit_default.errors import CreditDefaultError, HashMismatch, ModelError, NotThere, StorageError
 from credit_default.ports import ModelRegistry, ModelVersion
 from credit_default.resources.azure.assets import datastore
 from credit_default.resources.azure.assets.aliases import Aliases
@@ -116,12 +116,15 @@ class AzureModelRegistry(ModelRegistry):
                 raise
             except Exception as error:
                 # Somebody else may have shared it meanwhile, or only the answer was lost.
-                if not self.is_shared(model):
-                    raise ModelError(
-                        f"Registry {self.registry} did not take version {version} of {self.name} "
-                        f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on "
-                        "it, and see that its storage account allows shared access signatures, by which files arrive"
-                    ) from error
+                if self.is_shared(model):
+                    return self.shared_id(version)
+                if isinstance(error, CreditDefaultError):
+                    raise
+                raise ModelError(
+                    f"Registry {self.registry} did not take version {version} of {self.name} "
+                    f"({type(error).__name__}); give the identity that runs this the role AzureML Registry User on "
+                    "it, and see that its storage account allows shared access signatures, by which files arrive"
+                ) from error
         return self.shared_id(version)
 
     def take(self, version: str) -> ModelVersion:

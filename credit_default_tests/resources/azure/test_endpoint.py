@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
+import threading
 
 import pytest
 
-from credit_default.errors import HashMismatch, JobFailed, ModelError, NotAllowed, SettingsError
+from credit_default.errors import HashMismatch, JobFailed, ModelError, NotAllowed, SettingsError, StorageError
 from credit_default.ports import EndpointState, ModelVersion, StepResult
 from credit_default.resources.azure.endpoints import deployments
+from credit_default.resources.azure.jobs import job_environments
 from credit_default.settings.azure_compute import Target
 from credit_default_tests.platforms import azure_compute, azure_endpoint
 from credit_default_tests.resources import served_models
@@ -84,6 +86,23 @@ def test_a_deployment_may_take_longer_to_come_up_than_an_upload(endpoint, regist
     emulator.fault("GET", "/mfeOperationsStatus/", delay=10)
     with pytest.raises(ModelError, match=r"Azure ML did not finish with endpoint .* within 5 s"):
         deploy(azure_endpoint(deploy_limit=5.0), register(3))
+
+
+def test_an_upload_that_does_not_end_is_given_up_and_told_with_the_way_out(register, emulator, tmp_path, monkeypatch):
+    (tmp_path / "code_that_is_new").mkdir()
+    (tmp_path / "code_that_is_new" / "__init__.py").write_text("TWO = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    hurried = azure_endpoint(compute=azure_compute(sources=["code_that_is_new"], upload_limit=5.0))
+    told = r"was not uploaded within 5 s; .*CREDIT_DEFAULT_UPLOAD_LIMIT.* allowSharedKeyAccess"
+    with monkeypatch.context() as patched:
+        patched.setattr(job_environments, "ensure", lambda *_: threading.Event().wait(60))
+        with pytest.raises(StorageError, match=rf"The environment {told}"):
+            hurried.ensure_environment()
+    keys_off = {"status": 403, "code": "KeyBasedAuthenticationNotPermitted", "signed": True}
+    emulator.fault("PUT", "", host="blob", times=1000, **keys_off)
+    with pytest.raises(StorageError, match=rf"The code of deployment version-1-\w+ of be-.* {told}"):
+        deploy(hurried, register())
+    assert hurried.state().deployments == ()
 
 
 def test_what_is_there_is_found_again_and_another_model_under_its_name_is_refused(endpoint, register, emulator):

@@ -187,6 +187,15 @@ def test_sharing_bears_with_a_lost_answer_and_with_somebody_who_was_faster(regis
         assert len(set(pool.map(lambda registry: registry.share("2"), others))) == 1
 
 
+def test_a_registry_that_takes_no_signed_upload_is_told_with_what_to_look_at(registry, emulator):
+    register(registry)
+    keys_off = {"status": 403, "code": "KeyBasedAuthenticationNotPermitted", "signed": True}
+    emulator.fault("PUT", "", host="blob", times=1000, **keys_off)
+    told = r"still uploading version 1 to registry .* after 5 s; .* shared access signatures.*UPLOAD_LIMIT"
+    with pytest.raises(ModelError, match=told):
+        azure_registry(NAME, time_limit=5.0).share("1")
+
+
 @pytest.mark.parametrize("file", ["model.skops", "plots/roc.png"])
 def test_a_folder_that_was_changed_in_the_lake_is_not_shared(registry, emulator, file):
     made = register(registry)

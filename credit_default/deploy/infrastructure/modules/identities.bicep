@@ -59,7 +59,7 @@ resource online 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = 
 }
 
 // GitHub signs for each job where it runs; Entra takes that in the place of a password. The subject has to be the job's to
-// the letter, and GitHub has two forms of it: repositories made, renamed or transferred since 2026-06-18 have numbers in it,
+// the letter, and GitHub has two forms of it: repositories made, renamed or transferred since the summer of 2026 have numbers in it,
 // by which nobody who takes over a name is trusted; older ones have names only, until they are switched over.
 resource github 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = if (trusted) {
   parent: ci

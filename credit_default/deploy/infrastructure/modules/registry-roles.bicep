@@ -1,65 +1,28 @@
-// Who of an environment gets which role on the shared registry, and why. Deployed to the registry's resource group.
+// What an environment's workflows may do with the shared registry. Deployed to the registry's resource group.
+// Nobody else of an environment uses it: jobs, deployments and Dagster use the workspace's own copy of a model.
 
 param registryName string
-param principals object
 
-@description('write: shares models and takes them. read: takes them only.')
+@description('Object id of the identity that workflows act as.')
+param ciId string
+
+@description('write: shares models and environments, and takes models. read: takes models only.')
 param access string
 
 var roles = loadJsonContent('../roles.json')
-
-var fetches = [
-  {
-    identity: 'compute'
-    role: 'reader'
-    why: 'Clusters score with models of the registry.'
-  }
-  {
-    identity: 'online'
-    role: 'reader'
-    why: 'Online deployments fetch models of the registry.'
-  }
-]
-
-var takes = [
-  {
-    identity: 'orchestrator'
-    role: 'reader'
-    why: 'Takes models from the registry and deploys them.'
-  }
-  {
-    identity: 'ci'
-    role: 'reader'
-    why: 'Promotes models of the registry.'
-  }
-]
-
-var shares = [
-  {
-    identity: 'orchestrator'
-    role: 'azureMlRegistryUser'
-    why: 'Shares what it deploys: staging deploys models of the registry, as production will.'
-  }
-  {
-    identity: 'ci'
-    role: 'azureMlRegistryUser'
-    why: 'Shares the model that was built, and environments.'
-  }
-]
-
-var given = concat(fetches, access == 'write' ? shares : takes)
+var role = access == 'write' ? 'azureMlRegistryUser' : 'reader'
 
 resource registry 'Microsoft.MachineLearningServices/registries@2025-06-01' existing = {
   name: registryName
 }
 
-resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for one in given: {
-  name: guid(registry.id, principals[one.identity], roles[one.role])
+resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(registry.id, ciId, roles[role])
   scope: registry
   properties: {
-    principalId: principals[one.identity]
+    principalId: ciId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles[one.role])
-    description: one.why
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles[role])
+    description: access == 'write' ? 'Shares the model that was built, and environments.' : 'Promotes models of the registry.'
   }
-}]
+}

@@ -203,7 +203,10 @@ class SharedModels:
         """Do something of the SDK that may hang for ever, and repeat it when Azure has an outage."""
 
         def late() -> ModelError:
-            return ModelError(f"Azure ML was still {what} after {self.time_limit:g} s; try again")
+            return ModelError(
+                f"Azure ML was still {what} after {self.time_limit:g} s; see that the storage account of the "
+                "registry allows shared access signatures, by which files travel, or raise CREDIT_DEFAULT_UPLOAD_LIMIT"
+            )
 
         return self._ask(what, lambda: within(self.time_limit, lambda _: work(), late))
 

@@ -16,6 +16,11 @@ _Result = TypeVar("_Result")
 _UNAUTHORISED = 401
 #: For how long work that was interrupted is still waited for.
 _INTERRUPTED_SECONDS = 30.0
+#: The SDK uploads by signed addresses, and waits for ever when the account refuses them.
+SIGNED_UPLOADS_HINT = (
+    "If the keys of the account are off and it takes no signed upload, deploy the infrastructure with the parameter "
+    "allowSharedKeyAccess set to true."
+)
 _TRANSIENT = frozenset({_UNAUTHORISED, 408, 429, 500, 502, 503, 504})
 
 
@@ -119,3 +124,22 @@ def within(seconds: float, work: Callable[[threading.Event], _Result], late: Cal
         given_up.set()
         raise late()
     return outcome[0]
+
+
+def uploaded(what: str, seconds: float, work: Callable[[], _Result]) -> _Result:
+    """Do something for which the SDK uploads files to the workspace's own container, or to that of a registry.
+
+    Raises
+    ------
+    StorageError
+        It takes too long.
+    """
+
+    def late() -> StorageError:
+        return StorageError(
+            f"{what} was not uploaded within {seconds:g} s; check that the container exists in which Azure ML keeps "
+            "uploads and that the identity that runs this may write there, or raise CREDIT_DEFAULT_UPLOAD_LIMIT. "
+            f"{SIGNED_UPLOADS_HINT}"
+        )
+
+    return within(seconds, lambda _: work(), late)

@@ -199,8 +199,8 @@ class Invocations:
     def _outcomes(self, watch: JobWatch, ending: JobOutcome, labels: Collection[str]) -> Iterator[tuple[str, Outcome]]:
         folder = f"{folder_of(watch.name)}/output"
         found = watch.patience.ask(f"looking what job {watch.name} made", lambda: list(self.storage.files(folder)))
-        # A mini-batch that was tried again has several, of which the last is whole.
-        keys = [file.key for file in sorted(found, key=lambda file: file.modified)]
+        # A mini-batch that was tried again has several, of which the last is whole; of one second, the longest is it.
+        keys = [file.key for file in sorted(found, key=lambda file: (file.modified, len(file.key)))]
         for label in labels:
             own = [key for key in keys if len(labels) == 1 or PurePosixPath(key).name.startswith(label)]
             yield label, replace(self._outcome(watch, ending, own), shared=len(labels) > 1)

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.ports import Endpoint, EndpointState, ModelVersion
-from credit_default.resources.azure.client.retries import RetryPolicy, within
+from credit_default.resources.azure.client.retries import RetryPolicy, uploaded, within
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoints import deployments
 from credit_default.resources.azure.endpoints.deployments import Deployed, EndpointSnapshot
+from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.registry import IMPORTED_FROM, AzureModelRegistry
 from credit_default.resources.model_versions import expectation_of
 
@@ -233,20 +234,30 @@ class ManagedEndpoint(Endpoint, ABC):
 
     def put_deployment(self, deployment: Any) -> None:
         """Have a deployment made: its code is uploaded within the limit of uploads, and it comes up within its own."""
-        poller = self.bounded(
-            lambda: self._deployments.begin_create_or_update(deployment, skip_script_validation=True),
+        poller = uploaded(
+            f"The code of deployment {deployment.name} of {self.name}",
             self.compute.upload_limit,
+            lambda: self._deployments.begin_create_or_update(deployment, skip_script_validation=True),
         )
         self.bounded(poller.result)
 
-    def bounded(self, work: Callable[[], _Result], limit: float | None = None) -> _Result:
-        """Do something that may never end; by default it may take as long as a deployment."""
-        seconds = self.deploy_limit if limit is None else limit
+    def ensure_environment(self) -> str:
+        """Register what deployments run in, unless it is there; return its ``name:version``."""
+        client, limit = self.compute.workspace.client(), self.compute.upload_limit
+        return self.ask(
+            "looking for the environment",
+            lambda: uploaded("The environment", limit, lambda: job_environments.ensure(client, self.environment)),
+        )
+
+    def bounded(self, work: Callable[[], _Result]) -> _Result:
+        """Do something that may never end: it may take as long as a deployment."""
 
         def late() -> ModelError:
-            return ModelError(f"Azure ML did not finish with endpoint {self.name} within {seconds:g} s; try again")
+            return ModelError(
+                f"Azure ML did not finish with endpoint {self.name} within {self.deploy_limit:g} s; try again"
+            )
 
-        return within(seconds, lambda _: work(), late)
+        return within(self.deploy_limit, lambda _: work(), late)
 
     def ask(self, what: str, question: Callable[[], _Result]) -> _Result:
         """Ask Azure, and again for a bounded time when it gives no usable answer."""

@@ -116,20 +116,16 @@ class RunHistory:
         Its address is signed, so no token goes with it, unless the account takes tokens only.
         """
         headers = {"Range": f"bytes={start}-{start + CHUNK_BYTES - 1}"}
-        response = None
-        if not self._signatures_refused:
+        unsigned = urlsplit(address)._replace(query="")
+        takes_tokens = (unsigned.hostname or "").endswith(_STORAGE_HOSTS)
+        if not (takes_tokens and self._signatures_refused):
             response = self._get(address, headers=headers)
-        if response is None or response.status_code in _NOT_BY_SIGNATURE:
-            unsigned = urlsplit(address)._replace(query="")
-            if not (unsigned.hostname or "").endswith(_STORAGE_HOSTS):
-                return _body(response) if response else b""
-            headers["x-ms-version"] = _STORAGE_VERSION
-            response = self._get(unsigned.geturl(), _STORAGE_SCOPE, headers=headers)
-            self._signatures_refused = response.status_code in (_OK, _PARTIAL, _NOTHING_NEW)
-        if response.status_code == _NOTHING_NEW:
-            return b""
-        body = _body(response)
-        return body if response.status_code == _PARTIAL else body[start : start + CHUNK_BYTES]
+            if not (takes_tokens and response.status_code in _NOT_BY_SIGNATURE):
+                return _part(response, start)
+        headers["x-ms-version"] = _STORAGE_VERSION
+        response = self._get(unsigned.geturl(), _STORAGE_SCOPE, headers=headers)
+        self._signatures_refused = response.status_code in (_OK, _PARTIAL, _NOTHING_NEW)
+        return _part(response, start)
 
     def _ask(self, what: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         if not self._service:
@@ -177,6 +173,14 @@ def _body(response: HttpResponse) -> bytes:
         told.status_code = response.status_code
         raise told
     return bytes(response.content)
+
+
+def _part(response: HttpResponse, start: int) -> bytes:
+    """Return what a log holds from byte ``start`` on, of a server that may have sent all of it."""
+    if response.status_code == _NOTHING_NEW:
+        return b""
+    body = _body(response)
+    return body if response.status_code == _PARTIAL else body[start : start + CHUNK_BYTES]
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from credit_default.errors import CreditDefaultError, JobFailed
 from credit_default.resources.azure.assets import datastore
-from credit_default.resources.azure.client.retries import within
+from credit_default.resources.azure.client.retries import SIGNED_UPLOADS_HINT, within
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.attempts import Attempts
 from credit_default.resources.azure.jobs.command import ComputePlacement, Task, command_job
@@ -136,12 +136,10 @@ class Submission:
         with suppress(Exception):  # only the message is poorer without it
             default = within(_ASKING_SECONDS, lambda _: self.client.datastores.get_default(), TimeoutError)
             where = f"container {default.container_name} of storage account {default.account_name}"
-        # The SDK uploads by signed addresses only, and waits for ever when the account refuses them.
         return JobFailed(
             f"What job {name} needs was not uploaded within {self.upload_limit:g} s. The workspace keeps its uploads "
             f"in {where}: check that it exists and that the identity that runs this may write there, or raise "
-            "CREDIT_DEFAULT_UPLOAD_LIMIT. If the keys of the account are off and it takes no signed upload, deploy the "
-            "infrastructure with the parameter allowSharedKeyAccess set to true."
+            f"CREDIT_DEFAULT_UPLOAD_LIMIT. {SIGNED_UPLOADS_HINT}"
         )
 
 
