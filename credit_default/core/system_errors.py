@@ -94,7 +94,8 @@ def must_be_a_database(path: Path) -> None:
     if not path.exists():
         return
     with explained(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT_SECONDS)
+        # "rw" makes no file, and rolls back what a killed process left, which "ro" refuses to do.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_SECONDS)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         finally:

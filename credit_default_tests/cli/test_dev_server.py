@@ -19,7 +19,7 @@ from credit_default_tests.end_to_end.world import processes_with, until
 #: The real thing, with less patience.
 SUPERVISOR = """
 import sys
-from credit_default import dev_server
+from credit_default.cli import dev_server
 dev_server.GRACE_PERIOD, dev_server._PAUSE = 1.0, 0.1
 sys.exit(dev_server.run([sys.executable, "-c", *sys.argv[1:]]))
 """

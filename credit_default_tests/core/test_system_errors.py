@@ -141,11 +141,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from credit_default.core import contract, tables
-from credit_default.core.raw_file import RawFile
-from credit_default.core.rejected import Rejected
-from credit_default.core.telemetry import TraceRecord
+from credit_default.core.files.raw_file import RawFile
+from credit_default.core.contract.rejected import Rejected
+from credit_default.telemetry.records import TraceRecord
 from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.local.traces import TraceLog
+from credit_default.telemetry.traces import TraceLog
 from credit_default.steps._daily import write_result
 
 root = Path(sys.argv[1])
@@ -208,3 +208,20 @@ def test_whatever_writes_to_a_full_disk_says_so_with_path_and_free_space(tmp_pat
         assert kind == "DiskFull", (name, words)
         assert words.startswith(f"There is no space left to write {disk}/"), name
         assert "MB are free there" in words
+
+
+def test_a_database_whose_writer_was_killed_is_rolled_back_and_read(tmp_path):
+    writer = sqlite3.connect(tmp_path / "writing.db", isolation_level=None)
+    writer.execute("PRAGMA cache_size = 1")
+    writer.execute("CREATE TABLE figures (value TEXT)")
+    writer.executemany("INSERT INTO figures VALUES (?)", [("before" * 500,)] * 50)
+    writer.execute("BEGIN")
+    writer.execute("UPDATE figures SET value = replace(value, 'before', 'unfinished')")
+    # Pages that did not fit into the cache are in the file already, and what they replaced is in the journal.
+    for suffix in ("", "-journal"):
+        shutil.copyfile(tmp_path / f"writing.db{suffix}", tmp_path / f"killed.db{suffix}")
+    writer.close()
+    must_be_a_database(tmp_path / "killed.db")
+    assert not (tmp_path / "killed.db-journal").exists()
+    found = sqlite3.connect(tmp_path / "killed.db").execute("SELECT DISTINCT value FROM figures").fetchall()
+    assert found == [("before" * 500,)]

@@ -25,7 +25,7 @@ atexit.register(tell)
 """
 RUN = """
 import dagster as dg
-from credit_default.instance import enter
+from credit_default.runs.instance import enter
 enter()
 from credit_default.definitions import defs
 with dg.DagsterInstance.get() as instance:
@@ -35,7 +35,7 @@ with dg.DagsterInstance.get() as instance:
 #: MLflow loads every plugin that is installed, the one for Azure ML among them.
 TRACK = """
 import os, sys
-from credit_default.core.tracking import training_run
+from credit_default.core.model.tracking import training_run
 from credit_default.resources.local.registry import LocalModelRegistry
 uri = os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{sys.argv[1]}/mlflow.db"
 registry = LocalModelRegistry(name="model", tracking_uri=uri, files="file:///lake")

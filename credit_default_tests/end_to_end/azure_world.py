@@ -33,7 +33,7 @@ IMPATIENT = {"CREDIT_DEFAULT_POLL_SECONDS": "0.5"}
 
 _GO_ON = """
 import sys, dagster as dg
-from credit_default.instance import enter
+from credit_default.runs.instance import enter
 enter()
 job = dg.build_reconstructable_job("credit_default.runs.run_job", "job_named", (sys.argv[1],))
 with dg.DagsterInstance.get() as instance:

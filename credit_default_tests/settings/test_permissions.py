@@ -18,7 +18,8 @@ from credit_default_tests.permissions import can_become_others, of_others, open_
 
 #: What each process of a home begins with, and what it then writes: a table, a replaced one, a job's file, a log.
 PROGRAM = """
-from credit_default import instance, permissions
+from credit_default.runs import instance
+from credit_default.settings import permissions
 from credit_default.resources import resources_for
 permissions.restrict_umask()
 settings = instance.enter()

@@ -24,8 +24,8 @@ KEY = "3f6d1a52-7b0c-4c55-9d2f-0d6f3b8d1e77"
 SENDER = """
 import sys
 from pathlib import Path
-from credit_default.core.telemetry import TraceRecord
-from credit_default.resources.application_insights import ApplicationInsights
+from credit_default.telemetry.records import TraceRecord
+from credit_default.telemetry.application_insights import ApplicationInsights
 
 connection_string, unsent, *keys = sys.argv[1:]
 insights = ApplicationInsights(connection_string, Path(unsent), retry_after=0.5)

@@ -110,9 +110,9 @@ def test_an_error_of_the_sender_is_told_by_its_kind_and_the_next_records_are_sen
 ENDS = """
 import signal, sys
 from pathlib import Path
-from credit_default.core.telemetry import TraceRecord
-from credit_default.resources.application_insights import ApplicationInsights
-from credit_default.resources.collector import Collector
+from credit_default.telemetry.records import TraceRecord
+from credit_default.telemetry.application_insights import ApplicationInsights
+from credit_default.telemetry.collector import Collector
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as a worker of gunicorn ends
 collector = Collector(None, ApplicationInsights(sys.argv[1], Path(sys.argv[2])))

@@ -20,8 +20,8 @@ from credit_default.telemetry.traces import TraceLog
 WRITER = """
 import sys
 from pathlib import Path
-from credit_default.core.telemetry import TraceRecord
-from credit_default.resources.local.traces import TraceLog
+from credit_default.telemetry.records import TraceRecord
+from credit_default.telemetry.traces import TraceLog
 
 path, start, stop, batch, size = Path(sys.argv[1]), *map(int, sys.argv[2:])
 log = TraceLog(path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pydantic import Field
 
 from credit_default.core.system_errors import retried
 from credit_default.ports import ModelRegistry, ModelVersion
+from credit_default.resources.local.registry_database import StoredVersion, read_versions
 from credit_default.resources.model_versions import KEY, SHA256, is_ours, no_such_version
 
 if TYPE_CHECKING:
@@ -63,21 +64,41 @@ class LocalModelRegistry(ModelRegistry):
         from credit_default.core.model.tracking import database_of
 
         database = database_of(self.tracking_uri)
-        if database is not None and not database.exists():
+        if database is None:
+            found = self._ask_server()
+        elif not database.exists():
             return [], []  # a question makes none
+        else:
+            stored = read_versions(database, self.name)
+            found = self._ask_server() if stored is None else stored
+        ours = [self._model_version(one) for one in found if is_ours(one.tags)]
+        return ours, [str(one.version) for one in found if not is_ours(one.tags)]
+
+    def _ask_server(self) -> list[StoredVersion]:
+        """Return the versions, newest first, from MLflow itself."""
         client = self._client()
-        aliases: dict[str, list[str]] = {}
         # Asked for by name: a shared server answers with its first hundred models otherwise.
         named = f"name = '{self.name}'"
         models = retried(lambda: client.search_registered_models(filter_string=named))
+        found = {
+            int(one.version): StoredVersion(int(one.version), dict(one.tags))
+            for one in retried(lambda: client.search_model_versions(named))
+        }
         for model in models:
             for alias, version in model.aliases.items():
-                aliases.setdefault(str(version), []).append(alias)
-        found = retried(lambda: client.search_model_versions(named))
-        # Versions are numbers: as text, 10 would come before 9.
-        newest_first = sorted(found, key=lambda version: int(version.version), reverse=True)
-        ours = [_model_version(version, aliases) for version in newest_first if is_ours(version.tags)]
-        return ours, [str(version.version) for version in newest_first if not is_ours(version.tags)]
+                if int(version) in found:
+                    found[int(version)].aliases.add(alias)
+        return [found[version] for version in sorted(found, reverse=True)]
+
+    def _model_version(self, stored: StoredVersion) -> ModelVersion:
+        return ModelVersion(
+            name=self.name,
+            version=str(stored.version),
+            key=stored.tags[KEY],
+            sha256=stored.tags[SHA256],
+            tags=stored.tags,
+            aliases=tuple(sorted(stored.aliases)),
+        )
 
     def _remove(self, client: MlflowClient, version: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -101,14 +122,3 @@ class LocalModelRegistry(ModelRegistry):
         from credit_default.core.model.tracking import open_client
 
         return open_client(self.tracking_uri)
-
-
-def _model_version(version: Any, aliases: Mapping[str, list[str]]) -> ModelVersion:
-    return ModelVersion(
-        name=version.name,
-        version=str(version.version),
-        key=version.tags[KEY],
-        sha256=version.tags[SHA256],
-        tags=dict(version.tags),
-        aliases=tuple(sorted(aliases.get(str(version.version), ()))),
-    )

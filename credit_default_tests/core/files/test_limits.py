@@ -38,7 +38,7 @@ def small_machine(code: str, path, megabytes: int) -> dict:
     program = f"""
 import json, resource, sys
 from pathlib import Path
-from credit_default.core.files import read_file
+from credit_default.core.files.reading import read_file
 mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + ({megabytes} << 20),) * 2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -86,10 +86,10 @@ def test_a_run_that_was_killed_before_it_could_write_enters_what_it_did_when_it_
 
 KILLED = """
 import os, signal, sys
-from credit_default.defs.deployment import _Wish, _go_live
+from credit_default.defs.assets.deployment import PromotionRequest, _go_live
 from credit_default.resources import resources_for
 from credit_default.resources.local.storage import LocalStorage
-from credit_default.resources.ports import ModelVersion
+from credit_default.ports import ModelVersion
 from credit_default.settings import read
 
 class Deadly(LocalStorage):

@@ -23,10 +23,10 @@ COUNTS = {
 SENDER = """
 import sys
 from pathlib import Path
-from credit_default.resources.application_insights import ApplicationInsights
-from credit_default.resources.opentelemetry_sender import OpenTelemetrySender
+from credit_default.telemetry.application_insights import ApplicationInsights
+from credit_default.telemetry.opentelemetry_sender import OpenTelemetrySender
 from credit_default_tests.platforms import telemetry_of
-from credit_default_tests.resources.test_azure_telemetry import records
+from credit_default_tests.resources.azure.test_telemetry import records
 
 for sender in (ApplicationInsights, OpenTelemetrySender):
     sender.__init__.__kwdefaults__["retry_after"] = 0.2  # an outage of an hour, in a fifth of a second

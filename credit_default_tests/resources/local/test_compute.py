@@ -136,8 +136,8 @@ ORCHESTRATOR = """
 import sys
 import dagster as dg
 from pathlib import Path
-from credit_default_tests.resources.test_local_compute import DAYS, compute
-from credit_default.resources.ports import Stored
+from credit_default_tests.resources.local.test_compute import DAYS, compute
+from credit_default.ports import StepResult
 
 home = Path(sys.argv[1])
 

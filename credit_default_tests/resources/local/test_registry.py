@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from credit_default.errors import DamagedFile, NotThere
 from credit_default.resources.local.registry import LocalModelRegistry
+from credit_default.resources.local.registry_database import read_versions
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +96,38 @@ def test_what_is_no_database_is_called_so_at_once(tmp_path, content):
     broken = LocalModelRegistry(name="m", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", files=tmp_path.as_uri())
     with pytest.raises(DamagedFile, match=r"mlflow\.db is damaged"):
         broken.versions()
+
+
+def test_versions_are_read_as_mlflow_itself_reads_them(registry):
+    for number in (1, 2, 3):
+        registry.register(f"models/m{number}", sha256=f"{number:064x}", tags={"verdict": f"v{number}"})
+    registry.set_alias("challenger", "3")
+    registry.set_alias("champion", "1")
+    registry.set_alias("champion", "3")
+    client = registry._client()
+    client.delete_model_version(registry.name, "2")
+    client.set_model_version_tag(registry.name, "1", "verdict", "another")
+    database = Path(registry.tracking_uri.removeprefix("sqlite:///"))
+    assert read_versions(database, registry.name) == registry._ask_server()
+    assert [(one.version, one.aliases, one.tags["verdict"]) for one in registry.versions()] == [
+        ("3", ("challenger", "champion"), "v3"),
+        ("1", (), "another"),
+    ]
+    assert read_versions(database, "another") == []
+
+
+def test_a_database_of_another_mlflow_is_left_to_mlflow(tmp_path):
+    database = tmp_path / "mlflow.db"
+    sqlite3.connect(database).execute("CREATE TABLE model_versions (name TEXT, number INTEGER)")
+    assert read_versions(database, "model") is None
+
+
+def test_to_read_a_version_imports_no_mlflow(registry):
+    made = register(registry, 1)
+    program = (
+        "import sys; from credit_default.resources.local.registry import LocalModelRegistry; "
+        f"registry = LocalModelRegistry(name={registry.name!r}, tracking_uri={registry.tracking_uri!r}, files=''); "
+        f"print(registry.get({made.version!r}).sha256, 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [made.sha256, "False"]
