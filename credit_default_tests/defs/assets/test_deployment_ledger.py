@@ -100,7 +100,7 @@ class Deadly(LocalStorage):
 
 ports = resources_for(read())
 model = ModelVersion("m", "2", "k", "s", {"verdict": "promote"})
-wish = _Wish(model, flip=True, action="promote", who="run killed", reason="better", root="killed")
+wish = PromotionRequest(model, flip=True, action="promote", who="run killed", reason="better", root="killed")
 _go_live(wish, Deadly(root=ports["storage"].root), ports["endpoint"])
 """
 

@@ -126,7 +126,7 @@ def test_an_interrupt_between_two_steps_leaves_no_job_behind(azure, statuses, mo
         with monkeypatch.context() as patch:
             # The first orchestrator is gone without a word.
             patch.setattr(canceller.JobCanceller, "cancel", lambda *_: None)
-            patch.setattr("credit_default.resources.azure.jobs.job.JobWatch.until_it_ends", lambda _: 1 / 0)
+            patch.setattr("credit_default.resources.azure.jobs.job.JobWatch.wait", lambda _: 1 / 0)
             running.run(days=ONE_DAY, options={"seconds": "120"})
         assert [status for _, status in statuses()] != []
 
