@@ -140,7 +140,8 @@ import json, secrets, sys
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
-from credit_default.core import contract, tables
+from credit_default.core import tables
+from credit_default.core.contract import contract
 from credit_default.core.files.raw_file import RawFile
 from credit_default.core.contract.rejected import Rejected
 from credit_default.telemetry.records import TraceRecord

@@ -22,6 +22,11 @@ def tell():
     told = {"program": sys.argv[0], "modules": sorted(modules)}
     pathlib.Path(os.environ["TOLD"], f"{os.getpid()}.json").write_text(json.dumps(told))
 atexit.register(tell)
+leave = os._exit
+def tell_and_leave(status):  # as steps do
+    tell()
+    leave(status)
+os._exit = tell_and_leave
 """
 RUN = """
 import dagster as dg

@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from credit_default.cli.main import main
 from credit_default_tests import CHECKOUT
-from credit_default_tests.deploy.delivery import ENVIRONMENTS, Delivery
+from credit_default_tests.deploy.delivery import Delivery
 from credit_default_tests.end_to_end.azure_world import ROWS
 from credit_default_tests.end_to_end.world import new_clients
-from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 from credit_default_tests.strategies import csv_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-GUIDE = CHECKOUT / "credit_default" / "deploy" / "README.md"
+GUIDE = CHECKOUT / "docs" / "how-to" / "deploy.md"
 DAY = "2026-01-31"
 #: Programs whose lines were never run; the guide says so of each of them.
 NEVER_RUN = {"az", "gh", "docker"}
@@ -81,23 +78,6 @@ def test_the_guide_lets_main_into_a_github_environment_however_that_branch_is_pr
     }
     assert policy[4] == f"{put[4]}/deployment-branch-policies"
     assert "name=main" in policy
-
-
-@pytest.mark.parametrize(
-    "document", ["README.md", "credit_default/deploy/README.md", "credit_default/deploy/hosting/README.md"]
-)
-def test_every_command_that_a_document_speaks_of_is_there_with_its_options(document, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ENVIRONMENTS:
-        told = {"CREDIT_DEFAULT_ENV": name, **AZURE_SETTINGS}
-        Path(f"{name}.env").write_text("".join(f"{variable}={value}\n" for variable, value in told.items()))
-    text = re.sub(r"```.*?```", "", (CHECKOUT / document).read_text(), flags=re.DOTALL)
-    commands = re.findall(r"`(?:[^`]*[ /])?credit-default ([^`]+)`", " ".join(text.split()))
-    assert commands
-    for command in commands:
-        words = shlex.split(command.replace("\\|", "|"))
-        asked = CliRunner().invoke(main, [*words, "--help"])
-        assert asked.exit_code == 0, f"{command}: {asked.output}"
 
 
 def test_the_guide_says_of_every_program_that_was_never_run_that_it_was_not():

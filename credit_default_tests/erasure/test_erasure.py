@@ -92,7 +92,7 @@ NOT_SEARCHED = {
     f"predictions/{DAY}/.predictions.parquet.7.unfinished": (b"PAR1", "is no CSV or Parquet file"),
     "curated_data/0123/damaged.parquet": (
         parquet(BROKEN),
-        "ended in UnicodeDecodeError at credit_default/core/client_",
+        "ended in UnicodeDecodeError at credit_default/erasure/client_",
     ),
     f"landing/outcomes/{DAY}/damaged.parquet": (b"PAR1", "damaged.parquet: "),
 }

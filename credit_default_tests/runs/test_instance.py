@@ -16,6 +16,7 @@ from credit_default.errors import SettingsError
 from credit_default.resources.local.run_launcher import WatchfulRunLauncher
 from credit_default.runs import instance as local
 from credit_default.settings import read
+from credit_default_tests import CHECKOUT
 from credit_default_tests.platforms import azure_storage
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
@@ -128,7 +129,7 @@ def test_an_azure_environment_whose_settings_are_wrong_is_refused_before_anythin
 
 def test_the_configurations_differ_only_where_azure_does():
     common, azure = (
-        yaml.safe_load((Path(local.__file__).parent / f"resources/{name}/dagster.yaml").read_text())
+        yaml.safe_load((CHECKOUT / f"credit_default/resources/{name}/dagster.yaml").read_text())
         for name in ("local", "azure")
     )
     assert azure.pop("compute_logs")["class"] == "LakeComputeLogManager"

@@ -200,7 +200,7 @@ def test_a_defect_of_ours_is_answered_and_logged_by_its_kind_alone(ask, environm
     def broken(*_):
         raise ValueError("could not convert 'hunter2'")
 
-    environment.setattr(online_scoring.json_rows, "judge", broken)
+    environment.setattr(online_scoring.json_rows, "check_rows", broken)
     status, told = ask(clients(1))
     assert status == 500
     assert told["message"] == "scoring ended in ValueError, a defect of this program"

@@ -189,9 +189,9 @@ def test_an_interrupt_cancels_every_invocation_that_is_under_way(endpoint, invoc
     assert [job["status"] for job in invocations()] == ["Canceled"] * len(DAYS)
 
 
-def test_anybody_invokes_the_endpoint_by_rest_as_the_readme_shows(endpoint, emulator, workspace):
-    readme = (CHECKOUT / "README.md").read_text()
-    (body,) = re.findall(r"--data '(\{\"properties\".*?\})'", readme, re.DOTALL)
+def test_anybody_invokes_the_endpoint_by_rest_as_its_page_shows(endpoint, emulator, workspace):
+    page = (CHECKOUT / "docs" / "how-to" / "invoke-the-endpoint.md").read_text()
+    (body,) = re.findall(r"--data '(\{\"properties\".*?\})'", page, re.DOTALL)
     body = body.replace("2026-01-31", DAYS[0])
     uri = endpoint.registry.workspace.client().batch_endpoints.get(endpoint.name).scoring_uri
     with DefaultAzureCredential() as credential:
