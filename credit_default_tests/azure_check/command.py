@@ -97,12 +97,14 @@ def run(
                 say=click.echo,
                 minutes=minutes,
             )
-    (folder / "report.md").write_text(text, "utf-8")
-    click.echo(f"The report: {folder / 'report.md'}")
-    click.echo(f"The exchange, without secrets and rows: {exchange}")
-    for one in removed.failed:
-        click.echo(f"NOT REMOVED, it may cost money: {one}", err=True)
-    return 1 if removed.failed or any(result.problem for result in session.results) else 0
+    try:
+        (folder / "report.md").write_text(text, "utf-8")
+        click.echo(f"The report: {folder / 'report.md'}")
+        click.echo(f"The exchange, without secrets and rows: {exchange}")
+    finally:  # a disk may be full
+        for one in removed.failed:
+            click.echo(f"NOT REMOVED, it may cost money: {one}", err=True)
+    return 1 if removed.failed or session.stopped or any(result.problem for result in session.results) else 0
 
 
 def names_of(place: Place) -> dict[str, str]:

@@ -55,7 +55,7 @@ def share(session: Session) -> str:
     """Share the version with other workspaces, where the environment may."""
     if session.place.settings.environment is not Environment.STAGING:
         return "left out: only staging shares"
-    version = session.facts["version"]
+    version = session.facts["sharing"] = session.facts["version"]
     report = session.note(models.share(session.place, version, dry_run=False))
     shared = session.place.registry.shared(version)
     kept = (dict(shared.tags or {}) if shared is not None else {}).get("model_sha256")
@@ -65,7 +65,6 @@ def share(session: Session) -> str:
         expected="yes",
         observed="yes" if kept == report.about["sha256"] else "no",
     )
-    session.facts["shared"] = True
     return f"version {version} is in registry {session.place.registry.registry}"
 
 
