@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
+from click.testing import CliRunner
 
 from credit_default.errors import ModelError
 from credit_default_tests.azure_check import check, command, guard, recording
@@ -203,3 +204,9 @@ def test_only_versions_that_azure_took_are_archived():
 def test_a_disk_that_is_full_keeps_no_request_from_being_sent(tmp_path):
     recorder = Recorder(tmp_path / "no folder" / "exchange.jsonl", Scrubber(b"k", {}, []))
     recorder.keep(None, 0.0)
+
+
+def test_a_real_workspace_is_never_taken_for_the_stand_in_which_asks_nobody(tmp_path):
+    refused = CliRunner().invoke(command.main, ["--stand-in", "--settings", "staging.env", "--folder", str(tmp_path)])
+    assert (refused.exit_code, "leave out --settings" in refused.stderr) == (2, True), refused.output
+    assert list(tmp_path.iterdir()) == []
