@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from click.testing import CliRunner
@@ -154,6 +156,23 @@ def test_a_check_that_was_stopped_between_its_stages_has_failed(place, tmp_path,
     session.stopped = "after 1 s"
     assert run() == 1
     assert recording.VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize(("answer", "plays"), [("n\n", False), ("\n", False), ("", False), ("y\n", True)])
+def test_nothing_is_done_before_somebody_said_yes(place, tmp_path, monkeypatch, answer, plays):
+    played = []
+    for name in ("must_be_allowed", "must_be_unused", "estimate"):
+        monkeypatch.setattr(guard, name, lambda place: "")
+    monkeypatch.setattr(command, "names_of", lambda place: {})
+    monkeypatch.setattr(command, "as_csv", lambda clients, columns: b"")
+    monkeypatch.setattr(
+        check,
+        "play",
+        lambda *args, **more: played.append(1) or (SimpleNamespace(results=[], stopped=""), Removed(), ""),
+    )
+    with CliRunner().isolation(input=answer), suppress(click.Abort):
+        command.run(place, tmp_path / "check", yes=False)
+    assert (played, (tmp_path / "check").exists()) == ([1] if plays else [], plays)
 
 
 @pytest.fixture
