@@ -138,10 +138,9 @@ class Removal:
             "environments": self._client.environments.archive,
         }
         probed = [(kind, "azure-check", version) for kind, version in self._session.facts.get("probed", ())]
-        done = []
+        done = self._shared()  # before the workspace's own version, which cannot be compared once it is archived
         for kind, name, version in [*self._registered(), *probed]:
             done += self._archived(f"{kind} {name}:{version}", partial(archive[kind], name, version))
-        done += self._shared()
         if not done:
             return ""
         self.result.left.append(f"Archived versions, which keep their numbers: {', '.join(done)}.")

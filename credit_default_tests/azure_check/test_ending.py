@@ -60,8 +60,7 @@ def place():
             workspace=workspace,
             registry="r",
             name="m",
-            get=lambda version: version,
-            is_shared=lambda version: version == "ours",
+            get=lambda version: version if ("m", version) not in client.archived else client.missing(version),
         ),
         endpoint=SimpleNamespace(name="be", compute=compute),
         online_endpoint=SimpleNamespace(name="oe"),
@@ -203,14 +202,15 @@ def refuse(version: str) -> bool:
 
 @pytest.mark.parametrize(
     ("is_shared", "archived"),
-    [(lambda version: True, [("m", "1")]), (lambda version: False, []), (refuse, [])],
+    [(lambda version: True, 2), (lambda version: False, 1), (refuse, 1)],
     ids=["ours", "not there", "of others"],
 )
-def test_what_was_shared_is_archived_also_when_sharing_was_broken_off(removal, place, is_shared, archived):
+def test_what_was_shared_is_archived_also_when_sharing_was_broken_off(removal, place, monkeypatch, is_shared, archived):
     removal._session.facts["sharing"] = "1"
+    monkeypatch.setattr(Removal, "_registered", lambda removal: [("models", "m", "1")])
     place.registry.is_shared = is_shared
     assert removal.run(60).failed == []
-    assert place.registry.workspace.client().archived == archived
+    assert place.registry.workspace.client().archived == [("m", "1")] * archived  # in the registry and the workspace
 
 
 def test_only_versions_that_azure_took_are_archived():
