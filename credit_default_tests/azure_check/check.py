@@ -27,6 +27,7 @@ from credit_default_tests.azure_check.removal import Removal, Removed
 from credit_default_tests.azure_check.session import Result, Session
 from credit_default_tests.azure_check.stages import STAGES, Stage
 
+_AGAIN_SECONDS = 30.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -54,27 +55,41 @@ def play(
     -------
     What was done and seen, what was removed, and the report.
     """
-    session = Session(place, Azure(place), say, recorder.scrubber.text, clients, training)
+    session = Session(place, Azure(place), _best_effort(say), recorder.scrubber.text, clients, training)
     ends = time.monotonic() + 60 * minutes
-    stopped, why_not = "", {}
+    why_not = {}
+    exchange = Stage(
+        "the exchange", partial(exchange_findings.look, recording=recorder.file), (), exchange_findings.KEYS
+    )
     removal = Removal(session, partial(_runs, place), logging.getLogger(__name__))
+    _runs(place)  # loads Dagster: an import that is broken off leaves a part of it, with which no removal could ask
     with _bounded(60 * minutes - _removal_seconds(minutes)) as disarm:
         try:
             with told_by_azure("looking for the datastore"):
                 session.facts["datastore_was_there"] = not place.missing_datastore()
-            for stage in (*STAGES, *PROBES):
+            for stage in (*STAGES, *PROBES, exchange):
                 result = _carry_out(session, stage)
                 why_not |= dict.fromkeys(stage.keys, result.problem or result.told)
-            exchange_findings.look(session, recorder.file)
         except SystemExit:
             disarm()
-            stopped = f"after {minutes * 60 - (ends - time.monotonic()):.0f} s, by its time limit or by a signal"
-            say(f"Stopped {stopped}.")
+            took = minutes * 60 - (ends - time.monotonic())
+            session.stopped = f"after {took:.0f} s, by its time limit or by a signal"
+            session.say(f"Stopped {session.stopped}.")
         finally:
             disarm()
             removed = removal.run(max(60.0, ends - time.monotonic()))
-    text = report.write(session, removed, items=findings.items(), why_not=why_not, stopped=stopped)
+    text = report.write(session, removed, items=findings.items(), why_not=why_not)
     return session, removed, text
+
+
+def _best_effort(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Go on when nobody hears it: a terminal that was closed, or a pipe, would keep everything from being removed."""
+
+    def said(text: str) -> None:
+        with suppress(OSError):
+            say(text)
+
+    return said
 
 
 def _removal_seconds(minutes: float) -> float:
@@ -130,8 +145,10 @@ def _bounded(seconds: float) -> Iterator[Callable[[], None]]:
 
     def alarm() -> None:
         # A stage that swallows it is told again.
-        if not over.wait(seconds):
+        wait = seconds
+        while not over.wait(wait):
             os.kill(os.getpid(), signal.SIGTERM)
+            wait = _AGAIN_SECONDS
 
     before = {number: signal.signal(number, stop) for number in _STOPPING}
     threading.Thread(target=alarm, daemon=True).start()

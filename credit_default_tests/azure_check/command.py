@@ -43,6 +43,8 @@ _CLIENTS, _TRAINING = 50, 3_000
 @click.option("--yes", is_flag=True, help="Do not ask; on the stand-in nobody is asked.")
 def main(*, settings: Path | None, stand_in: bool, folder: Path, yes: bool) -> None:
     """Play the platform once on a workspace that is not in use, hold Azure to what was assumed, remove everything."""
+    if stand_in and settings is not None:
+        raise click.UsageError("--stand-in makes a workspace of its own, and nobody is asked; leave out --settings")
     into = folder.absolute() / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
     with contextlib.ExitStack() as held:
         if stand_in:
@@ -97,12 +99,14 @@ def run(
                 say=click.echo,
                 minutes=minutes,
             )
-    (folder / "report.md").write_text(text, "utf-8")
-    click.echo(f"The report: {folder / 'report.md'}")
-    click.echo(f"The exchange, without secrets and rows: {exchange}")
-    for one in removed.failed:
-        click.echo(f"NOT REMOVED, it may cost money: {one}", err=True)
-    return 1 if removed.failed or any(result.problem for result in session.results) else 0
+    try:
+        (folder / "report.md").write_text(text, "utf-8")
+        click.echo(f"The report: {folder / 'report.md'}")
+        click.echo(f"The exchange, without secrets and rows: {exchange}")
+    finally:  # a disk may be full
+        for one in removed.failed:
+            click.echo(f"NOT REMOVED, it may cost money: {one}", err=True)
+    return 1 if removed.failed or session.stopped or any(result.problem for result in session.results) else 0
 
 
 def names_of(place: AzureTarget) -> dict[str, str]:

@@ -14,7 +14,7 @@ _OK = 200
 KEYS = ("code-uploads", "sas-lifetime", "classic-tables")
 
 
-def look(session: Session, recording: Path) -> None:
+def look(session: Session, recording: Path) -> str:
     """Look where code was uploaded to, for how long it could be, and by which names telemetry was asked for."""
     kept = exchanges(recording)
     queries = [one for one in kept if one["path"].endswith("/query") and one.get("status") == _OK]
@@ -42,4 +42,5 @@ def look(session: Session, recording: Path) -> None:
                 observed=f"{seconds / 3600:.0f} h",
                 detail=f"{seconds:.0f} s",
             )
-        return
+        break
+    return f"{len(kept)} requests"

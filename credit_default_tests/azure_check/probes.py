@@ -76,7 +76,7 @@ def assets_twice(session: Session) -> None:
         session.find(
             key, f"is a first PUT of {kind} taken?", expected="accepted", observed=made.shown, detail=made.detail
         )
-        session.facts.setdefault("probed", []).append((kind, version))
+        _must_be_archived(session, kind, version, made)
         again = azure.ask("PUT", where, api, {"properties": second})
         session.find(
             key,
@@ -89,6 +89,7 @@ def assets_twice(session: Session) -> None:
     session.find(
         "asset-versions", "is a + in a version refused?", expected="400", observed=odd.shown, detail=odd.detail
     )
+    _must_be_archived(session, "data", f"{version}+1", odd)
     dotted = f"{version}.0_a-b"
     even = azure.ask("PUT", f"data/{NAME}/versions/{dotted}", _ASSET, {"properties": data[0]})
     session.find(
@@ -98,7 +99,7 @@ def assets_twice(session: Session) -> None:
         observed=even.shown,
         detail=even.detail,
     )
-    session.facts["probed"].append(("data", dotted))
+    _must_be_archived(session, "data", dotted, even)
     listed = azure.ask("GET", f"data/{NAME}/versions", _ASSET, **{"$top": "1", "$orderBy": "createdtime desc"})
     rows = (listed.body or {}).get("value") or []
     session.find(
@@ -108,6 +109,12 @@ def assets_twice(session: Session) -> None:
         observed=("the newest" if [one["name"] for one in rows] == [dotted] else f"{len(rows)} others")
         + (", and an address of more" if (listed.body or {}).get("nextLink") else ", and no address of more"),
     )
+
+
+def _must_be_archived(session: Session, kind: str, version: str, put: Reply) -> None:
+    """Remember a version that Azure took."""
+    if put.shown == "accepted":
+        session.facts.setdefault("probed", []).append((kind, version))
 
 
 def a_copy_onto_a_blob(session: Session) -> None:

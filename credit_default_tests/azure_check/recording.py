@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,11 +55,12 @@ class Recorder:
             told["not_kept"] = type(unforeseen).__name__
         told["seconds"] = round(time.monotonic() - began, 3)
         line = json.dumps(told, separators=(",", ":")) + "\n"
-        handle = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        with suppress(OSError):  # a disk that is full must not keep anything from being removed
+            handle = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, line.encode())
+            finally:
+                os.close(handle)
 
     def _exchange(self, request: Any, response: Any, error: BaseException | None) -> dict[str, Any]:
         url, text = urlsplit(request.url), self.scrubber.text

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from credit_default.core.plurals import plural
+from credit_default.errors import ModelError
 from credit_default.resources.azure.endpoints.managed_endpoint import or_none
 from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.job import ENDED
@@ -64,23 +65,23 @@ class Removal:
         """Remove everything within some seconds: what costs money first."""
         deadline = time.monotonic() + seconds
         place, group = self._place, self._place.registry.workspace
-        where = f"-g {group.resource_group} -w {group.name} --yes"
+        where = f"-g {group.resource_group} -w {group.name}"
         online, batch = place.online_endpoint.name, place.endpoint.name
         for what, work, remedy in (
             (
                 f"online endpoint {online}",
                 lambda: self._endpoint(self._client.online_endpoints, online, deadline),
-                f"az ml online-endpoint delete -n {online} {where}",
+                f"az ml online-endpoint delete -n {online} {where} --yes",
             ),
-            ("jobs under way", self._jobs, "cancel them in the studio"),
+            ("jobs under way", lambda: self._jobs(where), f"az ml job list {where}, and az ml job cancel"),
             (
                 f"batch endpoint {batch}",
                 lambda: self._endpoint(self._client.batch_endpoints, batch, deadline),
-                f"az ml batch-endpoint delete -n {batch} {where}",
+                f"az ml batch-endpoint delete -n {batch} {where} --yes",
             ),
             ("versions", self._versions, "archive what was registered in the studio"),
             ("blobs of the lake", self._blobs, f"empty container {place.storage.container} in the portal"),
-            ("datastore", self._datastore, f"az ml datastore delete -n {place.storage.datastore} {where}"),
+            ("datastore", self._datastore, f"az ml datastore delete -n {place.storage.datastore} {where} --yes"),
         ):
             self._session.say(f"Removing {what}.")
             try:
@@ -105,10 +106,19 @@ class Removal:
             time.sleep(min(_POLL_SECONDS, self._place.endpoint.compute.poll_seconds))
         return f"Endpoint {name} with its deployments."
 
-    def _jobs(self) -> str:
+    def _jobs(self, where: str) -> str:
         """Cancel the jobs of this check that have not ended; those of others are left alone."""
         cancelling = JobCanceller(self._client, self._place.patience(), self._log)
-        cancelled = [name for name in self._ours() if cancelling.cancel(name)]
+        cancelled = []
+        for name in list(self._ours()):
+            told = cancelling.cancel(name)
+            job = or_none(lambda name=name: self._client.jobs.get(name))
+            if job is None or job.status in ENDED:
+                cancelled.append(name)
+            else:
+                self.result.failed.append(
+                    f"job {name} ({told}): az ml job cancel -n {name} {where.removesuffix(' --yes')}"
+                )
         return f"Jobs that were cancelled: {', '.join(cancelled)}." if cancelled else ""
 
     def _ours(self) -> Iterator[str]:
@@ -128,23 +138,30 @@ class Removal:
             "environments": self._client.environments.archive,
         }
         probed = [(kind, "azure-check", version) for kind, version in self._session.facts.get("probed", ())]
-        done = []
+        done = self._shared()  # before the workspace's own version, which cannot be compared once it is archived
         for kind, name, version in [*self._registered(), *probed]:
             done += self._archived(f"{kind} {name}:{version}", partial(archive[kind], name, version))
-        if self._session.facts.get("shared"):
-            registry, name, version = (
-                self._place.registry.registry,
-                self._place.registry.name,
-                self._session.facts["version"],
-            )
-            done += self._archived(
-                f"models {name}:{version} of registry {registry}",
-                lambda: self._place.registry.workspace.registry_client(registry).models.archive(name, version),
-            )
         if not done:
             return ""
         self.result.left.append(f"Archived versions, which keep their numbers: {', '.join(done)}.")
         return f"{plural(len(done), 'version')} from the lists, by archiving."
+
+    def _shared(self) -> list[str]:
+        """Archive what was shared, also when sharing it was broken off; not what others shared under its number."""
+        registry, version = self._place.registry, self._session.facts.get("sharing")
+        if version is None:
+            return []
+        what = f"models {registry.name}:{version} of registry {registry.registry}"
+        try:
+            if not registry.is_shared(registry.get(version)):
+                return []
+        except ModelError:
+            return []
+        except Exception as error:  # noqa: BLE001 - what is archived already is named all the same
+            self.result.failed.append(f"{what} ({_words(error)}): archive it in the studio")
+            return []
+        models = registry.workspace.registry_client(registry.registry).models
+        return self._archived(what, lambda: models.archive(registry.name, version))
 
     def _archived(self, what: str, work: Callable[[], None]) -> list[str]:
         """Archive one version, and name it; a failure is remembered."""

@@ -18,7 +18,6 @@ def write(
     *,
     items: Sequence[Item],
     why_not: Mapping[str, str],
-    stopped: str,
 ) -> str:
     """Return the report.
 
@@ -28,8 +27,6 @@ def write(
         The list of what nobody has verified.
     why_not
         Why an item that a probe looks at was not looked at.
-    stopped
-        Why the check was broken off; empty when it was not.
     """
 
     def cell(text: str) -> str:
@@ -44,7 +41,7 @@ def write(
         f"{session.began:%Y-%m-%d %H:%M} UTC, {session.place.environment}, {minutes:.0f} minutes.",
         "",
         f"Of {len(items)} items, {', '.join(f'{number} {verdict}' for verdict, number in counts.items())}.",
-        *(["", f"**Broken off: {stopped}**"] if stopped else []),
+        *(["", f"**Broken off: {session.stopped}**"] if session.stopped else []),
         "",
         "## Stages",
         "",

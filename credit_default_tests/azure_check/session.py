@@ -44,6 +44,8 @@ class Session:
         What stages found and later ones go on with: versions, names of jobs, addresses.
     made
         What the platform's commands said that they made.
+    stopped
+        When and by what the check was broken off; empty when it was not.
     """
 
     place: AzureTarget
@@ -57,6 +59,7 @@ class Session:
     made: list[Change] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    stopped: str = ""
 
     @property
     def day(self) -> date:

@@ -56,10 +56,9 @@ def share(session: Session) -> str:
     """Share the version with other workspaces, where the environment may."""
     if session.place.settings.environment is not Environment.STAGING:
         return "left out: only staging shares"
-    version = session.facts["version"]
+    version = session.facts["sharing"] = session.facts["version"]
     session.note(models.share(session.place, version, dry_run=False))
     look_at_shared_tags(session, version)
-    session.facts["shared"] = True
     return f"version {version} is in registry {session.place.registry.registry}"
 
 
