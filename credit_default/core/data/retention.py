@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from credit_default.core.plurals import plural
-
-#: Folder of the record.
-FOLDER = "retention"
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,6 @@ class Removal:
     def __str__(self) -> str:
         kept = plural(self.kept_days, "day")
         return f"{self.key} was removed by retention on {self.removed_at:%Y-%m-%d}, after {kept}"
-
-
-def record_key(moment: datetime) -> str:
-    """Return the key of the record of a month (UTC)."""
-    return f"{FOLDER}/{moment.astimezone(UTC):%Y-%m}.jsonl"
 
 
 def as_lines(removals: Iterable[Removal]) -> bytes:
