@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 from credit_default.core.plurals import plural
 
@@ -37,6 +37,11 @@ class Removal:
     def __str__(self) -> str:
         kept = plural(self.kept_days, "day")
         return f"{self.key} was removed by retention on {self.removed_at:%Y-%m-%d}, after {kept}"
+
+
+def kept_until(days: int | None) -> date | None:
+    """Return the last day on which what is made now is kept, or None for ever."""
+    return None if days is None else (datetime.now(UTC) + timedelta(days=days)).date()
 
 
 def as_lines(removals: Iterable[Removal]) -> bytes:

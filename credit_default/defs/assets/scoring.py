@@ -12,9 +12,9 @@ import dagster as dg
 
 from credit_default import settings
 from credit_default.core import lake
+from credit_default.core.data.retention import kept_until
 from credit_default.core.model.model_folder import Expectation, as_text
 from credit_default.defs.assets.daily import Days, ingest, materialised_day, recorded_day, versions_of
-from credit_default.defs.automation.retention import kept_until
 from credit_default.defs.landing import withdrawal
 from credit_default.defs.shared import columns, metadata
 from credit_default.defs.shared.history import figure, newest

@@ -11,8 +11,8 @@ from credit_default.core import lake
 from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.command import SPOT_TAG
-from credit_default.resources.azure.jobs.history import RunHistory
-from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, not_cancelled, status_of
+from credit_default.resources.azure.jobs.history import ENDED, RunHistory
+from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, not_cancelled, status_of
 from credit_default.resources.azure.storage import AzureStorage
 
 if TYPE_CHECKING:
