@@ -23,6 +23,7 @@ COMPUTE = (
     "core/promotion/holdout_rows.py",
     "pipes/azure_messages.py",
     "pipes/azure_output.py",
+    "pipes/process_variables.py",
     "pipes/program.py",
     "pipes/reporting.py",
     "steps/*.py",

@@ -199,10 +199,7 @@ class Storage(dg.ConfigurableResource[Any], ABC):
     def files(self, key: str) -> Iterator[StoredFile]:
         """Yield every file below a folder, at any depth and hidden ones too, but no links; nothing without a folder.
 
-        Raises
-        ------
-        StorageError
-            After all others: a folder among them may not be listed.
+        Raises `errors.StorageError` after all others when a folder among them may not be listed.
         """
 
     @abstractmethod
@@ -286,10 +283,7 @@ class ModelRegistry(dg.ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def set_alias(self, alias: str, version: str) -> None:
-        """Point ``champion`` or ``challenger`` at a version.
-
-        Raises :class:`~credit_default.errors.NotThere` when there is no such version.
-        """
+        """Point ``champion`` or ``challenger`` at a version. Raises :class:`~credit_default.errors.NotThere`."""
 
 
 class Endpoint(dg.ConfigurableResource[Any], ABC):
@@ -322,10 +316,7 @@ class BatchEndpoint(Endpoint, ABC):
     def invoke(
         self, context: dg.AssetExecutionContext, days: Sequence[str], *, versions: Sequence[str] = ()
     ) -> Iterator[StepMessage]:
-        """Score days with the default version; yields like :meth:`Compute.run`.
-
-        Raises :class:`~credit_default.errors.NotThere` when nothing is deployed.
-        """
+        """Score days with the default version, like :meth:`Compute.run`. Raises `errors.NotThere` without one."""
 
 
 class OnlineEndpoint(Endpoint, ABC):

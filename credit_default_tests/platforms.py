@@ -30,7 +30,7 @@ from credit_default.resources.local.storage import LocalStorage
 from credit_default.resources.local.telemetry import LocalTelemetry
 from credit_default.settings import azure as azure_settings
 from credit_default.settings import read
-from credit_default.settings.azure_compute import read_targets
+from credit_default.settings.azure_compute import KINDS, Kind, read_targets
 
 
 def platforms() -> list[str]:
@@ -148,6 +148,7 @@ def storage_of(platform: str, folder: Path) -> Storage:
 
 #: The package of steps that are made for tests.
 EXAMPLE_STEPS = "credit_default_tests.resources.example_steps"
+KINDS.update(count=Kind.SCORE, search=Kind.SCORE)
 
 
 def azure_compute(**changed: object) -> AzureCompute:

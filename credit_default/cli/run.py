@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from credit_default import settings as settings_of
+from credit_default.core.days import parse_day
 from credit_default.core.sentences import sentence
 from credit_default.errors import SettingsError
 from credit_default.settings import Settings
@@ -26,11 +27,8 @@ class _Day(click.ParamType[date]):
     name = "day"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        try:
-            day = date.fromisoformat(value)
-        except ValueError:
-            day = None
-        if day is None or day.isoformat() != value:
+        day = parse_day(value)
+        if day is None:
             self.fail(f"{value!r} is no day; expected YYYY-MM-DD.", param, ctx)
         return day
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from typing import TypeVar
+
+from credit_default.core.days import parse_day
 
 _MAX_DIGITS = 18
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -44,10 +45,9 @@ class VariableReader:
     def day(self, variable: str, default: str, purpose: str) -> date:
         """Return a date that is written YYYY-MM-DD."""
         value = self.text(variable, default)
-        with suppress(ValueError):
-            day = date.fromisoformat(value)
-            if day.isoformat() == value:  # Python reads other forms of ISO 8601 as well
-                return day
+        day = parse_day(value)
+        if day is not None:
+            return day
         self.refuse(variable, repr(value), f"YYYY-MM-DD, e.g. {default}", purpose)
         return date.fromisoformat(default)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.defs.assets.deployment import WHY
 from credit_default.defs.automation import event_log
 from credit_default.defs.automation.retraining import drift_sensor
@@ -86,7 +87,7 @@ class ClosingTheLoop:
         more = ("--config", with_trials(self._trials), *tags)
         self._stage.run(self._instance, Chapter("Retraining, judging, deploying", event_log.RETRAIN, 6, more))
         newest = self._stage.ports["registry"].versions()[0].version
-        verdict = json.loads(self._stage.ports["storage"].read(f"verdicts/{newest}.json"))
+        verdict = json.loads(self._stage.ports["storage"].read(lake.verdict(newest)))
         self._say(tables.verdict_table(verdict, newest))
 
     def _back_and_forth(self) -> None:

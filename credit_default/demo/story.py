@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from credit_default.core import lake
 from credit_default.core.plurals import plural, verb
 from credit_default.core.sentences import sentence
 from credit_default.core.stored_json import read_object
@@ -25,8 +26,6 @@ from credit_default.demo.summary import describe_next_steps, show_results
 from credit_default.errors import CreditDefaultError, NotAllowed
 from credit_default.settings import HOME_VARIABLE, Settings
 
-#: Written beside the sample, so that a demo on a later day goes on with the same days.
-_SAMPLE = "landing/.sample.json"
 SHIFT_FROM_DAY = 19
 #: Days that arrive after the retraining, of a sample with enough days of the shift before them to learn from.
 _AFTERWARDS, _FEWEST_SHIFTED = 3, 5
@@ -76,11 +75,10 @@ class Demo(Stage):
         """
         from credit_default.core.data.sample import write_sample
 
-        storage = self.ports["storage"]
-        if storage.exists(_SAMPLE):
-            until = date.fromisoformat(
-                read_object(storage.read(_SAMPLE), _SAMPLE, "remove it, and play the demo again", until=str)["until"]
-            )
+        storage, sample = self.ports["storage"], lake.LANDED_SAMPLE
+        if storage.exists(sample):
+            told = read_object(storage.read(sample), sample, "remove it, and play the demo again", until=str)
+            until = date.fromisoformat(told["until"])
         else:
             until = (datetime.now(UTC) - timedelta(days=1)).date()
         last_known = days - _AFTERWARDS
@@ -99,8 +97,8 @@ class Demo(Stage):
                 key = path.relative_to(folder)
                 number = made.days.index(date.fromisoformat(key.parent.name)) + 1
                 late = 2 if number > last_known else 1 if key.parts[0] == "outcomes" and number >= SHIFT_FROM_DAY else 0
-                acts[late if closes else 0][f"landing/{key.as_posix()}"] = path.read_bytes()
-        storage.write(_SAMPLE, json.dumps({"until": until.isoformat()}).encode())
+                acts[late if closes else 0][f"{lake.LANDING}/{key.as_posix()}"] = path.read_bytes()
+        storage.write(sample, json.dumps({"until": until.isoformat()}).encode())
         self.console.print(
             f"[bold]{plural(made.rows, 'real client')}[/] (UCI) {verb(made.rows, 'arrives', 'arrive')} over "
             f"{plural(len(made.days), 'day')}, "

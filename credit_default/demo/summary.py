@@ -12,8 +12,8 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
-from credit_default.core.model.model_folder import MANIFEST_FILE, read_manifest
-from credit_default.defs.assets import scoring
+from credit_default.core import lake
+from credit_default.core.model.model_folder import read_manifest
 from credit_default.ports import ModelRegistry, Storage
 from credit_default.resources.model_versions import expectation_of
 from credit_default.settings import ENVIRONMENT_VARIABLE, HOME_VARIABLE, Environment, Settings
@@ -28,7 +28,7 @@ def show_results(screen: Console, ports: Mapping[str, Any]) -> None:
         storage: Storage = ports["storage"]
         registry: ModelRegistry = ports["registry"]
         model = registry.get(version)
-        key = f"{model.key}/{MANIFEST_FILE}"
+        key = f"{model.key}/{lake.MANIFEST_FILE}"
         manifest = read_manifest(storage.read(key), expectation_of(model, storage), key)
         screen.print(tables.model_table(manifest, version))
     with dg.DagsterInstance.get() as instance:
@@ -41,9 +41,9 @@ def describe_next_steps(settings: Settings, storage: Storage) -> str:
     command = variables + shlex.quote(str(Path(os.path.relpath(sys.executable)).with_name("credit-default")))
     dev = f"{variables}make dev" if checkout() == Path.cwd() else f"{command} dev"
     if settings.environment is Environment.LOCAL:
-        arrivals = shlex.quote(os.path.relpath(settings.landing / "inference" / "batch"))
+        arrivals = shlex.quote(os.path.relpath(settings.lake / lake.LANDED_INFERENCE))
     else:
-        arrivals = storage.uri(scoring.LANDING)
+        arrivals = storage.uri(lake.LANDED_INFERENCE)
     return (
         f"What to open next, in {settings.home}:\n"
         f"  {dev}\n      the asset graph, runs, plots and tables\n"

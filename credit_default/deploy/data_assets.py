@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.defs.shared.recording import data_asset_version
 from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.assets import plan
@@ -15,7 +15,7 @@ from credit_default.deploy.plans.changes import Action, Change, Report
 from credit_default.errors import NotThere
 from credit_default.resources.azure.assets import catalogue
 
-CURATED, INFERENCE = "curated_data", "inference_data"
+CURATED, INFERENCE = lake.CURATED_DATA, lake.INFERENCE_DATA
 
 
 def deploy(place: AzureTarget, *, days: int, dry_run: bool) -> Report:
@@ -50,8 +50,8 @@ def _tables(place: AzureTarget, days: int, held: ExitStack) -> Iterator[tuple[st
     The copy is what is registered: by then a run may have published another table in the same place.
     """
     found = [entry.name for entry in place.storage.entries(INFERENCE) if entry.is_folder]
-    keys = {f"{INFERENCE}/{day}/{INFERENCE}.parquet": day for day in found[len(found) - min(days, len(found)) :]}
-    for key, day in {f"{CURATED}/{CURATED}.parquet": None, **keys}.items():
+    keys = {lake.inference_data(day): day for day in found[len(found) - min(days, len(found)) :]}
+    for key, day in {lake.curated_data(): None, **keys}.items():
         try:
             path = held.enter_context(place.storage.on_disk(key))
         except NotThere:

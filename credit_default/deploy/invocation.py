@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.deploy.environments import missing
 from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.deploy.plans.changes import Action, Change, Report, any_pending
 from credit_default.deploy.plans.invocation import plan_invocation
 from credit_default.deploy.plans.verification import Expected, problems, read
-from credit_default.deploy.scored_days import clients_key, look, predictions_key
+from credit_default.deploy.scored_days import look
 from credit_default.errors import DayError, DeployError
 from credit_default.runs.instance import enter
 from credit_default.runs.launching import launch
@@ -52,7 +52,7 @@ def invoke(place: AzureTarget, day: date, *, verify: bool, dry_run: bool) -> Rep
         settings = enter(place.settings)
         run_id = launch("score_batch", settings.home / "deploy.log", days=(name, name))
     with told_by_azure(f"reading the predictions of {name}"):
-        predictions, key = _predictions(place, day), predictions_key(day)
+        predictions, key = _predictions(place, day), lake.predictions(day)
         about = {"day": name, "predictions": storage.uri(key), **read(predictions).as_dict(), "run_id": run_id}
         if verify:
             _must_be_right(place, predictions, day)
@@ -78,7 +78,7 @@ def _live(place: AzureTarget) -> ModelVersion | None:
 
 
 def _predictions(place: AzureTarget, day: date) -> pa.Table:
-    with place.storage.on_disk(predictions_key(day)) as path:
+    with place.storage.on_disk(lake.predictions(day)) as path:
         return tables.read(path)
 
 
@@ -88,7 +88,7 @@ def _must_be_right(place: AzureTarget, predictions: pa.Table, day: date) -> None
 
     live = _live(place)
     assert live is not None
-    with place.storage.on_disk(clients_key(day)) as path:
+    with place.storage.on_disk(lake.inference_data(day)) as path:
         rows, version = pq.read_metadata(path).num_rows, tables.data_version_of(path)
     found = problems(predictions, Expected(day, rows, version, live))
     if found:

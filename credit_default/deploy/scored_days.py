@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.stored_json import read_object
-from credit_default.defs.assets import scoring
 from credit_default.defs.landing import ingestion
 from credit_default.deploy.plans.invocation import Day, Predicted
 from credit_default.deploy.plans.verification import only
@@ -18,27 +17,17 @@ def look(storage: Storage, day: date) -> Day:
     """Return what there is of a day, from what landed to its drift."""
     predicted = _predicted(storage, day)
     return Day(
-        landed=storage.fingerprint(f"{scoring.LANDING}/{day}"),
-        taken_in=ingestion.of(storage, "inference_data", str(day)),
+        landed=storage.fingerprint(f"{lake.LANDED_INFERENCE}/{day}"),
+        taken_in=ingestion.of(storage, lake.INFERENCE_DATA, str(day)),
         clients=_clients(storage, day),
         predicted=predicted,
         measured=_measured(storage, day) if predicted is not None else None,
     )
 
 
-def predictions_key(day: date) -> str:
-    """Return where the predictions of a day are."""
-    return f"predictions/{day}/predictions.parquet"
-
-
-def clients_key(day: date) -> str:
-    """Return where the clients are that were taken in for a day."""
-    return f"inference_data/{day}/inference_data.parquet"
-
-
 def _clients(storage: Storage, day: date) -> str | None:
     try:
-        with storage.on_disk(clients_key(day)) as path:
+        with storage.on_disk(lake.inference_data(day)) as path:
             return tables.data_version_of(path)
     except (NotThere, InputError):
         return None
@@ -46,7 +35,7 @@ def _clients(storage: Storage, day: date) -> str | None:
 
 def _predicted(storage: Storage, day: date) -> Predicted | None:
     try:
-        with storage.on_disk(predictions_key(day)) as path:
+        with storage.on_disk(lake.predictions(day)) as path:
             table, version = tables.read(path), tables.data_version_of(path)
     except (NotThere, InputError):
         return None
@@ -56,7 +45,7 @@ def _predicted(storage: Storage, day: date) -> Predicted | None:
 
 def _measured(storage: Storage, day: date) -> tuple[str, str | None] | None:
     try:
-        drift = read_object(storage.read(f"drift/{day}/drift.json"), f"drift of {day}", "measure it again")
+        drift = read_object(storage.read(lake.drift(day)), f"drift of {day}", "measure it again")
         return drift["predictions_data_version"], drift["model_version"]
     except (NotThere, DamagedFile, KeyError):
         return None

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from credit_default.core import lake
 from credit_default.core.contract.client_ids import look_like_ids, normalise, rewrite
 from credit_default.core.files.companions import DATA_SUFFIXES
 from credit_default.core.files.reading import read_file
@@ -24,12 +25,11 @@ from credit_default.erasure.personal_data import Search
 from credit_default.errors import ContractError, UnreadableFile
 
 #: Files of a model's folder that hold rows of clients.
-MODEL_TABLES = ("reference.parquet", "golden.parquet")
-_REJECTED = "rejected.csv"
+MODEL_TABLES = (lake.REFERENCE_FILE, lake.GOLDEN_FILE)
 #: Bytes; the most that Arrow takes.
 _MAX_BLOCK = 2**31 - 1
-#: Of files that a process was broken off at: their ending, and the folder of those that have another name.
-_UNFINISHED, _STAGING = ".unfinished", ".staging"
+#: Ending of files that a process was broken off at; those in `lake.STAGING` have another name.
+_UNFINISHED = ".unfinished"
 
 #: What the rows of a client hold: a value for each feature.
 Features = tuple[Any, ...]
@@ -70,7 +70,7 @@ class ClientSearch:
                 # Hidden ones too: no step reads them, and they hold what they hold.
                 return last.lower().endswith(DATA_SUFFIXES)
             case Search.REJECTED:
-                return last == _REJECTED
+                return last == lake.REJECTED_FILE
             case Search.MODEL:
                 return last in MODEL_TABLES
             case Search.TABLE:
@@ -81,7 +81,7 @@ class ClientSearch:
     def may_hold_unknown(name: str, search: Search) -> bool:
         """Whether a file of this name may hold rows in a form that is not searched."""
         return not ClientSearch.may_hold_rows(name, search) and (
-            search is Search.LANDED or name.endswith(_UNFINISHED) or PurePosixPath(name).parts[0] == _STAGING
+            search is Search.LANDED or name.endswith(_UNFINISHED) or PurePosixPath(name).parts[0] == lake.STAGING
         )
 
     def rows(self, path: Path, name: str, search: Search) -> int:
@@ -187,7 +187,7 @@ class ClientSearch:
 
 
 def _kind_of(last: str) -> Search:
-    if last == _REJECTED:
+    if last == lake.REJECTED_FILE:
         return Search.REJECTED
     return Search.MODEL if last in MODEL_TABLES else Search.TABLE
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from credit_default.core import lake
 from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from credit_default.telemetry.encryption import PrivateKeys
 
 _NO_TABLE = "is no CSV or Parquet file; look into it by hand"
-_LANDING = "landing"
-_STRAY = f"is in no folder of {_LANDING}/ that is read; look into it by hand, and remove it"
+_STRAY = f"is in no folder of {lake.LANDING}/ that is read; look into it by hand, and remove it"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class _FullSearch:
         searched = tuple(f"{place.key}/" for place in PLACES)
         # A folder that cannot be listed is said by the place that it is in.
         with suppress(StorageError):
-            for file in self._roots["lake"].files(_LANDING):
+            for file in self._roots["lake"].files(lake.LANDING):
                 if file.size and not file.key.startswith(searched):
                     self._found.not_searched[printable(file.key)] = _STRAY
 
@@ -170,7 +170,7 @@ class _FullSearch:
     def _versions_of(self, key: str) -> tuple[str, ...]:
         """Return the versions whose model or prepared data a file belongs to."""
         folder = "/".join(key.split("/")[:2])
-        prepared = {one.version: f"prepared/{one.tags.get('prepared_data_version')}" for one in self._versions}
+        prepared = {one.version: lake.prepared(str(one.tags.get("prepared_data_version"))) for one in self._versions}
         return tuple(one.version for one in self._versions if folder in (one.key, prepared[one.version]))
 
     def _collected(self, place: Place) -> None:

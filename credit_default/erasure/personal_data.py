@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from credit_default.core import lake
+
 Root = Literal["lake", "home"]
 
 
@@ -53,42 +55,42 @@ _VERSION = "a registered version: its files are hashed"
 _RETRAIN = "train again without the client, let that version go live, then remove the folder and its version"
 
 PLACES = (
-    Place("landing/curated", "training data of your own, as it came", Search.LANDED, _LAND_AGAIN),
-    Place("landing/inference/batch", "clients to score, as they came", Search.LANDED, _LAND_AGAIN),
-    Place("landing/outcomes", "outcomes, as they came", Search.LANDED, _LAND_AGAIN),
-    Place("inference_data", "accepted clients of each day", Search.TABLE, _MADE_AGAIN),
-    Place("outcomes", "accepted outcomes of each day", Search.TABLE, _MADE_AGAIN),
-    Place("predictions", "a probability for each client of a day", Search.TABLE, _MADE_AGAIN),
-    Place("quarantine", "refused rows, as they came", Search.REJECTED, _MADE_AGAIN),
-    Place("superseded_inference_data", "tables that others replaced", Search.TABLE, _REMOVE),
-    Place("superseded_outcomes", "tables that others replaced", Search.TABLE, _REMOVE),
-    Place("superseded_predictions", "predictions that others replaced", Search.TABLE, _REMOVE),
-    Place("curated_data", "training rows (those of the bundled table are public)", Search.TABLE, _MADE_AGAIN),
-    Place("prepared", "training rows by set", Search.TABLE, _RETRAIN, breaks=_VERSION),
-    Place("models", "reference and golden rows of each model", Search.MODEL, _RETRAIN, breaks=_VERSION),
-    Place("taken", "on Azure: models on their way from the shared registry", Search.MODEL, "remove the folder"),
+    Place(lake.LANDED_CURATED, "training data of your own, as it came", Search.LANDED, _LAND_AGAIN),
+    Place(lake.LANDED_INFERENCE, "clients to score, as they came", Search.LANDED, _LAND_AGAIN),
+    Place(lake.LANDED_OUTCOMES, "outcomes, as they came", Search.LANDED, _LAND_AGAIN),
+    Place(lake.INFERENCE_DATA, "accepted clients of each day", Search.TABLE, _MADE_AGAIN),
+    Place(lake.OUTCOMES, "accepted outcomes of each day", Search.TABLE, _MADE_AGAIN),
+    Place(lake.PREDICTIONS, "a probability for each client of a day", Search.TABLE, _MADE_AGAIN),
+    Place(lake.QUARANTINE, "refused rows, as they came", Search.REJECTED, _MADE_AGAIN),
+    Place(lake.superseded(lake.INFERENCE_DATA), "tables that others replaced", Search.TABLE, _REMOVE),
+    Place(lake.superseded(lake.OUTCOMES), "tables that others replaced", Search.TABLE, _REMOVE),
+    Place(lake.superseded(lake.PREDICTIONS), "predictions that others replaced", Search.TABLE, _REMOVE),
+    Place(lake.CURATED_DATA, "training rows (those of the bundled table are public)", Search.TABLE, _MADE_AGAIN),
+    Place(lake.PREPARED, "training rows by set", Search.TABLE, _RETRAIN, breaks=_VERSION),
+    Place(lake.MODELS, "reference and golden rows of each model", Search.MODEL, _RETRAIN, breaks=_VERSION),
+    Place(lake.TAKEN, "on Azure: models on their way from the shared registry", Search.MODEL, "remove the folder"),
     Place(
-        "data_assets",
+        lake.DATA_ASSETS,
         "on Azure: tables of clients as versions of data assets",
         Search.TABLE,
         "archive the version in the workspace and remove its folder",
         breaks="a version of a data asset",
     ),
-    Place("jobs", "on Azure: what jobs left behind", Search.MIXED, "goes with retention; or remove the folder"),
+    Place(lake.JOBS, "on Azure: what jobs left behind", Search.MIXED, "goes with retention; or remove the folder"),
     Place(
-        "drift",
+        lake.DRIFT,
         "figures, and reports with histograms of each day's clients",
         Search.NONE,
         "reports go with retention; figures and histograms name no client",
     ),
     Place(
-        "data_quality",
+        lake.DATA_QUALITY,
         "reports with histograms of training rows",
         Search.NONE,
         "histograms name no client; remove the folder with the version",
     ),
     Place(
-        ".staging", "files of a publication that was broken off", Search.MIXED, "remove the files while nothing runs"
+        lake.STAGING, "files of a publication that was broken off", Search.MIXED, "remove the files while nothing runs"
     ),
     Place(
         "jobs",
@@ -109,16 +111,16 @@ PLACES = (
 #: Top folders that hold none, and why.
 WITHOUT = {
     "lake": {
-        ".locks": "empty files",
-        ".published": "names of folders",
+        lake.LOCKS: "empty files",
+        lake.PUBLISHED: "names of folders",
         "comparisons": "figures of models",
         "dagster": "what steps print: no values of rows",
-        "endpoints": "versions",
-        "performance": "figures of days",
-        "refused": "names of days and files",
-        "retention": "keys of files and dates",
-        "taken_in": "hashes",
-        "verdicts": "figures of models",
+        lake.ENDPOINTS: "versions",
+        lake.PERFORMANCE: "figures of days",
+        lake.REFUSED: "names of days and files",
+        lake.RETENTION: "keys of files and dates",
+        lake.TAKEN_IN: "hashes",
+        lake.VERDICTS: "figures of models",
     },
     "home": {
         "dagster": "runs, events and what steps print: names of files and columns, no values of rows",

@@ -22,6 +22,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dagster_pipes import PipesBlobStoreMessageWriter, PipesBlobStoreMessageWriterChannel, PipesParams
 
+from credit_default.pipes.process_variables import TRIAL_VARIABLE
+
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
@@ -29,8 +31,6 @@ ACCOUNT_URL = "account_url"
 CONTAINER = "container"
 KEY_PREFIX = "key_prefix"
 INTERVAL = "interval"
-#: Tells apart the jobs of a sweep, which share everything else.
-TRIAL_VARIABLE = "CREDIT_DEFAULT_TRIAL"
 #: For how long the last chunks are tried again after the step has ended.
 CLOSING_SECONDS = 120.0
 #: The client gives up soon, because the channel tries again with everything that was said meanwhile.

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_pipes import PipesContextData, PipesParams
 
 from credit_default.code_version import code_version
-from credit_default.core.keys import checked_key
+from credit_default.core.lake import checked_key
 from credit_default.pipes.run_statuses import UNDER_WAY
 from credit_default.ports import DayRejected, StepMessage, StepResult
 

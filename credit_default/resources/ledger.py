@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from credit_default.core import lake
 from credit_default.core.promotion import ledger as core
-from credit_default.core.promotion.ledger import KEY, Action, Draft, Ledger, LedgerEntry
+from credit_default.core.promotion.ledger import Action, Draft, Ledger, LedgerEntry
 from credit_default.errors import NotThere
 from credit_default.ports import Storage
 
@@ -56,8 +57,8 @@ class LedgerWriter:
         content = core.append(self._content, draft, datetime.now(UTC))
         torn = self.ledger.torn
         if torn:
-            self._storage.write(f"models/ledger.torn-{hashlib.sha256(torn).hexdigest()[:_SHORT]}", torn)
-        self._storage.write(KEY, content)
+            self._storage.write(lake.torn_ledger(hashlib.sha256(torn).hexdigest()[:_SHORT]), torn)
+        self._storage.write(lake.LEDGER, content)
         self._content = content
         return self.ledger.entries[-1]
 
@@ -79,19 +80,19 @@ def held(storage: Storage) -> Iterator[LedgerWriter]:
     StorageError
         Somebody else does not let go of it.
     """
-    with storage.held(KEY):
+    with storage.held(lake.LEDGER):
         yield LedgerWriter(storage)
 
 
 def _content(storage: Storage) -> bytes:
     try:
-        return storage.read(KEY)
+        return storage.read(lake.LEDGER)
     except NotThere:
         return b""
 
 
 def _verdict_sha256(storage: Storage, version: str) -> str | None:
     try:
-        return hashlib.sha256(storage.read(f"verdicts/{version}.json")).hexdigest()
+        return hashlib.sha256(storage.read(lake.verdict(version))).hexdigest()
     except NotThere:
         return None

@@ -6,6 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
 from credit_default.errors import HashMismatch, NotThere
+from credit_default.pipes.process_variables import (
+    MANIFEST_SHA256_VARIABLE,
+    MODEL_NAME_VARIABLE,
+    MODEL_SHA256_VARIABLE,
+    MODEL_VERSION_VARIABLE,
+)
 from credit_default.ports import ModelVersion, Storage
 from credit_default.resources import ledger
 
@@ -64,10 +70,10 @@ def variables_of(
     """Return what a scoring script gets to know about a version, as variables of its process."""
     expectation = expectation_of(model, storage, warn)
     return {
-        "CREDIT_DEFAULT_MODEL_NAME": model.name,
-        "CREDIT_DEFAULT_MODEL_VERSION": model.version,
-        "CREDIT_DEFAULT_MODEL_SHA256": expectation.sha256,
-        "CREDIT_DEFAULT_MANIFEST_SHA256": expectation.manifest_text,
+        MODEL_NAME_VARIABLE: model.name,
+        MODEL_VERSION_VARIABLE: model.version,
+        MODEL_SHA256_VARIABLE: expectation.sha256,
+        MANIFEST_SHA256_VARIABLE: expectation.manifest_text,
     }
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from credit_default.core.data.retention import FOLDER, Removal, as_lines, from_lines, record_key
+from credit_default.core import lake
+from credit_default.core.data.retention import Removal, as_lines, from_lines
 from credit_default.errors import CreditDefaultError
 from credit_default.ports import Compute, Storage, StoredFile
 from credit_default.settings import Settings
-
-_REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -69,31 +68,31 @@ class Retention:
 
     def _expired_reports(self) -> Iterator[Removal]:
         days = self.settings.keep_reports or 0
-        for file in self.storage.files("drift"):
-            if file.key.endswith(f"/{_REPORT}") and file.modified < self._before(days):
+        for file in self.storage.files(lake.DRIFT):
+            if file.key.endswith(f"/{lake.REPORT_FILE}") and file.modified < self._before(days):
                 yield Removal(file.key, self.now, days)
 
     def _expired_tables(self) -> Iterator[Removal]:
         days = self.settings.keep_superseded or 0
         expired = {
-            asset: [file for file in self.storage.files(f"superseded_{asset}") if file.modified < self._before(days)]
-            for asset in ("predictions", "inference_data", "outcomes")
+            asset: [file for file in self.storage.files(lake.superseded(asset)) if file.modified < self._before(days)]
+            for asset in (lake.PREDICTIONS, lake.INFERENCE_DATA, lake.OUTCOMES)
         }
-        gone = {file.key for file in expired["predictions"]}
-        for file in expired["predictions"]:
+        gone = {file.key for file in expired[lake.PREDICTIONS]}
+        for file in expired[lake.PREDICTIONS]:
             prefixes, version = self._predictions(file.key)
             yield Removal(file.key, self.now, days, prefixes, version)
-        for file in expired["inference_data"]:
+        for file in expired[lake.INFERENCE_DATA]:
             version = self._version(file.key)
             if not self._is_needed(file, version, gone):
                 yield Removal(file.key, self.now, days, data_version=version)
-        for file in expired["outcomes"]:
+        for file in expired[lake.OUTCOMES]:
             yield Removal(file.key, self.now, days, data_version=self._version(file.key))
 
     def _is_needed(self, inputs: StoredFile, version: str, gone: Collection[str]) -> bool:
         """Whether predictions that are kept were made of a table; those that cannot be read may have been."""
         day = inputs.key.split("/")[1]
-        for folder in (f"predictions/{day}", f"superseded_predictions/{day}"):
+        for folder in (f"{lake.PREDICTIONS}/{day}", lake.superseded(lake.PREDICTIONS, day)):
             for file in self.storage.files(folder):
                 if file.key not in gone and self._input_version(file.key) in (version, None):
                     return True
@@ -124,8 +123,8 @@ class Retention:
 
 def record(storage: Storage, removals: Collection[Removal]) -> None:
     """Add removals to the record of their months."""
-    for key in sorted({record_key(one.removed_at) for one in removals}):
-        added = as_lines(one for one in removals if record_key(one.removed_at) == key)
+    for key in sorted({lake.removals(one.removed_at) for one in removals}):
+        added = as_lines(one for one in removals if lake.removals(one.removed_at) == key)
         with storage.held(key):
             storage.write(key, (storage.read(key) if storage.exists(key) else b"") + added)
 
@@ -133,7 +132,7 @@ def record(storage: Storage, removals: Collection[Removal]) -> None:
 def find_removal(storage: Storage, matches: Callable[[Removal], bool]) -> Removal | None:
     """Return the newest removal that matches, or None when there was none."""
     found: Removal | None = None
-    for file in sorted(storage.files(FOLDER), key=lambda file: file.key):
+    for file in sorted(storage.files(lake.RETENTION), key=lambda file: file.key):
         found = next(filter(matches, reversed(list(from_lines(storage.read(file.key))))), found)
     return found
 
@@ -145,5 +144,5 @@ def removed_predictions(storage: Storage, prefix: str) -> Removal | None:
 
 def removed_inputs(storage: Storage, day: str, version: str) -> Removal | None:
     """Return the removal of the table of a day that had a data version."""
-    folder = f"superseded_inference_data/{day}/"
+    folder = f"{lake.superseded(lake.INFERENCE_DATA, day)}/"
     return find_removal(storage, lambda one: one.data_version == version and one.key.startswith(folder))

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 
 import dagster as dg
-from dagster._core.instance.config import dagster_instance_config
-from dagster_shared.check import CheckError
 from yaml import YAMLError  # type: ignore[import-untyped] # its stubs are no dependency of ours
 
 from credit_default import settings as settings_of
+from credit_default.core import lake
 from credit_default.errors import SettingsError
+from credit_default.resources.dagster_internals import CheckError, dagster_instance_config
 from credit_default.settings import HOME_VARIABLE, Environment, Settings, describe_home, make_home, permissions
 
 #: Characters of Dagster's explanation of a faulty configuration: it lists everything that it knows.
@@ -35,7 +35,7 @@ def prepare(settings: Settings) -> dict[str, str]:
     """
     folders = [settings.dagster_home]
     if settings.environment is Environment.LOCAL:
-        folders += [settings.landing / name for name in ("inference/batch", "outcomes", "curated")]
+        folders += [settings.lake / key for key in (lake.LANDED_INFERENCE, lake.LANDED_OUTCOMES, lake.LANDED_CURATED)]
         package = "credit_default.resources.local"
     else:
         from credit_default.settings import azure as azure_settings

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from credit_default.core.promotion.ledger import KEY, Ledger, LedgerEntry
+from credit_default.core import lake
+from credit_default.core.promotion.ledger import Ledger, LedgerEntry
 from credit_default.defs.assets.deployment import why_not_live
 from credit_default.defs.assets.evaluation import Evaluation
 from credit_default.defs.assets.model import VERDICT
@@ -68,7 +69,7 @@ def champion(settings: Settings, at: datetime | None = None) -> Champion:
     ledger, moment = ledgers.read(ports["storage"]), at or datetime.now(UTC)
     found = ledger.champion_at(moment)
     if found is None:
-        where = ports["storage"].uri(KEY)
+        where = ports["storage"].uri(lake.LEDGER)
         begins = f"it begins at {_told(ledger.entries[0].at)}" if ledger.entries else f"nothing is entered in {where}"
         raise NotThere(
             f"By the ledger of promotions nothing was live at {_told(moment)}; {begins}. What becomes live is entered "
@@ -173,7 +174,7 @@ def _after_rollback(state: EndpointState, ports: dict[str, Any]) -> str:
 def _unmet(storage: Storage, version: str) -> list[dict[str, Any]]:
     """Return the criteria that a version did not meet, as they are stored with its verdict."""
     try:
-        verdict = Evaluation.read(storage.read(f"verdicts/{version}.json")).verdict
+        verdict = Evaluation.read(storage.read(lake.verdict(version))).verdict
     except NotThere:
         return []
     return [criterion for criterion in verdict.as_dict()["criteria"] if not criterion["passed"]]

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 import yaml  # type: ignore[import-untyped] # its stubs are no dependency of ours
-from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from pydantic import ValidationError
 
 from credit_default.errors import SettingsError
+from credit_default.resources.dagster_internals import DecoratedOpFunction
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.api import execute_run
-from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster_shared.error import SerializableErrorInfo
 
 from credit_default.defs.landing.scan import RANGE_END, RANGE_START
+from credit_default.resources.dagster_internals import (
+    LoadableTargetOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteRepositoryOrigin,
+    SerializableErrorInfo,
+    execute_run,
+)
 from credit_default.runs.instance import enter
 from credit_default.settings import permissions
 

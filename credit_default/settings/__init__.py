@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from credit_default.core.files.limits import DEFAULT_LIMITS, Limits, read_limits
+from credit_default.core.lake import LANDING
 from credit_default.core.plurals import plural, verb
 from credit_default.core.variables import VariableReader
 from credit_default.errors import SettingsError
@@ -124,7 +125,7 @@ class Settings:
     @property
     def landing(self) -> Path:
         """Folder in which files from outside arrive."""
-        return self.lake / "landing"
+        return self.lake / LANDING
 
     @property
     def jobs(self) -> Path:

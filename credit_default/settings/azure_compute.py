@@ -37,17 +37,34 @@ class Kind(StrEnum):
     DRIFT = "drift"
 
 
-_KINDS = {
+#: The kind of each step. A new step has to be entered: the environment of another kind may lack what it imports.
+KINDS = {
     "train": Kind.TRAIN,
-    "drift": Kind.DRIFT,
+    "comparison": Kind.SCORE,
+    "curated_data": Kind.SCORE,
+    "inference_data": Kind.SCORE,
+    "outcomes": Kind.SCORE,
+    "prepared_data": Kind.SCORE,
+    "score": Kind.SCORE,
+    "smoke_test": Kind.SCORE,
     "data_quality_report": Kind.DRIFT,
+    "drift": Kind.DRIFT,
     "performance": Kind.DRIFT,
 }
 
 
 def kind_of(step: str) -> Kind:
-    """Return the kind of a step."""
-    return _KINDS.get(step, Kind.SCORE)
+    """Return the kind of a step.
+
+    Raises
+    ------
+    ValueError
+        There is no such step.
+    """
+    try:
+        return KINDS[step]
+    except KeyError:
+        raise ValueError(f"{step!r} is no step with a kind; expected one of {', '.join(KINDS)}") from None
 
 
 class Target(dg.Config):

@@ -6,12 +6,12 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from credit_default.core.days import parse_day
 from credit_default.core.defects import as_unexpected
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, DayError, ModelError
@@ -69,11 +69,7 @@ def common_value(predictions: pa.Table, name: str) -> str | None:
 
 def _refuse_malformed(day: str) -> None:
     """Raise `DayError` for a day that is no date, before it becomes part of a path."""
-    try:
-        well_formed = date.fromisoformat(day).isoformat() == day
-    except ValueError:
-        well_formed = False
-    if not well_formed:
+    if parse_day(day) is None:
         raise DayError(f"got the day {day!r}; expected a date like 2026-01-31")
 
 

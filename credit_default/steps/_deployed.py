@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from credit_default.core import lake
 from credit_default.core.model import model_directory
 from credit_default.core.model.model_directory import LoadedModel
-from credit_default.core.model.model_folder import MANIFEST_FILE, Expectation
+from credit_default.core.model.model_folder import Expectation
 from credit_default.errors import NotThere, SettingsError
+from credit_default.pipes.process_variables import (
+    MANIFEST_SHA256_VARIABLE,
+    MODEL_DIR_VARIABLE,
+    MODEL_SHA256_VARIABLE,
+)
 from credit_default.pipes.program import end_of_imports
-
-#: Which version this is.
-MODEL_NAME, MODEL_VERSION = "CREDIT_DEFAULT_MODEL_NAME", "CREDIT_DEFAULT_MODEL_VERSION"
-#: What the registry says about its file and about its manifest.
-MODEL_SHA256, MANIFEST_SHA256 = "CREDIT_DEFAULT_MODEL_SHA256", "CREDIT_DEFAULT_MANIFEST_SHA256"
-#: Where Azure ML puts the registered model.
-MODEL_DIR = "AZUREML_MODEL_DIR"
 
 
 def given(variable: str) -> str:
@@ -44,7 +43,7 @@ def registered_model() -> LoadedModel:
         The model is another one, or not to be trusted.
     """
     end_of_imports()
-    expectation = Expectation.of(given(MODEL_SHA256), given(MANIFEST_SHA256))
+    expectation = Expectation.of(given(MODEL_SHA256_VARIABLE), given(MANIFEST_SHA256_VARIABLE))
     return model_directory.load(_model_folder(), expectation)
 
 
@@ -56,8 +55,8 @@ def _model_folder() -> Path:
     NotThere
         Azure ML put no model of ours there.
     """
-    root = Path(given(MODEL_DIR))
-    manifests = sorted(root.rglob(MANIFEST_FILE))
+    root = Path(given(MODEL_DIR_VARIABLE))
+    manifests = sorted(root.rglob(lake.MANIFEST_FILE))
     if not manifests:
-        raise NotThere(f"{root} holds no {MANIFEST_FILE}; deploy a model that the train step wrote")
+        raise NotThere(f"{root} holds no {lake.MANIFEST_FILE}; deploy a model that the train step wrote")
     return manifests[0].parent

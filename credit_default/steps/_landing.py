@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.contract import acceptance
 from credit_default.core.contract.contract import Accepted, Dataset, accept, write_rejected
 from credit_default.core.files.landing_folder import list_landed
@@ -20,8 +20,6 @@ from credit_default.core.schema import ID_COLUMNS
 from credit_default.errors import NotThere
 from credit_default.pipes.reporting import Reporter
 from credit_default.steps._daily import day_list, each_day
-
-REJECTED = "rejected.csv"
 
 
 def daily_arguments(description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -59,7 +57,7 @@ def ingest(
         files = {"table": f"{day}/{file_name}"}
         tables.write(accepted.table, given.output / files["table"], data_version=data_version)
         if accepted.rejected.num_rows:
-            files["quarantine"] = f"{day}/{REJECTED}"
+            files["quarantine"] = f"{day}/{lake.REJECTED_FILE}"
             write_rejected(accepted.rejected, given.output / files["quarantine"])
         verdict = acceptance.evaluate_share(accepted.counts["rows"], accepted.counts["accepted"])
         result = {**accepted.counts, **verdict, **figures(accepted.table)}

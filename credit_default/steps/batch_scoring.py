@@ -40,10 +40,13 @@ from credit_default.core.scoring.predictions import Origin, write_scores
 from credit_default.core.scoring.scoring import scores
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError
-from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, registered_model
+from credit_default.pipes.process_variables import (
+    BATCH_OUTPUT_VARIABLE,
+    MODEL_NAME_VARIABLE,
+    MODEL_VERSION_VARIABLE,
+)
+from credit_default.steps._deployed import registered_model
 
-#: Where Azure ML collects what the script writes.
-_OUTPUT = "AZUREML_BI_OUTPUT_PATH"
 SCORES_SUFFIX, REJECTED_SUFFIX, FAILURE_SUFFIX = ".scores.parquet", ".rejected.csv", ".failure.json"
 #: Of the hash in a name; 16 hex digits tell apart more files than a job can have.
 VERSION_DIGITS = 16
@@ -75,7 +78,7 @@ def run(mini_batch: Sequence[str]) -> list[str]:
         others are scored.
     """
     assert _model is not None
-    output = Path(os.environ[_OUTPUT])
+    output = Path(os.environ[BATCH_OUTPUT_VARIABLE])
     output.mkdir(parents=True, exist_ok=True)
     scored, errors = [], []
     for file in mini_batch:
@@ -122,8 +125,8 @@ def _write_scores(model: LoadedModel, file: Path, target: Path) -> tuple[int, in
             if rejected:
                 write_rejected(accepted.rejected, refused)
         origin = Origin(
-            model_name=os.environ[MODEL_NAME],
-            model_version=os.environ[MODEL_VERSION],
+            model_name=os.environ[MODEL_NAME_VARIABLE],
+            model_version=os.environ[MODEL_VERSION_VARIABLE],
             model_sha256=model.sha256,
             input_data_version=tables.data_version_of(source),
             scored_at=datetime.now(UTC),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.contract.contract import write_rejected
 from credit_default.core.data.curated import curate
 from credit_default.core.data.quality import curated_checks
@@ -30,9 +30,9 @@ from credit_default.errors import CreditDefaultError
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import Check, reporting
 from credit_default.steps._daily import try_day
-from credit_default.steps._landing import REJECTED, unread
+from credit_default.steps._landing import unread
 
-TABLE = "curated_data.parquet"
+TABLE = lake.table_file(lake.CURATED_DATA)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tables.write(table, given.output / TABLE, data_version=data_version)
         files = {"table": TABLE}
         if rejected.num_rows:
-            files["quarantine"] = REJECTED
-            write_rejected(rejected, given.output / REJECTED)
+            files["quarantine"] = lake.REJECTED_FILE
+            write_rejected(rejected, given.output / lake.REJECTED_FILE)
         origins = ", ".join(f"{rows} {origin.replace('_', ' ')}" for origin, rows in counts["origins"].items() if rows)
         not_read = f"; not read: {counts['not_read']}" if counts["not_read"] else ""
         report.info(f"{plural(counts['rows'], 'row')}: {origins}{not_read}")
@@ -71,18 +71,19 @@ def _labelled_days(
     inference_data: Path, outcomes: Path
 ) -> tuple[list[tuple[date, pa.Table, pa.Table]], dict[str, CreditDefaultError]]:
     """Days that have both rows and outcomes, oldest first, and why others that do cannot be used."""
+    known_file = lake.table_file(lake.OUTCOMES)
     labelled: list[tuple[date, pa.Table, pa.Table]] = []
     left_out: dict[str, CreditDefaultError] = {}
 
     def read(day: str) -> None:
-        arrived = inference_data / day / "inference_data.parquet"
+        arrived = inference_data / day / lake.table_file(lake.INFERENCE_DATA)
         if arrived.is_file():
             rows = tables.read(arrived)
             tables.refuse_older(arrived, rows.column_names, tables.schema().names)
-            known = tables.read(outcomes / day / "outcomes.parquet").select([CLIENT_ID, TARGET])
+            known = tables.read(outcomes / day / known_file).select([CLIENT_ID, TARGET])
             labelled.append((date.fromisoformat(day), rows, known))
 
-    for day in sorted(path.parent.name for path in outcomes.glob("????-??-??/outcomes.parquet")):
+    for day in sorted(path.parent.name for path in outcomes.glob(f"????-??-??/{known_file}")):
         error = try_day(day, read)
         if error is not None:
             left_out[day] = error

@@ -16,14 +16,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.data.splits import DEVELOPMENT, TEST
 from credit_default.core.monitoring.evidently_reports import summary
 from credit_default.core.schema import FEATURE_NAMES, TARGET
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
-
-REPORT = "report.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write below")
     given = parser.parse_args(arguments)
     with reporting(given.output) as report:
-        files = {part: given.prepared / f"{part}.parquet" for part in (DEVELOPMENT, TEST)}
+        files = {part: given.prepared / lake.table_file(part) for part in (DEVELOPMENT, TEST)}
         parts = {part: tables.read(path) for part, path in files.items()}
         html = summary(parts[TEST], parts[DEVELOPMENT], [*FEATURE_NAMES, TARGET])
         given.output.mkdir(parents=True, exist_ok=True)
-        (given.output / REPORT).write_text(html, encoding="utf-8")
+        (given.output / lake.REPORT_FILE).write_text(html, encoding="utf-8")
         # Evidently numbers its charts anew each time, so the page's own hash would say nothing.
         prepared_version = tables.data_version_of(files[DEVELOPMENT])
         data_version = hashlib.sha256(f"data_quality_report {prepared_version}".encode()).hexdigest()[:32]
@@ -47,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "features": len(FEATURE_NAMES),
             **{f"{part}_missing_share": _missing_share(table) for part, table in parts.items()},
         }
-        report.stored(data_version=data_version, files={"report": REPORT}, result=result)
+        report.stored(data_version=data_version, files={"report": lake.REPORT_FILE}, result=result)
 
 
 def _missing_share(table: pa.Table) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.model import model_folder
 from credit_default.core.monitoring.drift import SCORE, Drift, measure, without_rows
 from credit_default.core.monitoring.references import References
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def store(day: str) -> None:
             drift, identity = _measured(day, given.predictions, given.inference_data, references)
-            files = {"drift": f"{day}/drift.json", "report": f"{day}/report.html"}
+            files = {"drift": f"{day}/{lake.DRIFT_FILE}", "report": f"{day}/{lake.REPORT_FILE}"}
             result = drift.as_json(**identity)
             data_version = write_result(given.output / files["drift"], result)
             (given.output / files["report"]).write_text(drift.html, encoding="utf-8")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measured(
     day: str, predictions_folder: Path, inference_folder: Path, references: References
 ) -> tuple[Drift, dict[str, Any]]:
-    predictions_file = predictions_folder / day / "predictions.parquet"
+    predictions_file = predictions_folder / day / lake.table_file(lake.PREDICTIONS)
     if not predictions_file.is_file():
         raise NotThere(f"{day} has no predictions: {predictions_file} is not there; score the day first")
     predictions = tables.read(predictions_file)
@@ -75,7 +75,7 @@ def _measured(
     if predictions.num_rows == 0:
         return without_rows(), identity
     reference = references.of(identity["model_sha256"])
-    rows_file = inference_folder / day / "inference_data.parquet"
+    rows_file = inference_folder / day / lake.table_file(lake.INFERENCE_DATA)
     rows = tables.read(rows_file)
     # Those of the model's reference: a model may be older than a feature.
     features = [name for name in reference.kinds if name != SCORE]

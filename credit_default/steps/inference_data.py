@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from credit_default.core import lake
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
 from credit_default.steps._landing import daily_arguments, ingest
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the files that arrived for scoring into one typed table a day.", arguments)
     with reporting(given.output) as report:
-        ingest(report, "inference", given, file_name="inference_data.parquet")
+        ingest(report, "inference", given, file_name=lake.table_file(lake.INFERENCE_DATA))
 
 
 if __name__ == "__main__":

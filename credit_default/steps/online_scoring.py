@@ -29,8 +29,9 @@ from credit_default.core.plurals import plural, verb
 from credit_default.core.scoring import online_requests
 from credit_default.core.scoring.online_requests import Refusal
 from credit_default.errors import SettingsError
+from credit_default.pipes.process_variables import MODEL_NAME_VARIABLE, MODEL_VERSION_VARIABLE
 from credit_default.settings import COLLECTION_PUBLIC_KEY_VARIABLE
-from credit_default.steps._deployed import MODEL_NAME, MODEL_VERSION, given, registered_model
+from credit_default.steps._deployed import given, registered_model
 from credit_default.telemetry import collected_inputs
 from credit_default.telemetry.collected_inputs import Request
 from credit_default.telemetry.collector import Collector
@@ -79,8 +80,8 @@ def init() -> None:
         )
     model = registered_model()
     _deployment = _Deployment(
-        model_name=given(MODEL_NAME),
-        model_version=given(MODEL_VERSION),
+        model_name=given(MODEL_NAME_VARIABLE),
+        model_version=given(MODEL_VERSION_VARIABLE),
         key=PublicKey.read(given(COLLECTION_PUBLIC_KEY_VARIABLE), COLLECTION_PUBLIC_KEY_VARIABLE),
         collector=collector_of(os.environ),
         model=model,

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from credit_default.core import lake
 from credit_default.core.schema import TARGET
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Take in the days that were asked for."""
     given = daily_arguments("Turn the outcomes that arrived into one typed table a day.", arguments)
     with reporting(given.output) as report:
-        ingest(report, "outcomes", given, file_name="outcomes.parquet", figures=_figures)
+        ingest(report, "outcomes", given, file_name=lake.table_file(lake.OUTCOMES), figures=_figures)
 
 
 def _figures(table: pa.Table) -> dict[str, Any]:

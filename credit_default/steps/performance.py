@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.monitoring.performance import measure_performance
 from credit_default.core.plurals import plural, verb
 from credit_default.pipes.program import run
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def measure(day: str) -> None:
             result = _measured(day, given.predictions, given.outcomes)
-            name = f"{day}/performance.json"
+            name = f"{day}/{lake.PERFORMANCE_FILE}"
             data_version = write_result(given.output / name, result)
             of_all = plural(result["n_predictions"], "prediction")
             report.info(
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measured(day: str, predictions_folder: Path, outcomes_folder: Path) -> dict[str, Any]:
-    predictions_file = predictions_folder / day / "predictions.parquet"
-    outcomes_file = outcomes_folder / day / "outcomes.parquet"
+    predictions_file = predictions_folder / day / lake.table_file(lake.PREDICTIONS)
+    outcomes_file = outcomes_folder / day / lake.table_file(lake.OUTCOMES)
     predictions = tables.read(predictions_file)
     outcomes = tables.read(outcomes_file)
     return {

@@ -15,14 +15,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.data.prepared import prepare
 from credit_default.core.data.quality import prepared_checks
 from credit_default.core.data.splits import PARTS
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import Check, reporting
-
-PREPARED = "prepared"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         made = prepare(
             curated, curated_data_version=tables.data_version_of(given.curated), recent_rows=given.recent_rows
         )
-        made.write(given.output / PREPARED)
+        made.write(given.output / lake.PREPARED)
         checks = [
             Check(check.name, check.passed, check.description, check.severity, check.metadata)
             # The newest days may well differ from the others: that is what they are kept apart to show.
@@ -47,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         counted = ", ".join(f"{part.num_rows} {name}" for name, part in made.parts.items())
         report.info(f"version {made.version}: {counted}")
-        report.stored(data_version=made.version, files={PREPARED: PREPARED}, result=made.manifest, checks=checks)
+        report.stored(data_version=made.version, files={"prepared": lake.PREPARED}, result=made.manifest, checks=checks)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.model import model_directory
 from credit_default.core.plurals import plural
 from credit_default.core.scoring.scoring import score_file
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scored_at = datetime.now(UTC)
 
         def score(day: str) -> None:
-            source = options.inference_data / day / "inference_data.parquet"
-            path = f"{day}/predictions.parquet"
+            source = options.inference_data / day / lake.table_file(lake.INFERENCE_DATA)
+            path = f"{day}/{lake.table_file(lake.PREDICTIONS)}"
             summary = score_file(
                 model,
                 source,

@@ -11,25 +11,24 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from credit_default.core import tables
-from credit_default.core.files.reading import sha256_of
+from credit_default.core import lake, tables
+from credit_default.core.data.splits import DEVELOPMENT, PARTS
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.model import model_directory, plots, tracking
-from credit_default.core.model.model_folder import MANIFEST_FILE
 from credit_default.core.model.training import TrainedModel, TrainingOptions, train
 from credit_default.errors import NotThere
+from credit_default.pipes.process_variables import JOB_VARIABLE
 from credit_default.pipes.program import run
 from credit_default.pipes.reporting import reporting
-
-PARTS = ("development", "calibration", "test")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = _arguments(arguments)
     with reporting(options.output) as report:
-        parts = {name: tables.read(options.prepared / f"{name}.parquet") for name in PARTS}
-        bins = _json(options.prepared / "bins.json")
-        data_version = tables.data_version_of(options.prepared / "development.parquet")
+        parts = {name: tables.read(options.prepared / lake.table_file(name)) for name in PARTS}
+        bins = _json(options.prepared / lake.BINS_FILE)
+        data_version = tables.data_version_of(options.prepared / lake.table_file(DEVELOPMENT))
         tags = {"prepared_data_version": data_version, "code_version": options.code_version}
         directory = options.output / "model"
         with tracking.training_run(options.job_name, tags, warn=report.warning) as run:
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             run.log_result(manifest, directory)
         # By which the folder is held to what was trained until the registry has it as a tag.
-        result = {**manifest, "manifest_sha256": sha256_of(directory / MANIFEST_FILE)}
+        result = {**manifest, "manifest_sha256": sha256_of(directory / lake.MANIFEST_FILE)}
         report.stored(data_version=manifest["content_hash"], result=result, files={"model": "model"})
 
 
@@ -76,7 +75,7 @@ def _json(path: Path) -> dict[str, object]:
 
 def _job_name() -> str | None:
     """Give the job that compute says this is, without the number of the attempt: attempts are one training."""
-    name = os.environ.get("CREDIT_DEFAULT_JOB")
+    name = os.environ.get(JOB_VARIABLE)
     return re.sub(r"-\d{1,4}$", "", name) if name else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from credit_default.core import lake
 from credit_default.core.lineage import evidence, prediction
 from credit_default.core.lineage.evidence import Finding
 from credit_default.errors import NoSuchPrediction
@@ -75,7 +76,7 @@ def trace(settings: Settings, prediction_id: str) -> Trace:
         history = History(instance)
         located = locate(ports["storage"], history, prefix)
         if located is None:
-            where = ports["storage"].uri("predictions")
+            where = ports["storage"].uri(lake.PREDICTIONS)
             raise NoSuchPrediction(
                 f"no prediction is kept or recorded whose id begins with {prefix}; looked in {where}"
             )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from credit_default.core.lineage.evidence import Recorded, Run
+from credit_default.resources.dagster_internals import database_of_run
 
 _PAGE = 500
 
@@ -53,9 +52,8 @@ class History:
 
         On SQLite they are in a database of the run's own, apart from the index that `of` reads.
         """
-        storage = self._instance.event_log_storage
-        path = storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None
-        if path is not None and not Path(path).exists():
+        path = database_of_run(self._instance, run_id)
+        if path is not None and not path.exists():
             return None  # to ask for its events would make an empty one
         if not self._instance.get_records_for_run(run_id, limit=1).records:
             return None

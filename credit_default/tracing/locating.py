@@ -8,7 +8,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.lineage import prediction
 from credit_default.core.lineage.evidence import Recorded
 from credit_default.core.scoring.predictions import id_prefix, origin_key
@@ -47,11 +47,11 @@ def locate(storage: Storage, history: History, prefix: str) -> Located | None:
         if found is not None:
             return found
     if recorded:
-        present = _present(recorded[0])
+        present = lake.predictions(recorded[0])
         # What is there and cannot be read may well be it.
         is_it = storage.exists(present) and not _first_row(storage, present)
         return Located(recorded[0], present if is_it else None)
-    entries = (*storage.entries("predictions"), *storage.entries("superseded_predictions"))
+    entries = (*storage.entries(lake.PREDICTIONS), *storage.entries(lake.superseded(lake.PREDICTIONS)))
     days = sorted({entry.name for entry in entries if entry.is_folder}, reverse=True)
     found = next((found for day in days if (found := _in_day(storage, day, prefix)) is not None), None)
     if found is not None:
@@ -67,8 +67,8 @@ def inputs_of(
 
     The table that should be there counts too, whatever its metadata says: it was altered then.
     """
-    present = f"inference_data/{day}/inference_data.parquet"
-    for key in _versions(storage, present):
+    present = lake.inference_data(day)
+    for key in _versions(storage, lake.INFERENCE_DATA, day):
         table, told = read(storage, key)
         if told == version:
             return key, table
@@ -105,8 +105,8 @@ def _days(history: History, prefix: str) -> Iterator[str]:
 
 def _in_day(storage: Storage, day: str, prefix: str) -> Located | None:
     matching = []
-    present = _present(day)
-    for key in _versions(storage, present):
+    present = lake.predictions(day)
+    for key in _versions(storage, lake.PREDICTIONS, day):
         first = _first_row(storage, key)
         if prefix in prediction.prefixes_of(first):
             matching.append((key == present, str(first.get("scored_at")), key))
@@ -116,18 +116,14 @@ def _in_day(storage: Storage, day: str, prefix: str) -> Located | None:
     return Located(day, newest[2], tuple(key for _, _, key in others))
 
 
-def _present(day: str) -> str:
-    return f"predictions/{day}/predictions.parquet"
-
-
 def _first_row(storage: Storage, key: str) -> prediction.Row:
     with storage.on_disk(key) as path:
         return prediction.first_row(path)
 
 
-def _versions(storage: Storage, present: str) -> Iterator[str]:
+def _versions(storage: Storage, dataset: str, day: str) -> Iterator[str]:
     """Yield the key of a day's table, if it is there, and of those that it replaced."""
+    present, folder = lake.table(dataset, day), lake.superseded(dataset, day)
     if storage.exists(present):
         yield present
-    folder = f"superseded_{present.rsplit('/', 1)[0]}"
     yield from (f"{folder}/{entry.name}" for entry in storage.entries(folder) if not entry.is_folder)

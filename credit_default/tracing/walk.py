@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from credit_default.core import lake
 from credit_default.core.lineage import model, promotion, runs
 from credit_default.core.lineage import prediction as lineage
 from credit_default.core.lineage.evidence import Finding, Recorded
@@ -18,7 +19,6 @@ from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation
 from credit_default.core.plurals import plural
 from credit_default.core.printable import printable
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW
-from credit_default.defs.assets.scoring import LANDING
 from credit_default.defs.landing import ingestion as taken_in
 from credit_default.errors import NoSuchPrediction
 from credit_default.ports import ModelRegistry, ModelVersion, Storage
@@ -176,7 +176,8 @@ class Walk:
         return row
 
     def _taken_in(self, version: str, newest: Recorded | None) -> Finding:
-        key, landing = taken_in.key_of("inference_data", self._located.day), f"{LANDING}/{self._located.day}"
+        day = self._located.day
+        key, landing = lake.taken_in(lake.INFERENCE_DATA, day), f"{lake.LANDED_INFERENCE}/{day}"
         content = self._storage.read(key) if self._storage.exists(key) else None
         return lineage.of_taken_in(
             taken_in.parsed(content) if content is not None else None,
@@ -189,7 +190,7 @@ class Walk:
     def _landing(
         self, inputs: Mapping[str, Any], taken_in: list[Recorded], newest: Recorded | None
     ) -> Iterator[Finding]:
-        folder, name = f"{LANDING}/{self._located.day}", inputs[SOURCE_FILE]
+        folder, name = f"{lake.LANDED_INFERENCE}/{self._located.day}", inputs[SOURCE_FILE]
         self.about |= {"landed": f"{folder}/{name}", "landed_row": inputs[SOURCE_ROW]}
         # By what is there, since a name in a table that was altered may lead anywhere.
         entries = self._storage.entries(folder)
@@ -245,7 +246,7 @@ class Walk:
         if not prepared:
             yield TRAINING.missing("content", "neither the registry nor the manifest says which prepared data it was")
             return
-        key = f"prepared/{prepared}"
+        key = lake.prepared(prepared)
         self.about |= {"prepared_data": key, "curated_data_version": None}
         recorded = [one for _, one in self._history.of("prepared_data")]
         with ExitStack() as held:
@@ -262,6 +263,6 @@ class Walk:
             yield promotion.of_being_live(found, version, since=since, scored_at=scored_at, run=self._history.run)
         registered = self._registered(version)
         if registered is not None:
-            key = f"verdicts/{version}.json"
+            key = lake.verdict(version)
             stored = self._storage.read(key) if self._storage.exists(key) else None
             yield promotion.of_verdict(found, version, stored, tags=registered.tags)

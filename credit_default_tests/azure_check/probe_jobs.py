@@ -7,8 +7,7 @@ import re
 from typing import Any
 
 from credit_default.resources.azure.jobs import job_environments
-from credit_default.resources.azure.jobs.history import RunHistory
-from credit_default.resources.azure.jobs.job import ENDED
+from credit_default.resources.azure.jobs.history import ENDED, RunHistory
 from credit_default.settings.azure_compute import Kind
 from credit_default_tests.azure_check.session import Session
 

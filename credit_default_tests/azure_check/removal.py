@@ -13,7 +13,7 @@ from credit_default.core.plurals import plural
 from credit_default.errors import ModelError
 from credit_default.resources.azure.endpoints.managed_endpoint import or_none
 from credit_default.resources.azure.jobs.canceller import JobCanceller
-from credit_default.resources.azure.jobs.job import ENDED
+from credit_default.resources.azure.jobs.history import ENDED
 from credit_default_tests.azure_check.session import Session
 
 _POLL_SECONDS = 5.0

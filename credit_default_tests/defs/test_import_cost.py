@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import credit_default
 from credit_default_tests.settings_of_azure import AZURE_SETTINGS
 
 HEAVY = {
@@ -70,3 +73,10 @@ def test_an_environment_that_cannot_be_used_stops_the_loading_with_words(tmp_pat
     error = done.stderr.rpartition("credit_default.errors.SettingsError: ")
     assert error[1]
     assert told in error[2]
+
+
+def test_one_module_imports_what_is_private_to_dagster():
+    package = Path(credit_default.__file__).parent
+    private = re.compile(r"^\s*(?:from|import) (?:dagster\w*\._|dagster_shared\b)", re.MULTILINE)
+    found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if private.search(path.read_text())}
+    assert found == {"resources/dagster_internals.py"}

@@ -8,8 +8,8 @@ import pycep
 import pytest
 
 from credit_default import settings
+from credit_default.core import lake
 from credit_default.errors import SettingsError
-from credit_default.resources.azure.jobs.messages import folder_of
 from credit_default.settings import azure as azure_settings
 from credit_default.settings.azure_compute import Kind
 from credit_default_tests.deploy.bicep import BicepError, deploy, deploy_file, symbols
@@ -170,7 +170,7 @@ def test_what_jobs_left_behind_is_removed_and_nothing_else():
     policy = properties("production", f"{STORAGE}/managementPolicies")["policy"]
     (rule,) = policy["rules"]
     # Where jobs write, unfinished files among it, and where models wait that are taken from the registry.
-    outputs = f"{container}/{folder_of('')}"
+    outputs = f"{container}/{lake.job('')}"
     assert rule["definition"]["filters"]["prefixMatch"] == [outputs, f"{container}/taken/"]
     assert outputs.endswith("/jobs/")
     (days,) = rule["definition"]["actions"]["baseBlob"]["delete"].values()

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from credit_default.cli.main import main
+from credit_default.core.lake import LEDGER
 from credit_default.core.promotion.gates import Criterion, Verdict
-from credit_default.core.promotion.ledger import KEY
 from credit_default.resources import resources_for
 from credit_default_tests.end_to_end.world import World
 from credit_default_tests.resources.served_models import model_files, register
@@ -234,7 +234,7 @@ def test_the_job_itself_goes_back_when_it_is_run_as_it_is_defined(world, call):
 
 
 def test_a_forged_line_is_shown_as_what_it_is_and_stops_what_would_go_on_from_it(call, world):
-    path = Path(world.lake / KEY)
+    path = Path(world.lake / LEDGER)
     path.write_bytes(path.read_bytes().replace(b'"action": "promote"', b'"action": "approve"', 1))
     told = call("history", "--json")
     assert told.exit_code == 1
@@ -249,7 +249,7 @@ def test_a_forged_line_is_shown_as_what_it_is_and_stops_what_would_go_on_from_it
 
 
 def test_a_torn_line_is_told_and_the_next_one_keeps_it_aside(call, world):
-    path = Path(world.lake / KEY)
+    path = Path(world.lake / LEDGER)
     path.write_bytes(path.read_bytes() + b'{"action": "pro')
     told = call("history", "--json")
     assert len(documents(told)) == 2

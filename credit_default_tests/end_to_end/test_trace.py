@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from credit_default import tracing
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.promotion import ledger
 from credit_default.core.promotion.ledger import Draft
 from credit_default.core.schema import FEATURE_NAMES
@@ -428,7 +428,7 @@ def test_training_data_that_were_forged_with_their_manifest_are_found_by_their_v
 
 
 def test_a_forged_ledger_is_found(home):
-    prediction_id, path = home.prediction(), home.world.lake / ledger.KEY
+    prediction_id, path = home.prediction(), home.world.lake / lake.LEDGER
     written = path.read_bytes()
     (entry,) = ledger.read(written).entries
     made_up = Draft(action="promote", to_version="2", who="nobody", reason="none", run_id="no run")

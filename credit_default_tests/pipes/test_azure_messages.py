@@ -10,11 +10,13 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
+from credit_default.core import lake
 from credit_default.errors import StorageError
-from credit_default.pipes.azure_messages import TRIAL_VARIABLE, AzureMessageChannel, incarnation
+from credit_default.pipes.azure_messages import AzureMessageChannel, incarnation
 from credit_default.pipes.azure_output import AzureOutput
 from credit_default.pipes.messages import StepMessages, open_session
-from credit_default.resources.azure.jobs.messages import JobMessages, channel_of, folder_of, listing_of
+from credit_default.pipes.process_variables import TRIAL_VARIABLE
+from credit_default.resources.azure.jobs.messages import JobMessages, channel_of, listing_of
 from credit_default_tests.platforms import azure_storage
 
 pytestmark = pytest.mark.slow
@@ -47,7 +49,7 @@ def message(number: int) -> dict:
 def read(storage, job="job-1", folder="", *, times=1):
     """Read what a job reported inside a run; returns the days of the messages and the reader."""
     messages = StepMessages(job, channel_of(job, storage, interval=1), lambda path: path)
-    reader = JobMessages(storage, messages, f"{folder_of(job)}/messages{folder}")
+    reader = JobMessages(storage, messages, f"{lake.job_messages(job)}{folder}")
 
     @dg.asset
     def made(context) -> None:
@@ -108,7 +110,7 @@ def test_trials_of_a_sweep_report_apart(channel, storage, monkeypatch):
 
 def test_a_step_learns_from_its_environment_where_to_report(storage, tmp_path, emulator):
     messages = StepMessages("job-9", channel_of("job-9", storage, interval=0.2), lambda path: f"out/{path}")
-    reader = JobMessages(storage, messages, f"{folder_of('job-9')}/messages")
+    reader = JobMessages(storage, messages, lake.job_messages("job-9"))
     days = "2026-01-01,2026-01-02"
 
     @dg.asset

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from credit_default.core.promotion.ledger import KEY
+from credit_default.core.lake import LEDGER
 from credit_default.errors import LedgerError
 from credit_default.resources import ledger as ledgers
 from credit_default.resources.local.storage import LocalStorage
@@ -33,7 +33,7 @@ def promote(storage, version: str, who: str = "run 1") -> None:
 
 def test_a_lake_without_a_ledger_has_an_empty_one(storage):
     assert ledgers.read(storage).entries == ()
-    assert not storage.exists(KEY)
+    assert not storage.exists(LEDGER)
 
 
 def test_an_entry_holds_the_hash_of_the_verdict_as_it_is_stored_then(storage):
@@ -50,7 +50,7 @@ def test_an_entry_holds_the_hash_of_the_verdict_as_it_is_stored_then(storage):
 def test_a_torn_line_is_kept_aside_and_the_ledger_goes_on(storage):
     promote(storage, "1")
     torn = b'{"action": "promote", "at": "20'
-    storage.write(KEY, storage.read(KEY) + torn)
+    storage.write(LEDGER, storage.read(LEDGER) + torn)
     assert ledgers.read(storage).torn == torn
     promote(storage, "2")
     assert storage.read(f"models/ledger.torn-{hashlib.sha256(torn).hexdigest()[:8]}") == torn
@@ -62,11 +62,11 @@ def test_a_torn_line_is_kept_aside_and_the_ledger_goes_on(storage):
 def test_a_ledger_that_was_changed_is_not_written_to(storage):
     for version in ("1", "2"):
         promote(storage, version)
-    changed = storage.read(KEY).replace(b"better", b"because", 1)
-    storage.write(KEY, changed)
+    changed = storage.read(LEDGER).replace(b"better", b"because", 1)
+    storage.write(LEDGER, changed)
     with pytest.raises(LedgerError, match="line 1 is not the one that line 2 follows"):
         promote(storage, "3")
-    assert storage.read(KEY) == changed
+    assert storage.read(LEDGER) == changed
 
 
 def test_threads_write_by_turns_and_no_line_is_lost(storage):

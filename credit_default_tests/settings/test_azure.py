@@ -110,11 +110,17 @@ def test_settings_cannot_be_changed():
     [
         ("train", Kind.TRAIN),
         *((step, Kind.DRIFT) for step in ("drift", "data_quality_report", "performance")),
-        *((step, Kind.SCORE) for step in ("score", "curated_data", "inference_data", "smoke_test", "prepared_data")),
+        *((step, Kind.SCORE) for step in ("comparison", "curated_data", "inference_data", "outcomes")),
+        *((step, Kind.SCORE) for step in ("prepared_data", "score", "smoke_test")),
     ],
 )
 def test_each_step_is_of_a_kind(step, kind):
     assert kind_of(step) is kind
+
+
+def test_an_unknown_step_gets_no_environment_of_others():
+    with pytest.raises(ValueError, match="'drfit' is no step with a kind; expected one of train, comparison, "):
+        kind_of("drfit")
 
 
 def test_what_is_said_about_one_kind_wins():

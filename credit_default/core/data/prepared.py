@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.data.splits import DEVELOPMENT, PARTS, part_of
 from credit_default.core.schema import AS_OF, CLIENT_ID, FEATURE_NAMES, TARGET
 from credit_default.core.statistics.bins import make_bins
@@ -29,9 +29,6 @@ from credit_default.errors import QualityError
 RECENT = "recent"
 #: One row in so many that have a day may be kept apart.
 _SHARE = 5
-
-BINS_FILE = "bins.json"
-MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class Prepared:
         """Write a Parquet file for each part, the bins and the manifest."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, part in self.parts.items():
-            tables.write(part, directory / f"{name}.parquet", data_version=self.version)
-        for name, content in ((BINS_FILE, self.bins), (MANIFEST_FILE, self.manifest)):
+            tables.write(part, directory / lake.table_file(name), data_version=self.version)
+        for name, content in ((lake.BINS_FILE, self.bins), (lake.MANIFEST_FILE, self.manifest)):
             (directory / name).write_text(as_text(content), encoding="utf-8")
 
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from credit_default.core.plurals import plural
-
-#: Folder of the record.
-FOLDER = "retention"
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ class Removal:
         return f"{self.key} was removed by retention on {self.removed_at:%Y-%m-%d}, after {kept}"
 
 
-def record_key(moment: datetime) -> str:
-    """Return the key of the record of a month (UTC)."""
-    return f"{FOLDER}/{moment.astimezone(UTC):%Y-%m}.jsonl"
+def kept_until(days: int | None) -> date | None:
+    """Return the last day on which what is made now is kept, or None for ever."""
+    return None if days is None else (datetime.now(UTC) + timedelta(days=days)).date()
 
 
 def as_lines(removals: Iterable[Removal]) -> bytes:

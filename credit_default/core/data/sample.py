@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.data import splits
 from credit_default.core.plurals import plural
 from credit_default.core.schema import (
@@ -35,8 +35,9 @@ from credit_default.core.schema import (
 from credit_default.errors import DayError
 
 BUNDLED = "uci_credit_card_clients.parquet"
-INFERENCE_FOLDER = Path("inference", "batch")
-OUTCOMES_FOLDER = Path("outcomes")
+INFERENCE_FOLDER, OUTCOMES_FOLDER = (
+    Path(key).relative_to(lake.LANDING) for key in (lake.LANDED_INFERENCE, lake.LANDED_OUTCOMES)
+)
 
 _SEX = {1: "male", 2: "female"}
 _EDUCATION = {1: "graduate_school", 2: "university", 3: "high_school"} | dict.fromkeys((0, 4, 5, 6), "others")

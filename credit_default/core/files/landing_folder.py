@@ -7,6 +7,7 @@ its kind is looked at again on the descriptor: what was put in its place meanwhi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,6 +125,18 @@ def open_regular(
         raise NotThere(f"{name} {state}; expected a CSV or Parquet file.") from None
     except OSError as error:
         raise UnreadableFile(f"{name}: cannot be read: {_reason(error)}.") from None
+
+
+def sha256_of(path: Path, *, follow_links: bool = True) -> str:
+    """Return the sha256 of a regular file, by which a file that was edited is found.
+
+    Raises
+    ------
+    UnreadableFile
+        It is no regular file, or cannot be read.
+    """
+    with open_regular(path, follow_links=follow_links) as (stream, _):
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

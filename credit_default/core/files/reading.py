@@ -92,15 +92,3 @@ def read_file(path: Path) -> RawFile:
     raw = ReadFiles().read(path)
     assert raw is not None, "there is no file before the first"
     return raw
-
-
-def sha256_of(path: Path, *, follow_links: bool = True) -> str:
-    """Return the sha256 of a regular file, by which a file that was edited is found.
-
-    Raises
-    ------
-    UnreadableFile
-        It is no regular file, or cannot be read.
-    """
-    with open_regular(path, follow_links=follow_links) as (stream, _):
-        return hashlib.file_digest(stream, "sha256").hexdigest()

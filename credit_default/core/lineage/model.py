@@ -10,13 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.data import prepared
-from credit_default.core.data.prepared import MANIFEST_FILE
-from credit_default.core.files.reading import sha256_of
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.lineage.evidence import Finding, Recorded, Step
 from credit_default.core.model.golden_rows import TOLERANCE
-from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation, has_lost_tag
+from credit_default.core.model.model_folder import MANIFEST_TAG, Expectation, differences, has_lost_tag
 from credit_default.core.plurals import plural, verb
 from credit_default.core.schema import PROBABILITY
 from credit_default.core.scoring.predictions import PREDICTED
@@ -40,7 +39,7 @@ def of_version(shared: Mapping[str, Any], *, name: str, sha256: str) -> Finding:
 def manifest_in(folder: Path) -> Mapping[str, Any]:
     """Read the manifest of a model's or a prepared version's folder; empty when there is none that can be read."""
     try:
-        told = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
+        told = json.loads((folder / lake.MANIFEST_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
@@ -69,11 +68,11 @@ def of_model(
         Whether this Dagster instance has recorded no training at all.
     """
     if not manifest:
-        yield MODEL.altered("manifest", f"{MANIFEST_FILE} is gone or cannot be read")
+        yield MODEL.altered("manifest", f"{lake.MANIFEST_FILE} is gone or cannot be read")
         return
     yield from _files(folder, manifest)
     yield MODEL.equal("sha256", str(manifest.get("model_sha256")), sha256, by="the registry")
-    manifest_sha256 = sha256_of(folder / MANIFEST_FILE)
+    manifest_sha256 = sha256_of(folder / lake.MANIFEST_FILE)
     other = [name for name in _TAGGED if name in tags and (manifest.get(name) or "") != tags[name]]
     if other:
         yield MODEL.altered("manifest", f"differs from the registry's tags in {', '.join(other)}")
@@ -170,12 +169,13 @@ def _elsewhere(tags: Mapping[str, str]) -> str:
 def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
     told = manifest.get("files")
     expected = told if isinstance(told, dict) else {}
-    got = {
-        path.relative_to(folder).as_posix(): sha256_of(path)
+    got = [
+        path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_FILE
-    }
-    changed = [name for name in expected if name in got and got[name] != expected[name]]
+        if path.is_file() and path.name != lake.MANIFEST_FILE
+    ]
+    # By what is there, since a name in a manifest that was altered may lead anywhere.
+    changed = [name for name, _ in differences(folder, {name: expected[name] for name in expected if name in got})]
     gone = [name for name in expected if name not in got]
     added = [name for name in got if name not in expected]
     if gone:
@@ -192,8 +192,8 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
 def _content(folder: Path, version: str) -> Finding:
     manifest = manifest_in(folder)
     try:
-        bins = json.loads((folder / prepared.BINS_FILE).read_text("utf-8"))
-        hashes = {name: tables.content_hash(tables.read(folder / f"{name}.parquet")) for name in manifest["parts"]}
+        bins = json.loads((folder / lake.BINS_FILE).read_text("utf-8"))
+        hashes = {name: tables.content_hash(tables.read(folder / lake.table_file(name))) for name in manifest["parts"]}
         told = {name: part["content_hash"] for name, part in manifest["parts"].items()}
         content = prepared.as_text({"parts": hashes, "bins": bins})
     except (CreditDefaultError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.contract import made_ids
 from credit_default.core.contract.contract import accept
-from credit_default.core.files.reading import sha256_of
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.lineage.evidence import Finding, IngestionRecord, Recorded, Step
 from credit_default.core.schema import CLIENT_ID, PROBABILITY, SOURCE_FILE, SOURCE_ROW
 from credit_default.core.scoring.predictions import PREDICTED, PREDICTIONS, data_version, id_prefix, origin_key
@@ -226,10 +226,10 @@ def of_taken_in(
     recorded = newest.metadata.get("landing_fingerprint") if newest is not None else None
     if kept.data_version != version:
         tell = INPUT.altered if newest is not None else INPUT.unchecked
-        return tell(what, f"taken_in/ is about a table with data version {kept.data_version}")
+        return tell(what, f"{lake.TAKEN_IN}/ is about a table with data version {kept.data_version}")
     if recorded not in {None, kept.fingerprint}:
         return INPUT.altered(
-            what, f"taken_in/ has fingerprint {kept.fingerprint}, expected {recorded} by the event log"
+            what, f"{lake.TAKEN_IN}/ has fingerprint {kept.fingerprint}, expected {recorded} by the event log"
         )
     since = "are as they were" if landed == kept.fingerprint else "came, went or were touched since"
     return INPUT.ok(what, f"made from files with fingerprint {kept.fingerprint}; those in the landing folder {since}")

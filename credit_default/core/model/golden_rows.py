@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from credit_default.core import tables
-from credit_default.core.model.model_folder import GOLDEN_FILE, ModelFolder
+from credit_default.core import lake, tables
+from credit_default.core.model.model_folder import ModelFolder
 from credit_default.core.schema import FEATURE_NAMES, PROBABILITY
 from credit_default.errors import ModelError, SmokeTestFailed
 
@@ -28,11 +28,13 @@ def read(folder: ModelFolder) -> pa.Table:
     ModelError
         They are not the registered ones, or no table of golden rows.
     """
-    content = folder.read(GOLDEN_FILE)
+    content = folder.read(lake.GOLDEN_FILE)
     try:
         table = pq.read_table(BytesIO(content), columns=[*FEATURE_NAMES, PROBABILITY])
     except (pa.ArrowException, OSError) as error:
-        raise ModelError(f"{folder.path / GOLDEN_FILE}: expected golden rows of the train step; train again") from error
+        raise ModelError(
+            f"{folder.path / lake.GOLDEN_FILE}: expected golden rows of the train step; train again"
+        ) from error
     return tables.with_categories(table)
 
 

@@ -28,16 +28,11 @@ import pyarrow.compute as pc
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.model import golden_rows, quiet_mlflow
 from credit_default.core.model.features import encode
 from credit_default.core.model.model_folder import (
-    BINS_FILE,
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    MODEL_FILE,
     MODEL_ID_LENGTH,
-    REFERENCE_FILE,
     Expectation,
     ModelFolder,
     open_folder,
@@ -115,16 +110,16 @@ def save(
     _save_mlflow(trained, root)
     reference = most_recent(training_rows, reference_rows).select(FEATURE_NAMES)
     reference = reference.append_column(PROBABILITY, pa.array(trained.probabilities(reference)))
-    tables.write(reference, root / REFERENCE_FILE)
-    tables.write(trained.golden, root / GOLDEN_FILE)
+    tables.write(reference, root / lake.REFERENCE_FILE)
+    tables.write(trained.golden, root / lake.GOLDEN_FILE)
     score = make_bins(reference, [PROBABILITY])["columns"]
-    _write_json(root / BINS_FILE, {**bins, "columns": {**bins["columns"], **score}})
+    _write_json(root / lake.BINS_FILE, {**bins, "columns": {**bins["columns"], **score}})
     for name, png in plots.items():
         (root / PLOTS).mkdir(exist_ok=True)
         (root / PLOTS / f"{name}.png").write_bytes(png)
 
     files = {path.relative_to(root).as_posix(): _sha256(path.read_bytes()) for path in _files(root)}
-    sha256 = files[MODEL_FILE]
+    sha256 = files[lake.MODEL_FILE]
     manifest = {
         "model_sha256": sha256,
         "model_id": sha256[:MODEL_ID_LENGTH],
@@ -149,7 +144,7 @@ def save(
         "requirements": _requirements(),
         "files": files,
     }
-    _write_json(root / MANIFEST_FILE, manifest)
+    _write_json(root / lake.MANIFEST_FILE, manifest)
     return manifest
 
 
@@ -175,9 +170,9 @@ def load(directory: str | Path, expectation: Expectation) -> LoadedModel:
     """
     folder = open_folder(directory, expectation)
     threshold = threshold_of(folder)
-    path = folder.path / MODEL_FILE
+    path = folder.path / lake.MODEL_FILE
     # Read once: what is checked is what is parsed, even if the file changes meanwhile.
-    pipeline = _parse(folder.read(MODEL_FILE), path)
+    pipeline = _parse(folder.read(lake.MODEL_FILE), path)
     try:
         features = tuple(BY_NAME[name] for name in pipeline[0].feature_names_in_)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -255,7 +250,7 @@ def _requirements() -> list[str]:
 
 
 def _files(root: Path) -> Sequence[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != lake.MANIFEST_FILE)
 
 
 def _sha256(content: bytes) -> str:

@@ -7,20 +7,16 @@ checked against come from outside, from the registry, and are an argument of ope
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from credit_default.core.keys import checked_key
+from credit_default.core import lake
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, HashMismatch, ModelError, NotThere, StorageError
 
-MODEL_FILE = "model.skops"
-REFERENCE_FILE = "reference.parquet"
-BINS_FILE = "bins.json"
-GOLDEN_FILE = "golden.parquet"
-MANIFEST_FILE = "manifest.json"
 #: How many hex digits of the sha256 name a model.
 MODEL_ID_LENGTH = 16
 #: Tag of a registered version with the sha256 of its manifest, and one that versions have only since they have that.
@@ -97,7 +93,7 @@ class ModelFolder:
         content = _bytes(self.path / name)
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
-            raise _mismatch(f"{self.where}/{name}", found, expected, f"in {MANIFEST_FILE}")
+            raise _mismatch(f"{self.where}/{name}", found, expected, f"in {lake.MANIFEST_FILE}")
         return content
 
     def read_object(self, name: str) -> dict[str, Any]:
@@ -131,13 +127,25 @@ def open_folder(directory: str | Path, expectation: Expectation, *, where: str =
     if not root.is_dir():
         raise NotThere(f"{root} is not there; expected a model folder that the train step wrote")
     where = where or str(root)
-    content = _bytes(root / MANIFEST_FILE)
-    manifest = read_manifest(content, expectation, f"{where}/{MANIFEST_FILE}")
-    for name, expected in manifest["files"].items():
-        found = _file_sha256(root / name)
-        if found != expected:
-            raise _mismatch(f"{where}/{name}", found, expected, f"in {MANIFEST_FILE}")
+    content = _bytes(root / lake.MANIFEST_FILE)
+    manifest = read_manifest(content, expectation, f"{where}/{lake.MANIFEST_FILE}")
+    for name, found in differences(root, manifest["files"]):
+        raise _mismatch(f"{where}/{name}", found, manifest["files"][name], f"in {lake.MANIFEST_FILE}")
     return ModelFolder(root, where, manifest, content)
+
+
+def differences(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each file that is not the one that a manifest names, with the sha256 that it has.
+
+    Raises
+    ------
+    NotThere
+        A file is gone.
+    """
+    for name, expected in files.items():
+        found = sha256_of(_existing(folder / name))
+        if found != expected:
+            yield name, found
 
 
 def read_manifest(content: bytes, expectation: Expectation, where: str) -> dict[str, Any]:
@@ -162,11 +170,11 @@ def read_manifest(content: bytes, expectation: Expectation, where: str) -> dict[
         manifest = read_object(content, where, _REMEDY, model_sha256=str, files=dict)
         files: Mapping[str, Any] = manifest["files"]
         for name, expected in files.items():
-            if not isinstance(expected, str) or not name or checked_key(name) == MANIFEST_FILE:
+            if not isinstance(expected, str) or not name or lake.checked_key(name) == lake.MANIFEST_FILE:
                 raise ModelError(f"{where} is damaged: got no sha256 for a file of the folder; {_REMEDY}")
     except (DamagedFile, StorageError) as error:
         raise ModelError(str(error)) from None
-    for sha256 in (manifest["model_sha256"], files.get(MODEL_FILE)):
+    for sha256 in (manifest["model_sha256"], files.get(lake.MODEL_FILE)):
         if sha256 != expectation.sha256:
             got = ascii(sha256).strip("'")[:64]
             raise HashMismatch(f"{where} is of model {got}, expected {expectation.sha256} as registered; {_REMEDY}")
@@ -185,8 +193,8 @@ def threshold_of(folder: ModelFolder) -> float:
     # A NaN is not between any two numbers.
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
         raise ModelError(
-            f"{folder.where}/{MANIFEST_FILE}: the threshold is no number from 0 to 1, so nothing can be decided by it; "
-            f"{_REMEDY}"
+            f"{folder.where}/{lake.MANIFEST_FILE}: the threshold is no number from 0 to 1, so nothing can be decided "
+            f"by it; {_REMEDY}"
         )
     return float(threshold)
 
@@ -200,11 +208,6 @@ def _mismatch(where: str, found: str, expected: str | None, source: str) -> Hash
 
 def _bytes(path: Path) -> bytes:
     return _existing(path).read_bytes()
-
-
-def _file_sha256(path: Path) -> str:
-    with _existing(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _existing(path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from credit_default.core import patient_sqlite
+from credit_default.core import lake, patient_sqlite
 from credit_default.core.model import quiet_mlflow
 from credit_default.core.system_errors import explain, explained, must_be_a_database, retried
 
@@ -191,7 +191,7 @@ def _log_result(manifest: Mapping[str, Any], directory: Path) -> None:
     tags = {name: manifest[name] for name in ("model_sha256", "model_id", "content_hash")}
     retried(lambda: mlflow.log_metrics(figures))
     retried(lambda: mlflow.set_tags(tags))
-    mlflow.log_artifact(str(directory / "manifest.json"))
+    mlflow.log_artifact(str(directory / lake.MANIFEST_FILE))
     for plot in manifest["plots"]:
         mlflow.log_artifact(str(directory / plot), "plots")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credit_default.core.model.model_folder import BINS_FILE, MODEL_ID_LENGTH, REFERENCE_FILE, Expectation, open_folder
+from credit_default.core import lake
+from credit_default.core.model.model_folder import MODEL_ID_LENGTH, Expectation, open_folder
 from credit_default.core.monitoring.drift import Reference
 from credit_default.errors import ModelError, NotThere
 
@@ -54,8 +55,8 @@ class References:
                 "versions that scored these days; score the day again"
             )
         folder = open_folder(self._models / model_sha256[:MODEL_ID_LENGTH], expectation)
-        bins = folder.read_object(BINS_FILE)
-        content = folder.read(REFERENCE_FILE)
+        bins = folder.read_object(lake.BINS_FILE)
+        content = folder.read(lake.REFERENCE_FILE)
         try:
             return Reference(pq.read_table(BytesIO(content)), bins)
         except (pa.ArrowException, KeyError, TypeError, AttributeError, ValueError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_default.core import tables
+from credit_default.core import lake, tables
 from credit_default.core.contract import made_ids
 from credit_default.core.data.prepared import RECENT
 from credit_default.core.data.splits import CALIBRATION, DEVELOPMENT, TEST
@@ -34,7 +34,7 @@ def holdout_rows(challenger: Path, champion: Path | None, *, rows: int = ROWS) -
     Rows in the order of client and day, so that the same rows are in the same order whoever looks.
     """
     names = [TEST] if champion is None else [TEST, RECENT]
-    parts = [tables.read(path) for name in names if (path := challenger / f"{name}.parquet").is_file()]
+    parts = [tables.read(path) for name in names if (path := challenger / lake.table_file(name)).is_file()]
     held = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
     known = pa.chunked_array([_trained_on(folder) for folder in (challenger, champion) if folder is not None])
     held = held.filter(pc.invert(pc.is_in(made_ids.lasting_ids(held), value_set=known.combine_chunks())))
@@ -48,7 +48,7 @@ def _trained_on(folder: Path) -> pa.Array:
         [
             chunk
             for name in (DEVELOPMENT, CALIBRATION)
-            for chunk in made_ids.lasting_ids(tables.read(folder / f"{name}.parquet")).chunks
+            for chunk in made_ids.lasting_ids(tables.read(folder / lake.table_file(name))).chunks
         ],
         pa.string(),
     ).combine_chunks()

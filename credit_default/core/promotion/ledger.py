@@ -18,10 +18,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from credit_default.core import lake
 from credit_default.errors import LedgerError
 
-#: Where it is kept in storage.
-KEY = "models/ledger.jsonl"
 Action = Literal["promote", "rollback", "found", "approve", "refuse"]
 #: Those by which another version answers; ``found`` is one that went live past this ledger.
 DEPLOYING = frozenset({"promote", "rollback", "found"})
@@ -213,7 +212,7 @@ def must_be_whole(ledger: Ledger) -> Ledger:
     """
     if ledger.problems:
         raise LedgerError(
-            f"The ledger of promotions, {KEY}, cannot be relied on from line {ledger.untrusted_from} on: "
+            f"The ledger of promotions, {lake.LEDGER}, cannot be relied on from line {ledger.untrusted_from} on: "
             f"{'; '.join(map(str, ledger.problems))}. Nothing is written to it like this, and no version goes live: "
             "find out who changed it, put back a copy that is whole, or move it away to begin a new one"
         )

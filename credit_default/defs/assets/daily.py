@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from credit_default.code_version import code_version
+from credit_default.core import lake
 from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
@@ -168,14 +169,14 @@ def ingest(
 
     for day, stored in days.stored(asset, [day for day in days.remaining if day not in emptied], start_step):
         with days.guard(asset, day):
-            table, rejected = f"{asset}/{day}/{asset}.parquet", f"quarantine/{asset}/{day}/rejected.csv"
+            table, rejected = lake.table(asset, day), lake.rejected(asset, day)
             quarantined = "quarantine" in stored.files
             if quarantined:
                 storage.publish(stored.files["quarantine"], rejected)
             else:
                 storage.remove(rejected)  # what an earlier version of the files had refused
             if data_version(context.instance, asset, day) != stored.data_version:
-                storage.preserve(table, into=f"superseded_{asset}/{day}")
+                storage.preserve(table, into=lake.superseded(asset, day))
             storage.publish(stored.files["table"], table)
             ingestion.keep(storage, asset, day, ingestion.IngestionRecord(fingerprints[day], stored.data_version))
             about = metadata.accepted(stored.result, storage.uri(table), storage.uri(rejected) if quarantined else None)

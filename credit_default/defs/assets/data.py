@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core import lake
 from credit_default.core.data.check_names import CURATED_CHECKS, PREPARED_CHECKS
 from credit_default.core.stored_json import read_object
 from credit_default.defs.shared import columns, metadata
@@ -16,8 +17,6 @@ from credit_default.defs.shared.kills import run_whole
 from credit_default.defs.shared.policies import ON_COMPUTE, spec
 from credit_default.defs.shared.recording import Events, blocked_by, catalogued, check_specs, checks_of, materialised
 from credit_default.ports import Compute, StepResult, Storage
-
-PREPARED_POINTER = "prepared/current.json"
 
 
 class Preparation(dg.Config):
@@ -33,8 +32,8 @@ class Preparation(dg.Config):
 def current_prepared(storage: Storage) -> str:
     """Return the key of the newest version of ``prepared_data``."""
     remedy = "materialise prepared_data, which writes it anew"
-    pointer = read_object(storage.read(PREPARED_POINTER), PREPARED_POINTER, remedy, data_version=str)
-    return f"prepared/{pointer['data_version']}"
+    content = storage.read(lake.PREPARED_POINTER)
+    return lake.prepared(read_object(content, lake.PREPARED_POINTER, remedy, data_version=str)["data_version"])
 
 
 @dg.multi_asset(
@@ -58,21 +57,21 @@ def current_prepared(storage: Storage) -> str:
 def curated_data(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
     """Curate, check, and publish what passes."""
     blocked = None
-    inputs = {"landing": "landing/curated", "inference-data": "inference_data", "outcomes": "outcomes"}
+    inputs = {"landing": lake.LANDED_CURATED, "inference-data": lake.INFERENCE_DATA, "outcomes": lake.OUTCOMES}
     # Scored clients and outcomes come in day by day: each day that is made again is another state of the whole asset.
     arrivals = [newest_id(context.instance, asset) for asset in ("inference_data", "outcomes")]
-    versions = [storage.fingerprint("landing/curated"), *arrivals]
+    versions = [storage.fingerprint(lake.LANDED_CURATED), *arrivals]
     start = partial(compute.run, context, "curated_data", inputs=inputs, versions=versions)
     for message in run_whole(start, log=context.log):
         assert isinstance(message, StepResult)
         yield from checks_of("curated_data", message)
         quarantine = None
         if "quarantine" in message.files:
-            quarantine = f"quarantine/curated_data/{datetime.now(UTC).date()}/rejected.csv"
+            quarantine = lake.rejected(lake.CURATED_DATA, datetime.now(UTC).date())
             storage.publish(message.files["quarantine"], quarantine)
         blocked = blocked_by(message)
         if blocked is None:
-            key = "curated_data/curated_data.parquet"
+            key = lake.curated_data()
             storage.publish(message.files["table"], key)
             where = storage.uri(quarantine) if quarantine else None
             about = metadata.curated(message.result, storage.uri(key), where)
@@ -104,7 +103,7 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
     """Split and bin, check, and point at the new version once it is whole."""
     blocked = None
     versions = [data_version(context.instance, "curated_data")]
-    inputs = {"curated": "curated_data/curated_data.parquet"}
+    inputs = {"curated": lake.curated_data()}
     options = {"recent-rows": str(config.recent_rows)}
     start = partial(compute.run, context, "prepared_data", inputs=inputs, options=options, versions=versions)
     for message in run_whole(start, log=context.log):
@@ -112,9 +111,9 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
         yield from checks_of("prepared_data", message)
         blocked = blocked_by(message)
         if blocked is None:
-            key = f"prepared/{message.data_version}"
+            key = lake.prepared(message.data_version)
             storage.publish(message.files["prepared"], key)
-            storage.write(PREPARED_POINTER, json.dumps({"data_version": message.data_version}).encode())
+            storage.write(lake.PREPARED_POINTER, json.dumps({"data_version": message.data_version}).encode())
             yield materialised(message, metadata.prepared(message.result, storage.uri(key)))
     if blocked is not None:
         raise blocked
@@ -136,7 +135,7 @@ def prepared_data(context: dg.AssetExecutionContext, config: Preparation, comput
 def data_quality_report(context: dg.AssetExecutionContext, compute: Compute, storage: Storage) -> Events:
     """Report on the newest version of the prepared data."""
     prepared = current_prepared(storage)
-    key = f"data_quality/{prepared.removeprefix('prepared/')}/report.html"
+    key = lake.quality_report(prepared.rpartition("/")[2])
     start = partial(compute.run, context, "data_quality_report", inputs={"prepared": prepared})
     for message in run_whole(start, log=context.log):
         assert isinstance(message, StepResult)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.core.model.model_folder import Expectation
 from credit_default.core.promotion.decisions import judge_comparison
 from credit_default.core.promotion.gates import Verdict, judge_absolute
@@ -81,7 +82,7 @@ def evaluate(
         **options_of(expectation, "challenger-"),
         **options_of(expectation_of(champion, storage, context.log.warning), "champion-"),
     }
-    inputs = {"challenger": key, "champion": champion.key, "prepared": "prepared"}
+    inputs = {"challenger": key, "champion": champion.key, "prepared": lake.PREPARED}
     figures: Mapping[str, Any] = {}
     start = partial(compute.run, context, "comparison", inputs=inputs, options=options)
     for message in run_whole(start, log=context.log):

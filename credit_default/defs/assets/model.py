@@ -11,8 +11,8 @@ import dagster as dg
 from pydantic import Field
 
 from credit_default.code_version import code_version
+from credit_default.core import lake
 from credit_default.core.model.model_folder import (
-    MANIFEST_FILE,
     MANIFEST_TAG,
     MODEL_ID_LENGTH,
     Expectation,
@@ -30,7 +30,6 @@ from credit_default.defs.shared.recording import Events, materialised
 from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, StepResult, Storage
 from credit_default.resources.model_versions import SHA256, expectation_of
 
-TRAINED_POINTER = "models/newest.json"
 #: Tag of a registered version that says what was decided about it.
 VERDICT = "verdict"
 
@@ -85,9 +84,9 @@ def trained_model(context: dg.AssetExecutionContext, config: Training, compute: 
     start = partial(compute.search, context, "train", inputs=inputs, options=options, trials=config.trials)
     for message in run_whole(start, log=context.log):
         assert isinstance(message, StepResult)
-        key = f"models/{message.result['model_id']}"
+        key = lake.model(message.result["model_id"])
         storage.publish(message.files["model"], key)
-        storage.write(TRAINED_POINTER, json.dumps({"model_id": message.result["model_id"]}).encode())
+        storage.write(lake.TRAINED_POINTER, json.dumps({"model_id": message.result["model_id"]}).encode())
         yield materialised(message, metadata.trained(message.result, storage, key))
 
 
@@ -117,15 +116,16 @@ def registered_model(
 ) -> Events:
     """Judge the newest trained model, and register it."""
     remedy = "run the job train_model, which writes it anew"
-    model_id = read_object(storage.read(TRAINED_POINTER), TRAINED_POINTER, remedy, model_id=str)["model_id"]
-    key = f"models/{model_id}"
-    content = storage.read(f"{key}/{MANIFEST_FILE}")
+    pointer = read_object(storage.read(lake.TRAINED_POINTER), lake.TRAINED_POINTER, remedy, model_id=str)
+    model_id = pointer["model_id"]
+    key = lake.model(model_id)
+    content = storage.read(f"{key}/{lake.MANIFEST_FILE}")
     known = next((one for one in registry.versions() if one.key == key), None)
     expectation = expectation_of(known, storage) if known is not None else _trained(context.instance, model_id, content)
-    manifest = read_manifest(content, expectation, f"{key}/{MANIFEST_FILE}")
-    if known is not None and storage.exists(f"verdicts/{known.version}.json"):
+    manifest = read_manifest(content, expectation, f"{key}/{lake.MANIFEST_FILE}")
+    if known is not None and storage.exists(lake.verdict(known.version)):
         # A file is judged once: the champion may be another one by now, or this very model.
-        version, judged = known, Evaluation.read(storage.read(f"verdicts/{known.version}.json"))
+        version, judged = known, Evaluation.read(storage.read(lake.verdict(known.version)))
     else:
         live = endpoint.state().default
         champion = registry.get(live) if live is not None and known is None else None
@@ -135,7 +135,7 @@ def registered_model(
         trained_at = _trained_at(context.instance, manifest["model_sha256"])
         tags = {**_tags(manifest, content, judged.verdict), metadata.TRAINED_AT: trained_at}
         version = registry.register(key, sha256=manifest["model_sha256"], tags=tags)
-        storage.write(f"verdicts/{version.version}.json", judged.stored())
+        storage.write(lake.verdict(version.version), judged.stored())
     if judged.verdict.decision == "promote":
         registry.set_alias("challenger", version.version)
     beside = f", beside version {judged.champion}" if judged.champion else ""
@@ -155,7 +155,7 @@ def _trained(instance: dg.DagsterInstance, model_id: str, content: bytes) -> Exp
     if record is not None and isinstance(sha256, str) and sha256[:MODEL_ID_LENGTH] == model_id:
         return Expectation(sha256, figure(record, MANIFEST_TAG) or found)
     # Another Dagster instance has trained it: the manifest is all that there is.
-    manifest = read_object(content, f"models/{model_id}/{MANIFEST_FILE}", "train again", model_sha256=str)
+    manifest = read_object(content, f"{lake.model(model_id)}/{lake.MANIFEST_FILE}", "train again", model_sha256=str)
     return Expectation(manifest[SHA256], found)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.defs.assets.daily import Days, ingest, materialised_day, recorded_day, versions_of
 from credit_default.defs.landing import withdrawal
 from credit_default.defs.shared import columns, metadata
@@ -16,7 +17,7 @@ from credit_default.ports import Compute, StepMessage, Storage, Telemetry
 from credit_default.settings import MODEL_NAME
 from credit_default.telemetry.records import joining_record, measurements
 
-LANDING = "landing/outcomes"
+LANDING = lake.LANDED_OUTCOMES
 #: What landed outcomes become, and of what.
 CHAIN = {"model_performance": ("outcomes", "batch_predictions")}
 #: Figures of a day that has no outcomes any more, or no predictions.
@@ -70,13 +71,11 @@ def _judge(
     emptied = withdrawal.days_without(context.instance, ["outcomes", "batch_predictions"], days.remaining)
     for day, missing in emptied.items():
         with days.guard("model_performance", day):
-            about = withdrawal.withdraw_results(
-                storage, [f"performance/{day}/performance.json"], missing.removeprefix("batch_")
-            )
+            about = withdrawal.withdraw_results(storage, [lake.performance(day)], missing.removeprefix("batch_"))
             # Alerts go by the newest record of a day.
             telemetry.emit([joining_record(MODEL_NAME, _NOTHING_JOINED, partition=day, run_id=root)])
             yield recorded_day("model_performance", day, withdrawal.NOTHING, about)
-    inputs = {"predictions": "predictions", "outcomes": "outcomes"}
+    inputs = {"predictions": lake.PREDICTIONS, "outcomes": lake.OUTCOMES}
 
     def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         versions = [*versions_of(context, "batch_predictions", some), *versions_of(context, "outcomes", some)]
@@ -85,7 +84,7 @@ def _judge(
     rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("model_performance", rest, start_step):
         with days.guard("model_performance", day):
-            key = f"performance/{day}/performance.json"
+            key = lake.performance(day)
             storage.publish(stored.files["performance"], key)
             result = json.loads(storage.read(key))
             about = {"partition": day, "model_version": result.get("model_version"), "run_id": context.run.run_id}

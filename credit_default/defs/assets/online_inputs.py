@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from credit_default import settings
+from credit_default.core import lake
 from credit_default.core.defects import as_unexpected
 from credit_default.core.plurals import plural
 from credit_default.defs.assets.daily import Days, recorded_day
-from credit_default.defs.assets.scoring import LANDING
 from credit_default.defs.shared import metadata
 from credit_default.defs.shared.policies import DAYS, ONE_RUN, spec
 from credit_default.defs.shared.recording import Events
@@ -44,8 +44,8 @@ _SHORTEST = timedelta(seconds=1)
             daily=True,
             description=(
                 "The clients that online endpoints were asked about on a day, opened and under pseudonyms, in "
-                f"`{LANDING}/<day>/{FILE}`: from there the day is scored and its drift measured. What was asked about "
-                "one client several times counts as it was told last."
+                f"`{lake.LANDED_INFERENCE}/<day>/{FILE}`: from there the day is scored and its drift measured. What "
+                "was asked about one client several times counts as it was told last."
             ),
         )
     ],
@@ -58,9 +58,10 @@ def export_days(context: dg.AssetExecutionContext, storage: Storage, telemetry: 
     # Only if there is anything to open, and then once.
     keys = cache(lambda: collection_key.private_keys(settings.read()))
     for day in days.remaining:
+        key = f"{lake.LANDED_INFERENCE}/{day}/{FILE}"
         try:
             found = _of_day(telemetry, date.fromisoformat(day), keys)
-            landed, outcome, version = _land(storage, f"{LANDING}/{day}/{FILE}", found)
+            landed, outcome, version = _land(storage, key, found)
         except CreditDefaultError as error:
             days.failed[day] = f"{ASSET}: {error}"
             continue
@@ -71,8 +72,7 @@ def export_days(context: dg.AssetExecutionContext, storage: Storage, telemetry: 
             context.log.warning(f"{day}: {told}.")
         about = {"partition": day, "run_id": context.run.run_id}
         telemetry.emit(measurements({"online_rows": found.counts["rows"]}, about))
-        uri = storage.uri(f"{LANDING}/{day}/{FILE}")
-        yield recorded_day(ASSET, day, version, metadata.collected(found.counts, landed, uri, outcome))
+        yield recorded_day(ASSET, day, version, metadata.collected(found.counts, landed, storage.uri(key), outcome))
     days.finish()
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 
 from credit_default import settings
+from credit_default.core import lake
+from credit_default.core.data.retention import kept_until
 from credit_default.core.model.model_folder import Expectation, as_text
 from credit_default.defs.assets.daily import Days, ingest, materialised_day, recorded_day, versions_of
-from credit_default.defs.automation.retention import kept_until
 from credit_default.defs.landing import withdrawal
 from credit_default.defs.shared import columns, metadata
 from credit_default.defs.shared.history import figure, newest
@@ -25,7 +26,7 @@ from credit_default.resources.model_versions import SHA256, expectation_of
 from credit_default.settings import MODEL_NAME
 from credit_default.telemetry.records import drift_measurements, drift_records, measurements
 
-LANDING = "landing/inference/batch"
+LANDING = lake.LANDED_INFERENCE
 #: What a landed day becomes, and of what.
 CHAIN = {"batch_predictions": ("inference_data",), "drift_metrics": ("batch_predictions",)}
 
@@ -119,8 +120,8 @@ def _predict(
     rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("batch_predictions", rest, start_step):
         with days.guard("batch_predictions", day):
-            key = f"predictions/{day}/predictions.parquet"
-            storage.preserve(key, into=f"superseded_predictions/{day}")
+            key = lake.predictions(day)
+            storage.preserve(key, into=lake.superseded(lake.PREDICTIONS, day))
             storage.publish(stored.files["predictions"], key)
             figures = {"rows_scored": "rows", "scoring_seconds": "seconds", "mean_pd": "mean_pd"}
             about = {
@@ -145,14 +146,14 @@ def _measure(
     emptied = withdrawal.days_without(context.instance, ["batch_predictions"], days.remaining)
     for day in emptied:
         with days.guard("drift_metrics", day):
-            results = (f"drift/{day}/report.html", f"drift/{day}/drift.json")
+            results = (lake.drift_report(day), lake.drift(day))
             about = withdrawal.withdraw_results(storage, results, "predictions")
             # Named as a calm day of the model that had scored it: a drift which was withdrawn starts no retraining.
             before = newest(context.instance, "drift_metrics", day)
             version = figure(before, "model_version") if before is not None else None
             calm = {"violation": False, "violating_features": "none", **({"model_version": version} if version else {})}
             yield recorded_day("drift_metrics", day, withdrawal.NOTHING, {**about, **calm})
-    inputs = {"models": "models", "predictions": "predictions", "inference-data": "inference_data"}
+    inputs = {"models": lake.MODELS, "predictions": lake.PREDICTIONS, "inference-data": lake.INFERENCE_DATA}
 
     def start_step(some: Sequence[str]) -> Iterator[StepMessage]:
         versions = versions_of(context, "batch_predictions", some)
@@ -162,7 +163,7 @@ def _measure(
     rest = [day for day in days.remaining if day not in emptied]
     for day, stored in days.stored("drift_metrics", rest, start_step):
         with days.guard("drift_metrics", day):
-            report, drift = f"drift/{day}/report.html", f"drift/{day}/drift.json"
+            report, drift = lake.drift_report(day), lake.drift(day)
             storage.publish(stored.files["report"], report)
             storage.publish(stored.files["drift"], drift)
             # From the stored result, once it is stored: what is sent, shown and kept is the same.

@@ -1,6 +1,6 @@
 """Retention: a job and a schedule that remove what has been kept for its time."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -43,11 +43,6 @@ daily_retention = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Keeps the times for which reports, replaced tables and jobs are kept.",
 )
-
-
-def kept_until(days: int | None) -> date | None:
-    """Return the last day on which what is made now is kept, or None for ever."""
-    return None if days is None else (datetime.now(UTC) + timedelta(days=days)).date()
 
 
 SCHEDULES = [daily_retention]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.defs.shared.history import data_version
 from credit_default.errors import NotThere
 from credit_default.ports import Storage
@@ -41,18 +42,18 @@ def inputs_of(instance: dg.DagsterInstance, landed: str, chain: Chain, day: str,
 
 def keep(storage: Storage, landed: str, day: str, refusal: Refusal) -> None:
     """Remember a refusal; ``landed`` is the asset that takes in the files of the day."""
-    storage.write(_key(landed, day), json.dumps(asdict(refusal)).encode())
+    storage.write(lake.refusal(landed, day), json.dumps(asdict(refusal)).encode())
 
 
 def find(storage: Storage, landed: str) -> list[str]:
     """Return the days that have a refusal."""
-    return [entry.name.removesuffix(".json") for entry in storage.entries(f"refused/{landed}")]
+    return [entry.name.removesuffix(".json") for entry in storage.entries(lake.refusals(landed))]
 
 
 def read(storage: Storage, landed: str, day: str) -> Refusal | None:
     """Return the refusal of a day, or None when there is none, or none that we wrote."""
     try:
-        return Refusal(**json.loads(storage.read(_key(landed, day))))
+        return Refusal(**json.loads(storage.read(lake.refusal(landed, day))))
     except (NotThere, ValueError, TypeError):
         return None
 
@@ -69,8 +70,4 @@ def reason(
 
 def remove(storage: Storage, landed: str, day: str) -> None:
     """Forget the refusal of a day."""
-    storage.remove(_key(landed, day))
-
-
-def _key(landed: str, day: str) -> str:
-    return f"refused/{landed}/{day}.json"
+    storage.remove(lake.refusal(landed, day))

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core.days import parse_day
 from credit_default.core.files.companions import is_companion, is_hidden
 from credit_default.core.plurals import plural, verb
 from credit_default.core.printable import MAX_NAMES, printable
@@ -60,7 +61,9 @@ class LandingScan:
 
         Days come first. Ticks are kept, and somebody may unpack thousands of files here.
         """
-        entries = sorted({**self.refused, **self.unusable}.items(), key=lambda entry: (_day(entry[0]) is None, entry))
+        entries = sorted(
+            {**self.refused, **self.unusable}.items(), key=lambda entry: (parse_day(entry[0]) is None, entry)
+        )
         return dict(entries[:MAX_NAMES]), max(len(entries) - MAX_NAMES, 0)
 
     def problems(self) -> list[str]:
@@ -267,7 +270,7 @@ def _days_of(tags: Mapping[str, str]) -> list[str]:
 
 
 def _problem(entry: DirEntry, start: date, today: date) -> str | None:
-    day = _day(entry.name)
+    day = parse_day(entry.name)
     if day is None:
         return "not a day; expected a folder named YYYY-MM-DD"
     if entry.is_link:
@@ -279,15 +282,6 @@ def _problem(entry: DirEntry, start: date, today: date) -> str | None:
     if day > today:
         return f"after today, {today} (UTC)"
     return None
-
-
-def _day(name: str) -> date | None:
-    """Return the day that a folder is named after, if it is named as we name days."""
-    try:
-        day = date.fromisoformat(name)
-    except ValueError:
-        return None
-    return day if day.isoformat() == name else None
 
 
 def _some_of(days: list[str]) -> list[str]:

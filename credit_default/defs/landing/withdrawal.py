@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.defs.landing import ingestion
 from credit_default.defs.shared.history import figure, newest
 from credit_default.ports import Storage
@@ -31,19 +32,20 @@ def days_without(instance: dg.DagsterInstance, sources: Sequence[str], days: Ite
 
 def withdraw_table(storage: Storage, asset: str, day: str) -> dict[str, Any]:
     """Withdraw the table that was made of landed files, and what was refused of them; return the metadata."""
-    storage.preserve(f"{asset}/{day}/{asset}.parquet", into=f"superseded_{asset}/{day}")
-    storage.remove(f"{asset}/{day}/{asset}.parquet")
-    storage.remove(f"quarantine/{asset}/{day}/rejected.csv")
+    table, kept = lake.table(asset, day), lake.superseded(asset, day)
+    storage.preserve(table, into=kept)
+    storage.remove(table)
+    storage.remove(lake.rejected(asset, day))
     ingestion.forget(storage, asset, day)
-    kept = f"superseded_{asset}/{day}/"
-    return _nothing(f"The landing folder of the day holds no data any more; what was made of it is kept in {kept}.")
+    return _nothing(f"The landing folder of the day holds no data any more; what was made of it is kept in {kept}/.")
 
 
 def withdraw_predictions(storage: Storage, day: str) -> dict[str, Any]:
     """Withdraw the predictions of a day; return the metadata."""
-    storage.preserve(f"predictions/{day}/predictions.parquet", into=f"superseded_predictions/{day}")
-    storage.remove(f"predictions/{day}/predictions.parquet")
-    return _nothing(f"The day was emptied; its predictions are kept in superseded_predictions/{day}/.")
+    key, kept = lake.predictions(day), lake.superseded(lake.PREDICTIONS, day)
+    storage.preserve(key, into=kept)
+    storage.remove(key)
+    return _nothing(f"The day was emptied; its predictions are kept in {kept}/.")
 
 
 def withdraw_results(storage: Storage, keys: Iterable[str], missing: str) -> dict[str, Any]:

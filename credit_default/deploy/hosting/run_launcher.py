@@ -8,10 +8,14 @@ run is not to be seen and its number may be another's. So the code server is ask
 from __future__ import annotations
 
 from dagster import DagsterRun
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import deserialize_value
+
+from credit_default.resources.dagster_internals import (
+    CheckRunHealthResult,
+    DagsterUserCodeUnreachableError,
+    DefaultRunLauncher,
+    WorkerStatus,
+    executes,
+)
 
 
 class ContainerRunLauncher(DefaultRunLauncher):
@@ -34,11 +38,11 @@ class ContainerRunLauncher(DefaultRunLauncher):
             # It has just ended, or was started by hand and past any code server: run monitoring's longest time ends it.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "No code server was told to execute this run.")
         try:
-            told = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
+            lives = executes(client, run.run_id)
         except DagsterUserCodeUnreachableError:
             # It may be busy, or about to be back. What is not known to be dead must not be started twice.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The code server does not answer.")
-        if deserialize_value(told, CanCancelExecutionResult).can_cancel:
+        if lives:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         where = f"{client.host}:{client.port}"
         return CheckRunHealthResult(

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 
+from credit_default.core import lake
 from credit_default.core.scoring.predictions import data_version, origin_key
 from credit_default.defs.landing.ingestion import IngestionRecord
 from credit_default.deploy.plans.changes import Action, Change
@@ -70,8 +71,8 @@ def plan_invocation(where: str, day: date, live: ModelVersion | None, found: Day
     if live is None:
         raise NotThere("Nothing is live at the batch endpoint; run `credit-default deploy deployment` first")
     if not found.landed:
-        raise NotThere(f"No file landed for {day}; put one into landing/inference/batch/{day}/ of the lake")
-    name = f"{day}/predictions.parquet"
+        raise NotThere(f"No file landed for {day}; put one into {lake.LANDED_INFERENCE}/{day}/ of the lake")
+    name = f"{day}/{lake.table_file(lake.PREDICTIONS)}"
     if found.predicted is None:
         told = "the day has no predictions yet, or none that can be read"
         return Change(Action.CREATE, "predictions", name, where, told, live.version)

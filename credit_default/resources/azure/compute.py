@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
 
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core import lake
 from credit_default.core.plurals import plural
 from credit_default.core.sentences import sentence
 from credit_default.errors import JobCancelled, JobFailed
 from credit_default.pipes.messages import StepMessages, job_name, open_session
+from credit_default.pipes.process_variables import JOB_VARIABLE
 from credit_default.ports import Compute, StepMessage, StepResult, StoredFile
 from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.client.workspace import AzureWorkspace
@@ -22,7 +23,7 @@ from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.command import ComputePlacement, Task
 from credit_default.resources.azure.jobs.history import RunHistory
 from credit_default.resources.azure.jobs.job import JobOutcome, JobWatch, Limits, Preempted, metadata_of
-from credit_default.resources.azure.jobs.messages import JobMessages, channel_of, folder_of, output_of
+from credit_default.resources.azure.jobs.messages import JobMessages, channel_of
 from credit_default.resources.azure.jobs.submission import Submission
 from credit_default.resources.azure.jobs.sweep import best_of
 from credit_default.resources.azure.storage import AzureStorage
@@ -30,8 +31,6 @@ from credit_default.settings.azure_compute import Target, kind_of
 
 #: How much longer than we wait Azure lets a job run, so that none runs on when nobody watches.
 _MARGIN_SECONDS = 600.0
-#: Folder of what jobs leave behind.
-_JOBS = PurePosixPath(folder_of("any")).parts[0]
 
 
 class AzureCompute(Compute):
@@ -90,7 +89,7 @@ class AzureCompute(Compute):
 
     def remove_jobs(self, before: datetime, *, under_way: set[str]) -> list[str]:  # noqa: D102 - see the port
         jobs: dict[str, list[StoredFile]] = {}
-        for file in self.storage.files(_JOBS):
+        for file in self.storage.files(lake.JOBS):
             jobs.setdefault(file.key.split("/")[1], []).append(file)
         old = [
             name
@@ -181,14 +180,14 @@ class AzureCompute(Compute):
         folders = [""] if trials is None else [f"/trial-{number}" for number in range(trials)]
         opened, variables = [], {}
         for folder in folders:
-            output = f"{output_of(name)}{folder}"
+            output = f"{lake.job_output(name)}{folder}"
             messages = StepMessages(name, channel, partial(_below, output))
             variables = stack.enter_context(open_session(context, messages))
-            opened.append(JobMessages(self.storage, messages, f"{folder_of(name)}/messages{folder}"))
+            opened.append(JobMessages(self.storage, messages, f"{lake.job_messages(name)}{folder}"))
         return opened, {
             **self.limits,
             **variables,
-            "CREDIT_DEFAULT_JOB": name,
+            JOB_VARIABLE: name,
             "PYTHONUNBUFFERED": "1",
             # Nothing calls home: these are the switches of evidently and MLflow, which also looks for git.
             "DO_NOT_TRACK": "1",

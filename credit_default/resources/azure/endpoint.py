@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core import lake
 from credit_default.errors import NotThere, SettingsError
 from credit_default.pipes.messages import job_name
 from credit_default.ports import BatchEndpoint, DayRejected, ModelVersion, StepMessage, StepResult
@@ -18,7 +19,6 @@ from credit_default.resources.azure.endpoints.invocation import Invocation, Invo
 from credit_default.resources.azure.endpoints.managed_endpoint import ManagedEndpoint
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.job import Limits, metadata_of
-from credit_default.resources.azure.jobs.messages import folder_of
 from credit_default.resources.azure.jobs.snapshot import SCORING_SCRIPT, snapshot
 from credit_default.resources.model_versions import variables_of
 from credit_default.settings.azure_compute import SERVERLESS, Kind
@@ -52,7 +52,7 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         contents = dict(zip(days, versions, strict=False))
         sources: dict[str, str] = {}
         for day in days:
-            source = f"inference_data/{day}/inference_data.parquet"
+            source = lake.inference_data(day)
             if self.compute.storage.exists(source):
                 sources[day] = source
             else:
@@ -174,10 +174,9 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         import pyarrow.parquet as pq
 
         from credit_default.core.model import golden_rows
-        from credit_default.core.model.model_folder import GOLDEN_FILE
         from credit_default.core.schema import PROBABILITY
 
-        key, storage = f"{model.key}/{GOLDEN_FILE}", self.compute.storage
+        key, storage = f"{model.key}/{lake.GOLDEN_FILE}", self.compute.storage
         name = job_name(context, "smoke-test", inputs={"model": model.key}, options={"sha256": model.sha256})
         result: Mapping[str, Any] = {}
         for _, outcome in self._invocations.run(context, deployment, [Invocation(name, {"golden": key})]):
@@ -192,10 +191,10 @@ class AzureBatchEndpoint(ManagedEndpoint, BatchEndpoint):
         """Complete the scores of a day to its predictions, and stage them for publishing."""
         from credit_default.core.scoring.predictions import complete
 
-        storage = self.compute.storage
-        staged = f"{folder_of(outcome.job)}/output/completed/{day}/predictions.parquet"
+        storage, file = self.compute.storage, lake.table_file(lake.PREDICTIONS)
+        staged = f"{lake.job_output(outcome.job)}/completed/{day}/{file}"
         with storage.on_disk(scores) as scored, tempfile.TemporaryDirectory(prefix="credit-default-") as folder:
-            path = Path(folder) / "predictions.parquet"
+            path = Path(folder) / file
             told = complete(scored, path, as_of=date.fromisoformat(day), run_id=context.run.run_id)
             storage.upload(path, staged)
         alone = outcome.ending.details if not outcome.shared else None

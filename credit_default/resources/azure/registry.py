@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from credit_default.core.model.model_folder import MANIFEST_FILE, MODEL_ID_LENGTH, open_folder
+from credit_default.core import lake
+from credit_default.core.model.model_folder import MODEL_ID_LENGTH, open_folder
 from credit_default.errors import CreditDefaultError, HashMismatch, ModelError, NotThere, StorageError
 from credit_default.ports import ModelRegistry, ModelVersion
 from credit_default.resources.azure.assets import datastore
@@ -149,11 +150,11 @@ class AzureModelRegistry(ModelRegistry):
             if known.sha256 == shared.sha256:
                 return known
         with self._shared.download(shared) as folder:
-            key = f"models/{shared.sha256[:MODEL_ID_LENGTH]}"
-            staged = f"taken/{self.name}/{version}-{shared.sha256[:MODEL_ID_LENGTH]}"
+            key = lake.model(shared.sha256[:MODEL_ID_LENGTH])
+            staged = lake.taken(self.name, version, shared.sha256[:MODEL_ID_LENGTH])
             for name in folder.manifest["files"]:
                 self.storage.write(f"{staged}/{name}", folder.read(name))
-            self.storage.write(f"{staged}/{MANIFEST_FILE}", folder.content)
+            self.storage.write(f"{staged}/{lake.MANIFEST_FILE}", folder.content)
         self.storage.publish(staged, key)
         tags = {name: value for name, value in shared.tags.items() if name not in (*_MARKS, KEY, SHA256)}
         return self.register(key, sha256=shared.sha256, tags={**tags, IMPORTED_FROM: self.shared_id(version)})
@@ -187,7 +188,7 @@ class AzureModelRegistry(ModelRegistry):
 
     @property
     def _aliases(self) -> Aliases:
-        return Aliases(self.storage.blobs, f"registry/{self.name}/aliases.json")
+        return Aliases(self.storage.blobs, lake.aliases(self.name))
 
     def _split(self) -> tuple[list[ModelVersion], list[str]]:
         """Return the versions, newest first, and the numbers of those that lack the tags that count."""

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from credit_default.core import lake
 from credit_default.core.files.companions import is_companion, is_hidden
-from credit_default.core.keys import checked_key
 from credit_default.core.stored_json import read_object
 from credit_default.errors import NotThere, StorageError
 from credit_default.ports import DirEntry, FolderState, Storage, StoredFile
@@ -26,10 +26,6 @@ from credit_default.resources.azure.client.workspace import AzureWorkspace
 if TYPE_CHECKING:
     from azure.storage.blob import BlobProperties, ContainerClient
 
-#: Below this, a blob for each published folder says from where, and whether it is whole.
-_PUBLISHED = ".published"
-#: Below this, an empty blob for each key that is held by turns.
-_LOCKS = ".locks"
 #: Length of YYYY-MM: folders whose names begin alike are listed by one request.
 _MONTH = 7
 _PAUSE_SECONDS = 2.0
@@ -69,7 +65,7 @@ class AzureStorage(Storage):
 
     def datastore_uri(self, key: str) -> str:
         """Return the address by which jobs of the workspace find ``key``."""
-        return f"azureml://datastores/{self.datastore}/paths/{checked_key(key)}"
+        return f"azureml://datastores/{self.datastore}/paths/{lake.checked_key(key)}"
 
     def exists(self, key: str) -> bool:  # noqa: D102 - see the port
         if self.blobs.find(key) is not None:
@@ -154,7 +150,7 @@ class AzureStorage(Storage):
         }
 
     def held(self, key: str) -> AbstractContextManager[None]:  # noqa: D102 - see the port
-        return held(self.blobs, f"{_LOCKS}/{key}")
+        return held(self.blobs, f"{lake.LOCKS}/{key}")
 
     @contextmanager
     def on_disk(self, key: str) -> Iterator[Path]:  # noqa: D102 - see the port
@@ -182,7 +178,7 @@ class AzureStorage(Storage):
     def _catalogue(self, name: str, file_name: str, version: str, keep: Callable[[str], None]) -> None:
         from credit_default.resources.azure.assets.catalogue import register
 
-        kept = f"data_assets/{name}/{version}/{file_name}"
+        kept = lake.data_asset(name, version, file_name)
         register(
             self.workspace.client(),
             RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS),
@@ -195,7 +191,7 @@ class AzureStorage(Storage):
     def _publish_folder(self, staged: str, key: str) -> None:
         if not self.holds_anything(staged):
             raise NotThere(f"{staged} is not in storage, from which {key} was to be published; run its job again")
-        marker = f"{_PUBLISHED}/{key}.json"
+        marker = lake.published(key)
         self.blobs.create(marker, json.dumps({"from": staged, "whole": False}).encode())
         marked = self._marker(marker)
         if marked["whole"]:
@@ -214,13 +210,13 @@ class AzureStorage(Storage):
 
     def _half_published(self, key: str) -> bool:
         try:
-            return not self._marker(f"{_PUBLISHED}/{key}.json")["whole"]
+            return not self._marker(lake.published(key))["whole"]
         except NotThere:
             return False  # a folder that files arrive in one by one
 
     def _marker(self, marker: str) -> dict[str, Any]:
         """Return from where a folder is published, and whether it is whole."""
-        folder = marker.removeprefix(f"{_PUBLISHED}/").removesuffix(".json")
+        folder = marker.removeprefix(f"{lake.PUBLISHED}/").removesuffix(".json")
         remedy = f"remove it and what is below {folder}, and materialise the asset that makes it"
         return read_object(self.read(marker), marker, remedy, **{"from": str, "whole": bool})
 

@@ -17,10 +17,11 @@ from dagster_pipes import PipesDefaultMessageWriter
 from pydantic import Field
 
 from credit_default import settings
-from credit_default.core.keys import checked_key
+from credit_default.core.lake import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.pipes.messages import StepMessages, job_name, open_session, runs_under_way
+from credit_default.pipes.process_variables import JOB_VARIABLE
 from credit_default.ports import Compute, StepMessage
 from credit_default.resources.local.job import Job, JobState
 
@@ -127,7 +128,7 @@ class LocalCompute(Compute):
     def _environment(self, job: Job) -> dict[str, str]:
         return {
             "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "CREDIT_DEFAULT_JOB": job.name,
+            JOB_VARIABLE: job.name,
             "PYTHONUNBUFFERED": "1",
             # Nothing calls home: these are the switches of evidently and MLflow.
             "DO_NOT_TRACK": "1",

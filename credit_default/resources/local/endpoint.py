@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from credit_default.core import lake
 from credit_default.errors import NotThere
 from credit_default.ports import BatchEndpoint, Compute, ModelRegistry, ModelVersion, StepMessage, StepResult
 from credit_default.resources.local.file_endpoint import KeptEndpoint
@@ -36,7 +37,7 @@ class LocalBatchEndpoint(KeptEndpoint, BatchEndpoint):
         yield from self.compute.run(
             context,
             "score",
-            inputs={"model": model.key, "inference-data": "inference_data"},
+            inputs={"model": model.key, "inference-data": lake.INFERENCE_DATA},
             options={
                 "model-name": model.name,
                 "model-version": model.version,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core import lake
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, NotThere
 from credit_default.ports import Endpoint, EndpointState, Storage
@@ -51,7 +52,7 @@ class KeptEndpoint(Endpoint, ABC):
 
     @property
     def _key(self) -> str:
-        return f"endpoints/{self.name}.json"
+        return lake.endpoint_state(self.name)
 
     def _add(self, version: str) -> None:
         """Note that a version is deployed, and forget the oldest that nobody is likely to go back to."""

@@ -33,6 +33,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from credit_default.pipes.process_variables import MODEL_DIR_VARIABLE
+
 #: Ten times what a thousand clients take.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 #: Connections beyond these are answered with 503, and closed without an answer when there are twice as many.
@@ -143,7 +145,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # A shell that starts this in the background has it ignored, also while the model is loaded.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from credit_default.steps import online_scoring
-    from credit_default.steps._deployed import MODEL_DIR
 
     parser = argparse.ArgumentParser(description="Serve the scoring script of online deployments on this machine.")
     parser.add_argument("--model", type=Path, required=True, help="model directory")
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with the process that holds the other end")
     options = parser.parse_args(arguments)
 
-    os.environ[MODEL_DIR] = str(options.model)
+    os.environ[MODEL_DIR_VARIABLE] = str(options.model)
     online_scoring.init()
     try:
         listener = socket.create_server((_HOST, options.port))

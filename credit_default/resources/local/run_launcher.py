@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 from credit_default.core import patient_sqlite
+from credit_default.resources.dagster_internals import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 #: A process that began this many seconds after it was announced is another one that got the same id.
 _CLOCK_TOLERANCE_SECONDS = 2.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import Field
 
-from credit_default.core.keys import checked_key
+from credit_default.core import lake
 from credit_default.core.system_errors import explained
 from credit_default.errors import NotThere, StorageError
 from credit_default.ports import DirEntry, FolderState, Storage, StoredFile
@@ -23,8 +23,6 @@ from credit_default.resources.local import folders
 from credit_default.settings import permissions
 
 _LONGEST_WAIT_SECONDS = 300.0
-#: Folder in which files from outside arrive.
-_LANDING = "landing"
 
 
 class LocalStorage(Storage):
@@ -38,7 +36,7 @@ class LocalStorage(Storage):
 
     def path(self, key: str) -> Path:
         """Return the path of a key."""
-        return Path(self.root) / checked_key(key)
+        return Path(self.root) / lake.checked_key(key)
 
     def uri(self, key: str) -> str:  # noqa: D102 - see the port
         return self.path(key).absolute().as_uri()
@@ -148,7 +146,7 @@ class LocalStorage(Storage):
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:  # noqa: D102 - see the port
-        path = self.path(f".locks/{key}.lock")
+        path = self.path(f"{lake.LOCKS}/{key}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(path, timeout=_LONGEST_WAIT_SECONDS):
@@ -175,9 +173,9 @@ class LocalStorage(Storage):
 
         It is apart from the tables, so that a crash leaves nothing among them.
         """
-        staging = self.path(".staging")
+        staging = self.path(lake.STAGING)
         staging.mkdir(parents=True, exist_ok=True)
-        if target.is_relative_to(self.path(_LANDING)):
+        if target.is_relative_to(self.path(lake.LANDING)):
             # Others deliver there, too: a day that we begin must not shut them out.
             permissions.make_like_parent(target.parent)
         else:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from credit_default.core.files.landing_folder import list_landed, open_regular
-from credit_default.core.files.reading import read_file, sha256_of
+from credit_default.core.files.landing_folder import list_landed, open_regular, sha256_of
+from credit_default.core.files.reading import read_file
 from credit_default.errors import NotThere, UnreadableFile
 
 DAY = "2026-01-01"

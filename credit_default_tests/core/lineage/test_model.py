@@ -10,7 +10,7 @@ import pytest
 
 from credit_default.core.data.prepared import prepare
 from credit_default.core.data.sample import development_clients
-from credit_default.core.files.reading import sha256_of
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.lineage import model
 from credit_default.core.lineage.evidence import Recorded
 from credit_default.resources.azure import registry

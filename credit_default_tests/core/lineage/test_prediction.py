@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from credit_default.core.contract.contract import accept
-from credit_default.core.files.reading import sha256_of
+from credit_default.core.files.landing_folder import sha256_of
 from credit_default.core.lineage import prediction
 from credit_default.core.lineage.evidence import Finding, IngestionRecord, Recorded
 from credit_default.core.schema import CLIENT_ID, FEATURE_NAMES, SOURCE_FILE, SOURCE_ROW

@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from credit_default.core import tables
+from credit_default.core.lake import MANIFEST_FILE, MODEL_FILE
 from credit_default.core.model import model_directory
 from credit_default.core.model.model_directory import load, most_recent, save, smoke_test
-from credit_default.core.model.model_folder import MANIFEST_FILE, MODEL_FILE, Expectation, open_folder
+from credit_default.core.model.model_folder import Expectation, open_folder
 from credit_default.core.schema import FEATURE_NAMES, PROBABILITY, PROTECTED
 from credit_default.core.statistics.bins import count
 from credit_default.errors import HashMismatch, ModelError, NotThere, SmokeTestFailed, UntrustedType

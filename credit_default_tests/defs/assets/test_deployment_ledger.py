@@ -10,7 +10,8 @@ import threading
 import dagster as dg
 import pytest
 
-from credit_default.core.promotion.ledger import KEY, Ledger
+from credit_default.core.lake import LEDGER
+from credit_default.core.promotion.ledger import Ledger
 from credit_default.defs.assets.deployment import ASKED_BY, PromotionRequest, _go_live, batch_deployment
 from credit_default.errors import LedgerError, NotAllowed
 from credit_default.ports import EndpointState, ModelVersion
@@ -108,13 +109,13 @@ _go_live(wish, Deadly(root=ports["storage"].root), ports["endpoint"])
 @pytest.mark.slow
 def test_a_process_that_dies_between_the_change_and_its_line_lets_go_and_leaves_nothing_unsaid(ports, tmp_path):
     go_live(ports, "1")
-    before = ports()["storage"].read(KEY)
+    before = ports()["storage"].read(LEDGER)
     done = subprocess.run(
         [sys.executable, "-c", KILLED], env={"CREDIT_DEFAULT_HOME": str(tmp_path / "home")}, check=False
     )
     assert done.returncode == -signal.SIGKILL
     assert ports()["endpoint"].state().default == "2"
-    assert ports()["storage"].read(KEY) == before
+    assert ports()["storage"].read(LEDGER) == before
     written = [("promote", None, "1"), ("found", "1", "2"), ("promote", "2", "3")]
     assert go_live(ports, "3", root="another") == written
 
@@ -164,12 +165,12 @@ def test_nothing_goes_live_past_a_ledger_that_was_changed(ports):
     go_live(ports, "1")
     go_live(ports, "2", root="second")
     storage = ports()["storage"]
-    changed = storage.read(KEY).replace(b"better", b"because", 1)
-    storage.write(KEY, changed)
+    changed = storage.read(LEDGER).replace(b"better", b"because", 1)
+    storage.write(LEDGER, changed)
     with pytest.raises(LedgerError, match="cannot be relied on from line 1 on"):
         go_live(ports, "3", root="third")
     assert ports()["endpoint"].state().default == "2"
-    assert storage.read(KEY) == changed
+    assert storage.read(LEDGER) == changed
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_the_page_of_the_deployment_shows_the_ledger_newest_first(tmp_path, file
     ledger = ledgers.read(ports["storage"])
     assert (page["ledger_is_whole"], page["ledger_lines"], page["ledger_head"]) == (True, 2, ledger.head)
 
-    ports["storage"].write(KEY, ports["storage"].read(KEY).replace(b"the first", b"the worst"))
+    ports["storage"].write(LEDGER, ports["storage"].read(LEDGER).replace(b"the first", b"the worst"))
     page = shown(materialise(ports))
     assert page["ledger_is_whole"] is False
     assert page["ledger_problems"].startswith("line 1 is not the one that line 2 follows")

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RemoteJobOrigin
 
-from credit_default.core.promotion.ledger import KEY
+from credit_default.core.lake import LEDGER
 from credit_default.definitions import defs
 from credit_default.defs.assets import deployment
 from credit_default.defs.assets.deployment import _go_live
@@ -178,7 +178,7 @@ def test_a_ledger_that_was_changed_is_not_believed(host):
     host.elsewhere("1")
     host.elsewhere("2")
     storage = host.ports["storage"]
-    storage.write(KEY, storage.read(KEY).replace(b"better", b"because", 1))
+    storage.write(LEDGER, storage.read(LEDGER).replace(b"better", b"because", 1))
     with pytest.raises(LedgerError, match="cannot be relied on from line 1 on"):
         host.tick()
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from credit_default.core.model.model_folder import MANIFEST_FILE, MANIFEST_TAG, ModelFolder, open_folder
+from credit_default.core import lake
+from credit_default.core.model.model_folder import MANIFEST_TAG, ModelFolder, open_folder
 from credit_default.core.stored_json import read_object
 from credit_default.errors import DamagedFile, HashMismatch, ModelError
 from credit_default.ports import ModelVersion
@@ -96,7 +97,7 @@ class SharedModels:
             copy = Path(temporary) / "model"
             registration = {"model": model.name, "version": model.version, "tags": tags}
             contents = {name: folder.read(name) for name in folder.manifest["files"]}
-            contents[MANIFEST_FILE] = folder.content
+            contents[lake.MANIFEST_FILE] = folder.content
             contents[REGISTRATION_FILE] = json.dumps(registration, indent=2).encode()
             for name, content in contents.items():
                 path = copy / name
@@ -214,7 +215,9 @@ class SharedModels:
         return RetryPolicy(self.workspace.credential(), self.unreachable_limit, _PAUSE_SECONDS).ask(what, question)
 
     def _root(self, folder: Path, version: str) -> Path:
-        manifests = sorted(folder.rglob(MANIFEST_FILE))
+        manifests = sorted(folder.rglob(lake.MANIFEST_FILE))
         if not manifests:
-            raise ModelError(f"{self.address(version)} holds no {MANIFEST_FILE}; it was not shared by this project")
+            raise ModelError(
+                f"{self.address(version)} holds no {lake.MANIFEST_FILE}; it was not shared by this project"
+            )
         return manifests[0].parent

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from credit_default.core.keys import checked_key
+from credit_default.core.lake import checked_key
 from credit_default.core.system_errors import explained
 from credit_default.errors import CreditDefaultError, NotThere, StorageError
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from credit_default.core import lake
 from credit_default.core.stored_json import read_object
 from credit_default.errors import CreditDefaultError, JobCancelled, JobFailed
 from credit_default.resources.azure.client.retries import RetryPolicy
@@ -20,7 +21,6 @@ from credit_default.resources.azure.jobs.attempts import Attempts
 from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.history import RunHistory
 from credit_default.resources.azure.jobs.job import JobOutcome, JobWatch, Limits
-from credit_default.resources.azure.jobs.messages import folder_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -158,7 +158,7 @@ class Invocations:
             data = Input(type="uri_folder", path=self.storage.datastore_uri(_input_of(job)))
             # None that cannot be scored ends the job for the others.
             override = [{"error_threshold": -1}]
-        scores = Output(type="uri_folder", path=self.storage.datastore_uri(f"{folder_of(job)}/output"))
+        scores = Output(type="uri_folder", path=self.storage.datastore_uri(lake.job_output(job)))
 
         def post() -> None:
             with _routed_anew():
@@ -197,7 +197,7 @@ class Invocations:
         patience.ask(f"removing what job {job} has read", remove)
 
     def _outcomes(self, watch: JobWatch, ending: JobOutcome, labels: Collection[str]) -> Iterator[tuple[str, Outcome]]:
-        folder = f"{folder_of(watch.name)}/output"
+        folder = lake.job_output(watch.name)
         found = watch.patience.ask(f"looking what job {watch.name} made", lambda: list(self.storage.files(folder)))
         # A mini-batch that was tried again has several, of which the last is whole; of one second, the longest is it.
         keys = [file.key for file in sorted(found, key=lambda file: (file.modified, len(file.key)))]
@@ -220,7 +220,7 @@ class Invocations:
 
 def _input_of(job: str) -> str:
     """Return the folder that an invocation of several files reads."""
-    return f"{folder_of(job)}/input"
+    return f"{lake.job(job)}/input"
 
 
 def _oldest(under_way: dict[str, tuple[Invocation, JobWatch]]) -> tuple[Invocation, JobWatch, JobOutcome]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from credit_default.core import lake
 from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.ports import Endpoint, EndpointState, ModelVersion
 from credit_default.resources.azure.client.retries import RetryPolicy, uploaded, within
@@ -172,7 +173,7 @@ class ManagedEndpoint(Endpoint, ABC):
     @property
     def _key(self) -> str:
         """What is held while the endpoint is changed."""
-        return f"endpoints/{self.name}"
+        return lake.endpoint(self.name)
 
     def _found(self) -> Any:
         return self.ask(f"looking for endpoint {self.name}", lambda: or_none(lambda: self._endpoints.get(self.name)))

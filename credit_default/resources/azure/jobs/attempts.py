@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from credit_default.core import lake
 from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.command import SPOT_TAG
-from credit_default.resources.azure.jobs.history import RunHistory
-from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, not_cancelled, status_of
-from credit_default.resources.azure.jobs.messages import folder_of
+from credit_default.resources.azure.jobs.history import ENDED, RunHistory
+from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, not_cancelled, status_of
 from credit_default.resources.azure.storage import AzureStorage
 
 if TYPE_CHECKING:
@@ -105,15 +105,15 @@ class Attempts:
 
     def taken_away(self, name: str, times: int) -> None:
         """Note how often Azure took a job's machine away, because of which it was cancelled."""
-        key = f"{folder_of(name)}/{_TAKEN}"
+        key = f"{lake.job(name)}/{_TAKEN}"
         self.patience.ask(f"noting how job {name} ended", lambda: self.storage.write(key, str(times).encode()))
 
     def _times_taken(self, name: str) -> int:
-        key = f"{folder_of(name)}/{_TAKEN}"
+        key = f"{lake.job(name)}/{_TAKEN}"
         return int(self.storage.read(key)) if self.storage.exists(key) else 0
 
     def _mark(self, name: str, dealt_with_by: str) -> None:
-        key = f"{folder_of(name)}/{_MARKER}"
+        key = f"{lake.job(name)}/{_MARKER}"
         self.patience.ask(
             f"noting that job {name} was dealt with", lambda: self.storage.write(key, dealt_with_by.encode())
         )
@@ -133,14 +133,14 @@ class Attempts:
         return self.patience.ask(f"looking whether job {name} was dealt with", lambda: self._is_marked(name))
 
     def _is_marked(self, name: str) -> bool:
-        key = f"{folder_of(name)}/{_MARKER}"
+        key = f"{lake.job(name)}/{_MARKER}"
         if self.storage.exists(key):
             run_id = self.storage.read(key).decode()
             run = self.instance.get_run_by_id(run_id) if run_id and run_id != self.run_id else None
             if run is None or run.is_success:
                 return True
         # Retention may have removed its messages, and then nothing of it can be published again.
-        return not self.storage.entries(f"{folder_of(name)}/{self.kept}")
+        return not self.storage.entries(f"{lake.job(name)}/{self.kept}")
 
     def _preempted(self, job: Job) -> int:
         """Return how often a job lost its machine before it was over."""

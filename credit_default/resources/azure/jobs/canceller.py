@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dagster._utils.interrupts import capture_interrupts
-
 from credit_default.errors import SettingsError
 from credit_default.resources.azure.client.retries import RetryPolicy
-from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, ENDED, status_of
+from credit_default.resources.azure.jobs.history import ENDED
+from credit_default.resources.azure.jobs.job import CANCEL_REQUESTED, CANCEL_SECONDS, status_of
+from credit_default.resources.dagster_internals import capture_interrupts
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient

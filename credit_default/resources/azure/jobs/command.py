@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from credit_default.pipes.azure_messages import TRIAL_VARIABLE
+from credit_default.pipes.process_variables import JOB_VARIABLE, TRIAL_VARIABLE
 from credit_default.settings.azure_compute import SERVERLESS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def command_line(task: Task, job: str) -> str:
     if task.trials is not None:
         trial = "${{search_space.trial}}"
         # The trials share one environment: what tells them apart has to come with the command.
-        before = f"{TRIAL_VARIABLE}={trial} CREDIT_DEFAULT_JOB={_trial_job(job, trial)} "
+        before = f"{TRIAL_VARIABLE}={trial} {JOB_VARIABLE}={_trial_job(job, trial)} "
         parts += [f"--trials {task.trials}", f"--only-trial {trial}"]
     parts.append(f'--output "{_OUTPUT}"')
     parts += [f'--{option} "${{{{inputs.{_identifier(option)}}}}}"' for option in task.inputs]

@@ -30,6 +30,8 @@ _PREEMPTION = ("preempt", "pre-empt", "evict")
 _OF_AZURE = ("ServiceError", "TransientError")
 #: How much of a log, which may be larger than memory, is read at once.
 CHUNK_BYTES = 4 * 1024 * 1024
+#: Statuses of a job that has ended.
+ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from credit_default.errors import JobFailed, JobKilled, JobTimedOut
 from credit_default.pipes.messages import MEMORY_HINT
 from credit_default.resources.azure.client.retries import RetryPolicy
 from credit_default.resources.azure.jobs.command import SPOT_TAG
-from credit_default.resources.azure.jobs.history import RunDetails, RunHistory
+from credit_default.resources.azure.jobs.history import ENDED, RunDetails, RunHistory
 from credit_default.resources.azure.jobs.logs import ChildLogs, UserLogs, invocation_logs, trial_logs
 from credit_default.resources.azure.jobs.messages import JobMessages, listing_of
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.ai.ml.entities import Job
 
-ENDED = frozenset({"Completed", "Failed", "Canceled"})
 _RUNNING = frozenset({"Running", "Finalizing"})
 #: Ways of not running that are watched apart from waiting for a machine.
 _STUCK = {"NotResponding": "CREDIT_DEFAULT_NOT_RESPONDING_LIMIT", "Paused": "CREDIT_DEFAULT_PAUSED_LIMIT"}

@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from credit_default.resources.azure.jobs.history import CHUNK_BYTES, RunHistory
+from credit_default.resources.azure.jobs.history import CHUNK_BYTES, ENDED, RunHistory
 
 #: Azure keeps what the program printed apart from what its own machinery logs. In the order in which it is read.
 _PRINTED = ("user_logs/",)
@@ -22,7 +22,6 @@ _PRINTED_BY_PARALLEL_RUN = (
     "logs/user/error.txt",
 )
 _LAST_LINES = 15
-_ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
 
 class UserLogs:
@@ -91,7 +90,7 @@ class ChildLogs:
             logs = self._children[child.name]
             if logs.forward(child.name):
                 more = True
-            elif child.status in _ENDED:
+            elif child.status in ENDED:
                 self._read.add(child.name)
                 logs.finish()
             if child.status == "Failed" and self._failed is None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from dagster_pipes import PipesParams
 
+from credit_default.core import lake
 from credit_default.pipes import azure_messages
 from credit_default.pipes.azure_output import OUTPUT_PREFIX
 from credit_default.pipes.messages import StepMessages
@@ -18,30 +19,20 @@ _WRITTEN_EVERY_SECONDS = 5.0
 Listing = dict[str, dict[str, dict[str, datetime]]]
 
 
-def folder_of(job: str) -> str:
-    """Return the folder of everything that a job leaves behind."""
-    return f"jobs/{job}"
-
-
-def output_of(job: str) -> str:
-    """Return the folder of what a job makes."""
-    return f"{folder_of(job)}/output"
-
-
 def channel_of(job: str, storage: AzureStorage, *, interval: float) -> PipesParams:
     """Return what a job's step is told: where to write its messages and what it makes."""
     return {
         azure_messages.ACCOUNT_URL: storage.blobs.address,
         azure_messages.CONTAINER: storage.container,
-        azure_messages.KEY_PREFIX: f"{folder_of(job)}/messages",
-        OUTPUT_PREFIX: output_of(job),
+        azure_messages.KEY_PREFIX: lake.job_messages(job),
+        OUTPUT_PREFIX: lake.job_output(job),
         azure_messages.INTERVAL: str(min(interval, _WRITTEN_EVERY_SECONDS)),
     }
 
 
 def listing_of(job: str, storage: AzureStorage) -> Listing:
     """Return everything that was stored by the processes of a job, however many there are, in one listing."""
-    prefix = f"{folder_of(job)}/messages/"
+    prefix = f"{lake.job_messages(job)}/"
     blobs = storage.blobs.ask(prefix, lambda client: list(client.list_blobs(name_starts_with=prefix)))
     found: Listing = {}
     for blob in blobs:

@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 import pyarrow.parquet as pq
 import pytest
 
-from credit_default.core.model.model_folder import GOLDEN_FILE
+from credit_default.core.lake import GOLDEN_FILE
 from credit_default.core.schema import PROBABILITY
 from credit_default.resources.azure.jobs import job_environments
 from credit_default.resources.azure.jobs.snapshot import SCORING_SCRIPT, snapshot
