@@ -190,7 +190,7 @@ def test_a_job_that_azure_does_not_cancel_is_named_with_what_cancels_it(removal,
             return "Job ends is Canceled."
         return "Azure did not confirm it"
 
-    monkeypatch.setattr("credit_default.resources.azure.cancelling.Cancelling.cancel", cancel)
+    monkeypatch.setattr("credit_default.resources.azure.jobs.canceller.JobCanceller.cancel", cancel)
     result = removal.run(60)
     assert result.removed == ["Jobs that were cancelled: ends."]
     assert result.failed == ["job stays (Azure did not confirm it): az ml job cancel -n stays -g g -w w"]
