@@ -6,7 +6,7 @@ from typing import Any
 
 from credit_default.deploy.place import AzureTarget, told_by_azure
 from credit_default.errors import NotAllowed, SettingsError
-from credit_default.resources.azure.endpoints.managed_endpoint import or_none
+from credit_default.resources.azure.client.retries import unless_missing
 from credit_default.settings import Environment
 from credit_default.settings.azure_compute import SERVERLESS, Kind
 
@@ -79,7 +79,7 @@ def must_be_unused(place: AzureTarget) -> None:
 def cluster_of(place: AzureTarget) -> Any:
     """Return the cluster that steps run on; None when there is none of that name."""
     name = place.endpoint.compute.targets[Kind.SCORE.value].compute
-    return or_none(lambda: place.registry.workspace.client().compute.get(name))
+    return unless_missing(lambda: place.registry.workspace.client().compute.get(name), None)
 
 
 def estimate(place: AzureTarget) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from credit_default.core.plurals import plural
 from credit_default.errors import ModelError
-from credit_default.resources.azure.endpoints.managed_endpoint import or_none
+from credit_default.resources.azure.client.retries import unless_missing
 from credit_default.resources.azure.jobs.canceller import JobCanceller
 from credit_default.resources.azure.jobs.history import ENDED
 from credit_default_tests.azure_check.session import Session
@@ -94,11 +94,11 @@ class Removal:
         return self.result
 
     def _endpoint(self, endpoints: Any, name: str, deadline: float) -> str:
-        if or_none(lambda: endpoints.get(name)) is None:
+        if unless_missing(lambda: endpoints.get(name), None) is None:
             return ""
         poller = endpoints.begin_delete(name)
         # Waiting is bounded: the SDK would wait for ever for an operation that hangs.
-        while or_none(lambda: endpoints.get(name)) is not None:
+        while unless_missing(lambda: endpoints.get(name), None) is not None:
             if poller.done():
                 poller.result()  # raises what Azure refused
             if time.monotonic() > deadline:
@@ -112,7 +112,7 @@ class Removal:
         cancelled = []
         for name in list(self._ours()):
             told = cancelling.cancel(name)
-            job = or_none(lambda name=name: self._client.jobs.get(name))
+            job = unless_missing(lambda name=name: self._client.jobs.get(name), None)
             if job is None or job.status in ENDED:
                 cancelled.append(name)
             else:
@@ -206,7 +206,10 @@ class Removal:
 
     def _datastore(self) -> str:
         name = self._place.storage.datastore
-        if self._session.facts.get("datastore_was_there") or or_none(lambda: self._client.datastores.get(name)) is None:
+        if (
+            self._session.facts.get("datastore_was_there")
+            or unless_missing(lambda: self._client.datastores.get(name), None) is None
+        ):
             return ""
         self._client.datastores.delete(name)
         return f"Datastore {name}, which is only an address."
@@ -227,5 +230,5 @@ def _words(error: Exception) -> str:
 
 def _since(assets: Any, name: str, began: Any) -> list[str]:
     """Return the versions that were made since a moment."""
-    found = or_none(lambda: list(assets.list(name))) or []
+    found = unless_missing(lambda: list(assets.list(name)), [])
     return [str(one.version) for one in found if one.creation_context.created_at >= began]

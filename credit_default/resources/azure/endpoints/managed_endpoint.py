@@ -11,7 +11,7 @@ from pydantic import Field
 from credit_default.core import lake
 from credit_default.errors import ModelError, NotAllowed, NotThere
 from credit_default.ports import Endpoint, EndpointState, ModelVersion
-from credit_default.resources.azure.client.retries import RetryPolicy, uploaded, within
+from credit_default.resources.azure.client.retries import RetryPolicy, unless_missing, uploaded, within
 from credit_default.resources.azure.compute import AzureCompute
 from credit_default.resources.azure.endpoints import deployments
 from credit_default.resources.azure.endpoints.deployments import Deployed, EndpointSnapshot
@@ -176,7 +176,9 @@ class ManagedEndpoint(Endpoint, ABC):
         return lake.endpoint(self.name)
 
     def _found(self) -> Any:
-        return self.ask(f"looking for endpoint {self.name}", lambda: or_none(lambda: self._endpoints.get(self.name)))
+        return self.ask(
+            f"looking for endpoint {self.name}", lambda: unless_missing(lambda: self._endpoints.get(self.name), None)
+        )
 
     def _seen(self) -> tuple[Any, list[str]]:
         """Return the endpoint, if it is there, and the names of its deployments."""
@@ -191,7 +193,7 @@ class ManagedEndpoint(Endpoint, ABC):
 
     def _remove(self, deployment: str) -> None:
         def delete() -> None:
-            or_none(lambda: self._deployments.begin_delete(deployment, self.name).result())
+            unless_missing(lambda: self._deployments.begin_delete(deployment, self.name).result(), None)
 
         self.ask(f"removing deployment {deployment}", lambda: self.bounded(delete))
 
@@ -201,7 +203,7 @@ class ManagedEndpoint(Endpoint, ABC):
         while True:
             found = self.ask(
                 f"looking for deployment {deployment}",
-                lambda: or_none(lambda: self._deployments.get(deployment, self.name)),
+                lambda: unless_missing(lambda: self._deployments.get(deployment, self.name), None),
             )
             if found is None or found.provisioning_state not in _UNDER_WAY:
                 return found
@@ -270,13 +272,3 @@ def _state_of(deployment: Any) -> str:
     """Return how far Azure is with a deployment, in its own word: the SDK gives text, or an enumeration's member."""
     state = deployment.provisioning_state
     return str(getattr(state, "value", state))
-
-
-def or_none(question: Callable[[], Any]) -> Any:
-    """Return the answer to a question, or None when Azure has no such thing."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return question()
-    except ResourceNotFoundError:
-        return None
