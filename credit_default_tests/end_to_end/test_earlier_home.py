@@ -55,6 +55,13 @@ def test_its_promotions_are_known(earlier):
     ]
 
 
+def test_its_instance_has_the_run_launcher_that_its_configuration_names(earlier):
+    configured = (earlier.home / "dagster" / "dagster.yaml").read_text("utf-8")
+    launcher = type(earlier.instance.run_launcher)
+    assert f"module: {launcher.__module__}" in configured
+    assert f"class: {launcher.__name__}" in configured
+
+
 def test_its_next_day_is_scored_and_it_goes_back_to_the_version_before(earlier):
     earlier.land(NEXT, "clients.csv", shifting_clients.day_csv(2, shifted=False))
     done = earlier.command("run", "score_batch", "--day", NEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -26,7 +27,8 @@ run(main)
 
 def execute(end: str) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.format(end=end)
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=buffered)
 
 
 def test_a_step_that_is_done_ends_once_threads_and_handlers_have_and_all_is_written():
